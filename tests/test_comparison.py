@@ -368,6 +368,7 @@ def test_page_pictures_rows_and_figures_lie_together(home):
     assert not problems and len(rows) == 5
     assert all(f"rows/synergy/{row.id}.json" in page for row in rows)
     document = json.loads((folder / "comparison.json").read_text())
+    assert document["headline"][0] in (folder.parent / "README.md").read_text()
     product = next(v for v in document["verdicts"] if v["label"] == "product")
     assert product["yardstick"]["other"] == "concat" and product["leads"]
     assert product["yardstick"]["p_holm"] >= product["yardstick"]["p"]

@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 
+from mmbench.heads.cosine import CosineHead
 from mmbench.heads.linear import LinearHead
 from mmbench.heads.mlp import MLPHead
 from mmbench.optimizer import AdamW
@@ -12,7 +13,7 @@ from mmbench.testing import check_head, head_checks
 
 
 @pytest.mark.parametrize("check", head_checks(), ids=lambda c: c.__name__)
-@pytest.mark.parametrize("cls", [LinearHead, MLPHead], ids=lambda c: c.name)
+@pytest.mark.parametrize("cls", [CosineHead, LinearHead, MLPHead], ids=lambda c: c.name)
 def test_contract(cls, check):
     check(cls)
 
@@ -68,3 +69,34 @@ def test_mlp_learns_what_linear_cannot():
         reached[cls] = (head.eval()(x).argmax(1) == target).float().mean().item()
     assert reached[MLPHead] == 1
     assert reached[LinearHead] <= 0.75
+
+
+def test_cosine_is_the_scaled_cosine_of_the_angle():
+    head, x = CosineHead(4, 3, scale=20.0).double(), torch.randn(2, 4, dtype=torch.float64)
+    expected = [
+        [
+            20
+            * sum(w * v for w, v in zip(row, z, strict=True))
+            / (math.hypot(*row) * math.hypot(*z))
+            for row in head.weight.tolist()
+        ]
+        for z in x.tolist()
+    ]
+    torch.testing.assert_close(
+        head(x), torch.tensor(expected, dtype=torch.float64), rtol=1e-4, atol=1e-4
+    )
+
+
+def test_cosine_hears_neither_the_length_of_features_nor_of_weights():
+    head, x = CosineHead(4, 3).double(), torch.randn(2, 4, dtype=torch.float64)
+    before = head(x)
+    with torch.no_grad():
+        head.weight *= 50
+    torch.testing.assert_close(head(50 * x), before, rtol=1e-4, atol=1e-4)
+
+
+def test_cosine_of_a_zero_vector_is_zero_with_a_moderate_slope():
+    head, x = CosineHead(4, 3), torch.zeros(1, 4, requires_grad=True)
+    head(x).sum().backward()
+    assert (head(x) == 0).all()
+    assert x.grad.abs().max() < 10 * 3 / 1e-3

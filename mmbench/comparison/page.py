@@ -43,7 +43,9 @@ def write_comparison(
         write_row(rows, row)
     pictures = draw(outcome, folder)
     write_whole(folder / "comparison.json", json.dumps(_document(outcome), indent=2) + "\n")
-    return write_whole(folder / "README.md", page(outcome, dropped, command, pictures))
+    written = write_whole(folder / "README.md", page(outcome, dropped, command, pictures))
+    write_whole(folder.parent / "README.md", _index(folder.parent))
+    return written
 
 
 def page(
@@ -133,9 +135,26 @@ def _missing(title: str, reasons: Mapping[str, str]) -> list[str]:
     return [f"## {title}\n\n{lines}"]
 
 
+def _index(folder: Path) -> str:
+    """All comparisons in ``folder``, with what each found."""
+    header = [("comparison", "l"), ("contestants", "r"), ("what came out", "l")]
+    lines = []
+    for path in sorted(folder.glob("*/comparison.json")):
+        document, name = json.loads(path.read_text()), escape(path.parent.name)
+        n = sum(not v["reference"] for v in document["verdicts"])
+        found = escape(" ".join(document["headline"]))
+        lines.append([f"[{name}]({path.parent.name}/README.md)", str(n), found])
+    return (
+        "# Controlled comparisons\n\nOne thing varies in each; encoders, head, batches, tuning budget "
+        f"and seeds are equal.\n\n{table(header, lines)}\n\n*Written by `mmbench compare`; do not "
+        "edit.*\n"
+    )
+
+
 def _document(outcome: Outcome) -> dict[str, object]:
     """Every figure of the comparison, unrounded."""
     return {
+        "headline": cells.headline(outcome),
         "request": outcome.request.to_dict(),
         "verdicts": [
             {**v.to_dict(), "row": outcome.rows[v.label].id, "leads": v.leads}
