@@ -11,9 +11,12 @@ from typing import Any, TypedDict
 
 from mmbench.errors import InvalidSpec, StorageError
 from mmbench.files import write_whole
+from mmbench.leaderboard.diagnoses import Contribution, Predictions, Representation, Robustness
 from mmbench.leaderboard.shape import check_fields, read_json
 
 SCHEMA = 1
+ADDED = ("schema", "predictions", "robustness", "contribution", "representation")
+"""Fields that older rows lack."""
 ROUNDING = 1e-9
 """By how much a mean may leave its interval: equal scores averaged in floating point."""
 
@@ -108,6 +111,10 @@ class Row:
     environment: dict[str, Any]
     created: str
     """ISO 8601."""
+    predictions: Predictions | None = None
+    robustness: Robustness | None = None
+    contribution: Contribution | None = None
+    representation: Representation | None = None
 
     def to_dict(self) -> dict[str, Any]:
         return {f.name: copy.deepcopy(getattr(self, f.name)) for f in fields(self)}
@@ -137,7 +144,7 @@ def row_from_dict(data: Any, where: str = "row") -> Row:
     """Read a row; every mistake is named by its field, after ``where`` (a file's name)."""
     if isinstance(data, Mapping) and (given := data.get("schema", SCHEMA)) != SCHEMA:
         raise InvalidSpec(f"{where} has schema {given!r}; this mmbench reads schema {SCHEMA}.")
-    check_fields(data, Row, where, optional=("schema",))
+    check_fields(data, Row, where, optional=ADDED)
     row = Row(**data)
     _check_names(row, where)
     _check_figures(row, where)
