@@ -19,6 +19,11 @@ class Component:
     name: str
     params: Mapping[str, Value] = field(default_factory=dict)
 
+    def __str__(self) -> str:
+        """``cnn``, or ``cnn(depth=4)``."""
+        params = ", ".join(f"{k}={v}" for k, v in self.params.items())
+        return f"{self.name}({params})" if params else self.name
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainSpec:

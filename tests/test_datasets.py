@@ -221,6 +221,23 @@ def test_vqa_parts_share_no_image(parts):
     assert min(sources["test"]) == 4000
 
 
+def test_vqa_with_fewer_train_images_keeps_what_it_is_judged_by(parts):
+    fewer = {n: vqa.VQA(train_images=n) for n in (50, 200)}
+    images = {n: set(v.load("train").source.tolist()) for n, v in fewer.items()}
+    assert {n: len(i) for n, i in images.items()} == {50: 50, 200: 200}
+    assert images[50] < images[200] < set(parts["train"].source.tolist())
+    for part in ("val", "test"):
+        assert fewer[50].load(part).source.equal(parts[part].source)
+    versions = {v.version for v in (*fewer.values(), vqa.VQA())}
+    assert len(versions) == 3, "rows of different training data are never compared"
+
+
+@pytest.mark.parametrize("images", [0, 3601])
+def test_vqa_says_how_many_train_images_there_are(images):
+    with pytest.raises(InvalidParameter, match=f"train_images = {images}.*1 to 3600"):
+        vqa.VQA(train_images=images)
+
+
 def test_vqa_rows_are_those_of_the_package(parts):
     import json
 

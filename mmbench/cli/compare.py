@@ -47,6 +47,8 @@ def compare(
 
     The same command continues an interrupted comparison; a larger budget adds trials.
     """
+    from dataclasses import replace
+
     from mmbench.campaign.places import Crew, Places
     from mmbench.cli.display import display
     from mmbench.cli.search import default_workers
@@ -59,7 +61,8 @@ def compare(
     from mmbench.trial import device_named
 
     plugins, on = load_plugins(), device_named(device).type
-    given = settings(set_, ("task", "train"))
+    modalities = resolve_dataset(Component(task), plugins)[1].task.modalities
+    given = settings(set_, ("task", "train", *(f"encoder.{m}" for m in modalities)))
     component, dataset = resolve_dataset(Component(task, given.get("task", {})), plugins)
     train_spec(given.get("train", {}))
     contestants, encoders, dropped = find_contestants(
@@ -67,6 +70,7 @@ def compare(
         encoders=names(encoder), fusions=names(fusions), heads=[head] if head else [],
         objectives=names(objectives),
     )  # fmt: skip
+    encoders = {m: replace(e, params=given.get(f"encoder.{m}", {})) for m, e in encoders.items()}
     request = ComparisonRequest(
         component, contestants, encoders, on, budget, seeds, seed, given.get("train", {})
     )

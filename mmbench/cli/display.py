@@ -63,7 +63,7 @@ class Display:
             f"[bold]{request.task.name}[/bold] on {request.device}: {crew.workers} workers × "
             f"{crew.threads} threads; comparison {comparison.name}"
         )
-        encoders = ", ".join(f"{m}: {name}" for m, name in request.encoders.items())
+        encoders = ", ".join(f"{m}: {encoder}" for m, encoder in request.encoders.items())
         labels = ", ".join(c.label for c in request.contestants)
         for title, text in (
             (f"{len(request.contestants)} take part", labels),

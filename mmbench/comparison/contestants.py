@@ -42,7 +42,7 @@ class ComparisonRequest:
 
     task: Component
     contestants: Sequence[Contestant]
-    encoders: Mapping[str, str]
+    encoders: Mapping[str, Component]
     device: str
     budget: int
     """Tuning trials for each contestant."""
@@ -116,7 +116,7 @@ def _label(fusion: Component) -> str:
 
 def equal_encoders(
     candidates: Candidates, contestants: Sequence[Contestant], plugins: Plugins
-) -> dict[str, str]:
+) -> dict[str, Component]:
     """One encoder per modality for all; one that emits a sequence if a contestant needs it."""
     sequences = any(
         plugins.fusions[c.fusion.name].capabilities.needs_sequences for c in contestants
@@ -124,7 +124,7 @@ def equal_encoders(
     chosen = {}
     for modality, names in candidates.encoders.items():
         fitting = sequence_encoders(names, plugins) if sequences else list(names)
-        chosen[modality] = preferred(fitting, DEFAULT_ENCODERS)
+        chosen[modality] = Component(preferred(fitting, DEFAULT_ENCODERS))
     return chosen
 
 
@@ -137,7 +137,7 @@ def find_contestants(
     fusions: Sequence[str],
     heads: Sequence[str],
     objectives: Sequence[str],
-) -> tuple[list[Contestant], dict[str, str], dict[str, str]]:
+) -> tuple[list[Contestant], dict[str, Component], dict[str, str]]:
     """Contestants, their encoders, and what was left out with the reason."""
     if len(heads) > 1:
         raise InvalidParameter(f"A comparison has one head for all; got {', '.join(heads)}.")
@@ -192,7 +192,7 @@ def _spec(
         train = {k: v for k, v in drawn.items() if k in TUNED}
     return TrialSpec(
         task=request.task,
-        encoders={m: Component(request.encoders[m]) for m in _reads(request, contestant, plugins)},
+        encoders={m: request.encoders[m] for m in _reads(request, contestant, plugins)},
         fusion=Component(name, fusion),
         head=Component(contestant.head),
         objective=Component(objective, paradigm),

@@ -74,7 +74,7 @@ def page(
 
 def _equal(outcome: Outcome, row: Row) -> str:
     request = outcome.request
-    encoders = ", ".join(f"{m}: {name}" for m, name in request.encoders.items())
+    encoders = ", ".join(f"{m}: {encoder}" for m, encoder in request.encoders.items())
     heads = ", ".join(dict.fromkeys(c.head for c in request.contestants if not c.reference))
     return (
         f"Equal for all: encoders ({escape(encoders)}), head ({escape(heads)}), batches, "

@@ -24,7 +24,7 @@ from torch import Tensor
 
 from mmbench.contracts import Dataset
 from mmbench.datasets._cache_folder import data_cache
-from mmbench.errors import DataUnavailable
+from mmbench.errors import DataUnavailable, InvalidParameter
 from mmbench.hookspecs import hookimpl
 from mmbench.types import Column, Part, Split, Task
 
@@ -40,6 +40,7 @@ SHA256 = {
 
 IMAGES = {"train": 4000, "test": 1000}
 VALIDATION_IMAGES = 400
+TRAIN_IMAGES = IMAGES["train"] - VALIDATION_IMAGES
 SPLIT_SEED = 20191106
 ANSWERS = (
     *("circle", "green", "red", "gray", "yes", "teal", "black"),
@@ -52,10 +53,13 @@ log = logging.getLogger(__name__)
 
 
 class VQA(Dataset):
-    """Ten or so questions per image; rows share images and question strings."""
+    """Ten or so questions per image; rows share images and question strings.
+
+    With fewer ``train_images``, learning from little: validation and test stay as they are, and a
+    smaller training part lies within a larger one.
+    """
 
     name = "vqa"
-    version = f"{PACKAGE}-{PACKAGE_VERSION}/split-1"
     task = Task(
         modalities={"image": "image", "question": "text"},
         target="classification",
@@ -63,11 +67,21 @@ class VQA(Dataset):
         metric="accuracy",
     )
 
+    def __init__(self, *, train_images: int = TRAIN_IMAGES) -> None:
+        if not 1 <= train_images <= TRAIN_IMAGES:
+            raise InvalidParameter(
+                f"vqa.train_images = {train_images!r}. Allowed: 1 to {TRAIN_IMAGES}."
+            )
+        self.train_images = train_images
+        self.version = f"{PACKAGE}-{PACKAGE_VERSION}/split-1"
+        if train_images < TRAIN_IMAGES:
+            self.version += f"/train_images={train_images}"
+
     def load(self, part: Part) -> Split:
         official = "test" if part == "test" else "train"
         entries = json.loads(_package_file(f"{official}/questions.json"))
         image_ids = torch.tensor([image for _, _, image in entries])
-        keep = _rows_of(part, image_ids)
+        keep = _rows_of(part, image_ids, self.train_images)
         image_ids = image_ids[keep]
         questions = [entries[row][0] for row in keep.tolist()]
         answers = [entries[row][1] for row in keep.tolist()]
@@ -88,20 +102,26 @@ def question_type(answer: str) -> str:
     return "shape" if answer in SHAPES else "color"
 
 
-def validation_images() -> Tensor:
-    """(400,) the train images that stand in validation: those with the smallest seeded hashes."""
+def shuffled_images() -> list[int]:
+    """The package's train images, those with the smallest seeded hashes first."""
 
     def rank(image: int) -> str:
         return hashlib.sha256(f"{SPLIT_SEED}/{image}".encode()).hexdigest()
 
-    return torch.tensor(sorted(sorted(range(IMAGES["train"]), key=rank)[:VALIDATION_IMAGES]))
+    return sorted(range(IMAGES["train"]), key=rank)
 
 
-def _rows_of(part: Part, image_ids: Tensor) -> Tensor:
+def validation_images() -> Tensor:
+    """(400,) the train images that stand in validation, ascending."""
+    return torch.tensor(sorted(shuffled_images()[:VALIDATION_IMAGES]))
+
+
+def _rows_of(part: Part, image_ids: Tensor, train_images: int) -> Tensor:
     if part == "test":
         return torch.arange(len(image_ids))
-    held_out = torch.isin(image_ids, validation_images())
-    return (held_out if part == "val" else ~held_out).nonzero().squeeze(1)
+    first, count = (0, VALIDATION_IMAGES) if part == "val" else (VALIDATION_IMAGES, train_images)
+    wanted = torch.tensor(shuffled_images()[first : first + count])
+    return torch.isin(image_ids, wanted).nonzero().squeeze(1)
 
 
 def _shared(texts: list[str]) -> Column:
