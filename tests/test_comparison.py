@@ -4,6 +4,7 @@ import itertools
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -100,11 +101,20 @@ def test_majority_has_nothing_to_tune(plugins):
 def test_all_get_sequence_encoders_where_one_contestant_needs_them(plugins):
     plain = asked(plugins, "vqa")
     attending = asked(plugins, "vqa", fusions=["concat", "cross-attention"])
-    assert plain.encoders["question"] == "bag-of-words"
-    assert plugins.encoders[attending.encoders["question"]].emits_sequences
+    assert plain.encoders["question"].name == "bag-of-words"
+    assert plugins.encoders[attending.encoders["question"].name].emits_sequences
     for contestant in attending.contestants:
         for spec in tuning_specs(attending, contestant, plugins):
-            assert all(c.name == attending.encoders[m] for m, c in spec.encoders.items())
+            assert all(c.name == attending.encoders[m].name for m, c in spec.encoders.items())
+
+
+def test_the_encoders_settings_are_those_of_all(plugins):
+    request = asked(plugins, "vqa")
+    small = {**request.encoders, "image": Component("cnn", {"depth": 4})}
+    for contestant in (given := replace(request, encoders=small)).contestants:
+        for spec in tuning_specs(given, contestant, plugins):
+            assert all(e.params["depth"] == 4 for m, e in spec.encoders.items() if m == "image")
+    assert comparison_name(given, "1", plugins) != comparison_name(request, "1", plugins)
 
 
 def test_paradigms_are_compared_with_the_plain_one_on_concat(plugins):
