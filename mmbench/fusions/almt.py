@@ -40,7 +40,7 @@ class ALMTFusion(Fusion):
         dims: Mapping[str, int],
         *,
         width: Annotated[int, Range(16, 128, log=True)] = 64,
-        slots: Annotated[int, Range(1, 16, log=True)] = 8,
+        slots: Annotated[int, Range(1, 16, log=True)] = 4,
         scales: Annotated[int, Range(1, 4)] = 3,
         layers: Annotated[int, Range(1, 4)] = 2,
         heads: Annotated[int, Choice(1, 2, 4)] = 4,
@@ -51,9 +51,9 @@ class ALMTFusion(Fusion):
         self.main = named(main, sorted(dims), "almt.main")
         others = [m for m in dims if m != self.main]
         self.tokens = Tokens(dims, width)
-        self.slots = nn.ParameterDict({m: torch.randn(slots, width) for m in dims})
+        self.slots = nn.ParameterDict({m: 0.02 * torch.randn(slots, width) for m in dims})
         self.read = nn.ModuleDict({m: Layer(width, heads, dropout) for m in dims})
-        self.hyper = nn.Parameter(torch.randn(slots, width))
+        self.hyper = nn.Parameter(0.02 * torch.randn(slots, width))
         self.guide = nn.ModuleList(Layer(width, heads, dropout) for _ in range(scales - 1))
         self.gather = nn.ModuleList(_Gather(others, width, heads) for _ in range(scales))
         self.cross = nn.ModuleList(Layer(width, heads, dropout) for _ in range(layers))

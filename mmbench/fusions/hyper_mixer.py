@@ -71,14 +71,14 @@ class _HyperMix(nn.Module):
         super().__init__()
         self.norm, self.norm_out = nn.LayerNorm(width), nn.LayerNorm(width)
         self.first = _perceptron(width, hidden)
-        self.second = self.first if tied else _perceptron(width, hidden)
+        self.second = None if tied else _perceptron(width, hidden)
         self.over_units = feed_forward(width)
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, tokens: Tensor, mask: Tensor) -> Tensor:
         normal = self.norm(tokens)
         first = torch.where(mask.unsqueeze(-1), self.first(normal), 0.0)  # (batch, time, hidden)
-        second = first if self.second is self.first else self.second(normal)
+        second = first if self.second is None else self.second(normal)
         found = nn.functional.gelu(first.mT @ normal)  # (batch, hidden, width)
         tokens = tokens + self.dropout(self.norm_out(second @ found))
         return tokens + self.dropout(self.over_units(tokens))  # type: ignore[no-any-return]

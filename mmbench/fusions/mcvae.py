@@ -52,14 +52,13 @@ class MCVAEFusion(Fusion):
         self.elbo_weight, self.out_dim = elbo_weight, width
 
     def forward(self, features: Features) -> Fused:
-        present = presence(features, self.dims)  # (batch, modality)
-        shares = present / present.sum(dim=1, keepdim=True).clamp(min=1)
         mean, log_variance = self.mean(features), _bounded(self.log_variance(features))
+        present = presence(features, self.dims).to(mean.dtype)  # (batch, modality)
+        shares = present / present.sum(dim=1, keepdim=True).clamp(min=1)
         latent = self._sampled(mean, log_variance)  # (batch, modality, width)
         spread = log_variance.exp() - 1 - log_variance
         divergence = 0.5 * (mean.square() + spread).sum(dim=-1)  # (batch, modality)
         lost = divergence - self._likelihood(latent, features)
-        shares = shares.to(latent.dtype)
         vector = (shares.unsqueeze(-1) * latent).sum(dim=1)
         return Fused(vector, self.elbo_weight * (shares * lost).sum(dim=1), shares)
 
