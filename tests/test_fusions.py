@@ -3,6 +3,9 @@
 import math
 
 import pytest
+import test_fusions_bilinear as bilinear
+import test_fusions_decision as decision
+import test_fusions_sequence as sequence
 import torch
 from slow_formulas import (
     BATCH,
@@ -28,6 +31,7 @@ from mmbench.fusions.majority import MajorityFusion
 from mmbench.fusions.only import OnlyFusion
 from mmbench.fusions.product import ProductFusion
 from mmbench.fusions.sum import SumFusion
+from mmbench.plugins import load_plugins
 from mmbench.testing import fusion_checks
 from mmbench.testing.fusion import interaction_learns_exclusive_or
 from mmbench.types import Encoded
@@ -60,6 +64,18 @@ WIDTH = 16
 @pytest.mark.parametrize(("cls", "params"), VARIANTS, ids=lambda v: getattr(v, "name", None))
 def test_contract(cls, params, check):
     check(cls, **params)
+
+
+def test_every_registered_fusion_is_put_to_the_contract():
+    """So each starts at a sane scale for up to four modalities and inputs of width 16 and 1024."""
+    suites = (bilinear.VARIANTS, decision.VARIANTS, sequence.VARIANTS, VARIANTS)
+    tested = {cls.name for suite in suites for cls, _ in suite}
+    own = {
+        name
+        for name, cls in load_plugins().fusions.items()
+        if cls.__module__.startswith("mmbench.")
+    }
+    assert own - tested == set()
 
 
 def weighted_sum(weights, vectors, width):

@@ -21,6 +21,7 @@ from slow_formulas import (
 from mmbench.errors import InvalidParameter, UnknownName
 from mmbench.fusions.activation import ActivationFusion
 from mmbench.fusions.cell import CellFusion
+from mmbench.fusions.channel_attention import ChannelAttentionFusion
 from mmbench.fusions.channel_multiplication import ChannelMultiplicationFusion
 from mmbench.fusions.confidence import ConfidenceFusion
 from mmbench.fusions.deepset import DeepSetFusion
@@ -32,6 +33,7 @@ from mmbench.fusions.late_product import LateProductFusion
 from mmbench.fusions.late_stacking import LateStackingFusion
 from mmbench.fusions.late_vote import LateVoteFusion
 from mmbench.fusions.late_weighted import LateWeightedFusion
+from mmbench.fusions.mcvae import MCVAEFusion
 from mmbench.fusions.mmtm import MMTMFusion
 from mmbench.fusions.product_of_experts import ProductOfExpertsFusion
 from mmbench.fusions.series import SeriesFusion
@@ -58,6 +60,8 @@ FEATURE = [
     DynamicRoutingFusion,
     CellFusion,
     ActivationFusion,
+    ChannelAttentionFusion,
+    MCVAEFusion,
 ]
 VARIANTS = [
     *((cls, {}) for cls in DECISION + FEATURE),
@@ -75,6 +79,7 @@ VARIANTS = [
     (CellFusion, {"third": True, "main": "b"}),
     (CellFusion, {"op_1": "sum", "op_2": "fc", "third": True, "op_3": "product"}),
     (ActivationFusion, {"main": "b"}),
+    (ChannelAttentionFusion, {"main": "b", "attended": "b"}),
 ]
 CLASSES = 3
 SCORES = dict.fromkeys(DIMS, CLASSES)
@@ -557,6 +562,74 @@ def test_activation_squashes_the_product_beside_the_main_modality(given, main):
         return [sigmoid(math.tanh(v)) for v in normal] + projected.get(main, [0.0] * WIDTH)
 
     assert_computes(fusion, formula)
+
+
+@pytest.mark.parametrize(
+    ("given", "main", "attended"),
+    [
+        ({}, "sound", "image"),
+        ({"main": "image"}, "image", "sound"),
+        ({"attended": "sound"}, *2 * ("sound",)),
+    ],
+)
+def test_channel_attention_scales_one_modality_before_activation(given, main, attended):
+    fusion = built(ChannelAttentionFusion, width=WIDTH, ratio=2, **given)
+    first, _, second, _ = fusion.excite
+
+    def formula(row):
+        seen = dict(row)
+        if row[attended]:
+            gates = linear(second, relu(linear(first, row[attended])))
+            seen[attended] = [sigmoid(g) * v for g, v in zip(gates, row[attended], strict=True)]
+        projected = {m: linear(fusion.project.linear[m], seen[m]) for m in DIMS if seen[m]}
+        normal = layer_norm(times([1.0] * WIDTH, *projected.values()), fusion.norm)
+        return [sigmoid(math.tanh(v)) for v in normal] + projected.get(main, [0.0] * WIDTH)
+
+    assert_computes(fusion, formula)
+
+
+def test_mcvae_hands_on_the_mean_latent_and_must_rebuild_everything():
+    fusion = built(MCVAEFusion, width=WIDTH, elbo_weight=0.1)
+
+    def means(row):
+        return [linear(fusion.mean.linear[m], row[m]) for m in DIMS if row[m]]
+
+    assert_computes(fusion, lambda row: mean_of(means(row), WIDTH))
+    got = fusion(example())
+
+    def gaussian(x, mean, variance):
+        return torch.distributions.Normal(mean, variance**0.5).log_prob(torch.tensor(x)).item()
+
+    def penalty(row):
+        lost = []
+        for m in (m for m in DIMS if row[m]):
+            latent = linear(fusion.mean.linear[m], row[m])
+            logs = linear(fusion.log_variance.linear[m], row[m])
+            spreads = [math.exp(min(max(v, -8), 8)) for v in logs]
+            divergence = sum(
+                0.5 * (u * u + v - 1 - math.log(v)) for u, v in zip(latent, spreads, strict=True)
+            )
+            likelihood = 0.0
+            for d in (d for d in DIMS if row[d]):
+                rebuilt = linear(fusion.decode[d], latent)
+                noise = fusion.log_noise[d].exp().tolist()
+                likelihood += sum(map(gaussian, row[d], rebuilt, noise))
+            lost.append(divergence - likelihood)
+        return 0.1 * sum(lost) / max(len(lost), 1)
+
+    expected = torch.tensor([penalty(row) for row in rows(example())], dtype=torch.float64)
+    torch.testing.assert_close(got.penalty, expected)
+
+
+def test_mcvae_samples_each_modality_in_training_and_leaves_encoders_their_features():
+    fusion = built(MCVAEFusion, width=WIDTH).train()
+    features = {m: e[torch.zeros(4000, dtype=torch.long)] for m, e in example().items()}
+    vectors = fusion(features).vector
+    torch.testing.assert_close(vectors.mean(0), fusion.eval()(features).vector[0], rtol=0, atol=0.2)
+    variances = [f(features[m].pooled[:1]).exp() for m, f in fusion.log_variance.linear.items()]
+    torch.testing.assert_close(
+        vectors.var(0), sum(variances)[0] / len(DIMS) ** 2, rtol=0.15, atol=0.0
+    )
 
 
 WIRINGS = [

@@ -13,22 +13,28 @@ import torch
 from mmbench.contracts import Fused
 from mmbench.errors import UnknownName
 from mmbench.fusions._sequence import compacted, stretched
+from mmbench.fusions.almt import ALMTFusion
 from mmbench.fusions.attention_pooling import AttentionPoolingFusion
 from mmbench.fusions.attention_sum import AttentionSumFusion
 from mmbench.fusions.bottleneck import BottleneckFusion
+from mmbench.fusions.cenet import CENETFusion
 from mmbench.fusions.concat_early import ConcatEarlyFusion
 from mmbench.fusions.convolution import ConvolutionFusion
 from mmbench.fusions.early_transformer import EarlyTransformerFusion
 from mmbench.fusions.encoder_decoder import EncoderDecoderFusion
+from mmbench.fusions.graph_mfn import GraphMFNFusion
 from mmbench.fusions.hierarchical import ManyToOneFusion, OneToManyFusion
+from mmbench.fusions.hyper_mixer import HyperMixerFusion
 from mmbench.fusions.late_transformer import LateTransformerFusion
 from mmbench.fusions.mag import MAGFusion
+from mmbench.fusions.mfn import MFNFusion
 from mmbench.fusions.misa import MISAFusion
 from mmbench.fusions.mixer import MixerFusion
 from mmbench.fusions.mult import MulTFusion
 from mmbench.fusions.nl_gate import NLGateFusion
 from mmbench.fusions.perceiver import PerceiverFusion
 from mmbench.fusions.recurrent import RecurrentFusion
+from mmbench.fusions.tetfn import TETFNFusion
 from mmbench.testing import fusion_checks
 from mmbench.types import Encoded
 
@@ -50,6 +56,12 @@ FUSIONS = [
     ConvolutionFusion,
     MAGFusion,
     MISAFusion,
+    MFNFusion,
+    GraphMFNFusion,
+    TETFNFusion,
+    ALMTFusion,
+    CENETFusion,
+    HyperMixerFusion,
 ]
 VARIANTS = [
     *((cls, {}) for cls in FUSIONS),
@@ -60,6 +72,7 @@ VARIANTS = [
     (RecurrentFusion, {"cell": "lstm"}),
     (ConcatEarlyFusion, {"model": "conv"}),
     (MAGFusion, {"shifted": "b", "dropout": 0.3}),
+    (HyperMixerFusion, {"tied": True}),
     (MISAFusion, {"similarity": 0.0, "difference": 0.0, "reconstruction": 0.0}),
 ]
 DIMS = {"sound": 3, "image": 4, "text": 2}  # not in alphabetical order
@@ -186,6 +199,21 @@ def transformer(layers, tokens):
     for module in layers:
         tokens = layer(module, tokens, tokens)
     return tokens
+
+
+def wide_layer(module, tokens):
+    """Self-attention over tokens twice as wide: each of two heads has WIDTH units."""
+    normal, after = [norm(module.norm, t) for t in tokens], []
+    keys = [linear(module.attention.key, k) for k in normal]
+    values = [linear(module.attention.value, k) for k in normal]
+    for token, query in zip(tokens, normal, strict=True):
+        query, parts = linear(module.attention.query, query), []
+        for part in (slice(0, WIDTH), slice(WIDTH, 2 * WIDTH)):
+            scores = [query[part] @ k[part] / math.sqrt(WIDTH) for k in keys]
+            parts.append(weighted(softmax(scores), [v[part] for v in values]))
+        hidden = token + linear(module.attention.out, torch.cat(parts))
+        after.append(hidden + perceptron(module.feed_forward, hidden))
+    return after
 
 
 def positions(t, width=WIDTH):
@@ -329,20 +357,6 @@ def test_mult_reinforces_every_target_from_every_source():
         for module in fusion.alone[target]:
             hidden = wide_layer(module, hidden)
         return norm(fusion.norms[target], mean(hidden))
-
-    def wide_layer(module, tokens):
-        """Self-attention over tokens twice as wide: each of two heads has WIDTH units."""
-        normal, after = [norm(module.norm, t) for t in tokens], []
-        keys = [linear(module.attention.key, k) for k in normal]
-        values = [linear(module.attention.value, k) for k in normal]
-        for token, query in zip(tokens, normal, strict=True):
-            query, parts = linear(module.attention.query, query), []
-            for part in (slice(0, WIDTH), slice(WIDTH, 2 * WIDTH)):
-                scores = [query[part] @ k[part] / math.sqrt(WIDTH) for k in keys]
-                parts.append(weighted(softmax(scores), [v[part] for v in values]))
-            hidden = token + linear(module.attention.out, torch.cat(parts))
-            after.append(hidden + perceptron(module.feed_forward, hidden))
-        return after
 
     assert_computes(fusion, lambda row: torch.cat([of(m, row) for m in DIMS]))
 
@@ -645,7 +659,217 @@ def test_misa_splits_and_penalises_per_sample():
     torch.testing.assert_close(got.penalty, torch.tensor(expected).double())
 
 
-@pytest.mark.parametrize(("cls", "given"), [(NLGateFusion, "asking"), (MAGFusion, "shifted")])
+def lstm(weight, bias, recurrent, tokens):
+    """Hidden states and cells after each token; gates in the order enter, keep, new, out."""
+    hidden = cell = torch.zeros(WIDTH).double()
+    states = []
+    for x in tokens:
+        gates = weight @ x + bias + recurrent.T @ hidden
+        enter, keep, new, out = (gates[k * WIDTH : (k + 1) * WIDTH] for k in range(4))
+        cell = sigmoid(keep) * cell + sigmoid(enter) * new.tanh()
+        hidden = sigmoid(out) * cell.tanh()
+        states.append((hidden, cell))
+    return states
+
+
+def two_layers(modules, x):
+    first, _, second = modules
+    return linear(second, linear(first, x).clamp(min=0))
+
+
+def delta_attention(fusion, before, now):
+    joined = torch.cat([torch.cat(pair) for pair in zip(before, now, strict=True)])
+    weights = softmax(two_layers(fusion.across.attention, joined))
+    return len(joined) * torch.tensor(weights).double() * joined
+
+
+def fusion_graph(fusion, before, now):
+    graph = fusion.across
+    vertices = {
+        (k,): linear(graph.singles[k], torch.cat(pair)).clamp(min=0)
+        for k, pair in enumerate(zip(before, now, strict=True))
+    }
+    edges = iter(sigmoid(two_layers(graph.efficacy, torch.cat(list(vertices.values())))))
+    below = {
+        (0, 1): [(0,), (1,)],
+        (0, 2): [(0,), (2,)],
+        (1, 2): [(1,), (2,)],
+        (0, 1, 2): [(0,), (1,), (2,), (0, 1), (0, 2), (1, 2)],
+    }
+    for network, (which, parents) in zip(graph.joints, below.items(), strict=True):
+        read = torch.cat([next(edges) * vertices[p] for p in parents])
+        vertices[which] = linear(network, read).clamp(min=0)
+    return linear(graph.summary, torch.cat([next(edges) * v for v in vertices.values()]))
+
+
+@pytest.mark.parametrize(
+    ("cls", "found"), [(MFNFusion, delta_attention), (GraphMFNFusion, fusion_graph)]
+)
+def test_memory_fusion_networks_remember_what_happens_across_lstms(cls, found):
+    fusion = built(cls, width=WIDTH)
+
+    def formula(row):
+        steps = max(len(tokens) for tokens in row.values())
+        if not steps:
+            return norm(fusion.norm, torch.zeros(4 * WIDTH).double())
+        states = [
+            lstm(
+                fusion.lstms.inputs[m].weight,
+                fusion.lstms.inputs[m].bias,
+                fusion.lstms.recurrent[k],
+                aligned(row, m, steps),
+            )
+            for k, m in enumerate(DIMS)
+        ]
+        before, memory = [torch.zeros(WIDTH).double()] * 3, torch.zeros(WIDTH).double()
+        for t in range(steps):
+            now = [stream[t][1] for stream in states]
+            seen = found(fusion, before, now)
+            keep = sigmoid(two_layers(fusion.memory.keep, seen))
+            enter = sigmoid(two_layers(fusion.memory.enter, seen))
+            memory = keep * memory + enter * two_layers(fusion.memory.new, seen).tanh()
+            before = now
+        return norm(fusion.norm, torch.cat([*(s[-1][0] for s in states), memory]))
+
+    assert_computes(fusion, formula)
+
+
+def test_an_lstm_is_the_one_of_torch():
+    torch.manual_seed(0)
+    lstms = MFNFusion(DIMS, width=WIDTH).double().lstms
+    theirs = torch.nn.LSTM(DIMS["image"], WIDTH, batch_first=True).double()
+    theirs.weight_ih_l0.data = lstms.inputs["image"].weight.data
+    theirs.weight_hh_l0.data = lstms.recurrent.data[1].T
+    theirs.bias_ih_l0.data, theirs.bias_hh_l0.data = (
+        lstms.inputs["image"].bias.data,
+        0 * (theirs.bias_hh_l0.data),
+    )
+    streams = [torch.randn(2, 5, d).double() for d in DIMS.values()]
+    hidden, cells = lstms(streams)
+    expected, (_, cell) = theirs(streams[1])
+    torch.testing.assert_close(hidden[:, :, 1], expected)
+    torch.testing.assert_close(cells[:, -1, 1], cell[0])
+
+
+@pytest.mark.parametrize(("given", "main"), [("", "image"), ("text", "text")])
+def test_tetfn_lets_others_hear_each_other_through_the_main_modality(given, main):
+    fusion = built(TETFNFusion, width=WIDTH, heads=HEADS, main=given)
+
+    def of(target, row):
+        if not row[target]:
+            return torch.zeros(2 * WIDTH).double()
+        placed = {
+            m: [
+                x + positions(t)
+                for (t, _), x in zip(row[m], projected(fusion, row, m), strict=True)
+            ]
+            for m in DIMS
+        }
+        streams = []
+        for source in (m for m in DIMS if m != target):
+            heard = placed[source]
+            if main not in (target, source):
+                heard = layer(fusion.enhance[target][source], heard, placed[main])
+            (module,) = fusion.cross[target][source]
+            streams.append(layer(module, placed[target], heard))
+        hidden = [torch.cat(parts) for parts in zip(*streams, strict=True)]
+        (module,) = fusion.alone[target]
+        return norm(fusion.norms[target], mean(wide_layer(module, hidden)))
+
+    assert_computes(fusion, lambda row: torch.cat([of(m, row) for m in DIMS]))
+
+
+@pytest.mark.parametrize(("given", "main"), [("", "image"), ("text", "text")])
+def test_almt_gathers_a_hyper_modality_at_every_scale_of_the_main_one(given, main):
+    fusion = built(ALMTFusion, width=WIDTH, heads=HEADS, slots=3, scales=3, layers=2, main=given)
+    others = [m for m in DIMS if m != main]
+
+    def formula(row):
+        slots = {}
+        for m in DIMS:
+            tokens = [
+                x + positions(t)
+                for (t, _), x in zip(row[m], projected(fusion, row, m), strict=True)
+            ]
+            start = list(fusion.slots[m])
+            slots[m] = layer(fusion.read[m], start, start + tokens)
+        hyper, guide = list(fusion.hyper), slots[main]
+        for scale, gather in enumerate(fusion.gather):
+            if scale:
+                guide = layer(fusion.guide[scale - 1], guide, guide)
+            for m in others:
+                if row[m]:
+                    keys = [norm(gather.norms[m], s) for s in slots[m]]
+                    asking = [norm(gather.norm, g) for g in guide]
+                    found = attention(gather.attention[m], asking, keys)
+                    hyper = [h + f for h, f in zip(hyper, found, strict=True)]
+        for module in fusion.cross:
+            guide = layer(module, guide, hyper)
+        return norm(fusion.norm, mean(guide))
+
+    assert_computes(fusion, formula)
+
+
+@pytest.mark.parametrize(("given", "main"), [("", "image"), ("text", "text")])
+def test_cenet_shifts_the_main_modality_by_what_it_finds_in_the_others(given, main):
+    fusion = built(CENETFusion, width=WIDTH, heads=HEADS, main=given)
+
+    def formula(row):
+        if not row[main]:
+            return torch.zeros(WIDTH).double()
+        first, second = fusion.project
+        tokens = [norm(second, linear(first, x)) + positions(t) for t, x in row[main]]
+        shifted = tokens
+        for m in (m for m in DIMS if m != main and row[m]):
+            keys = [two_layers(fusion.embed[m], x) for _, x in row[m]]
+            found = attention(fusion.enhance[m], tokens, keys, heads=1)
+            shifted = [s + f for s, f in zip(shifted, found, strict=True)]
+        return norm(fusion.norm, mean(transformer(fusion.transformer, shifted)))
+
+    assert_computes(fusion, formula)
+
+
+@pytest.mark.parametrize("tied", [False, True])
+def test_hyper_mixer_mixes_tokens_by_weights_made_from_them(tied):
+    fusion = built(HyperMixerFusion, width=WIDTH, hidden=3, tied=tied)
+
+    def generated(modules, tokens):
+        first, _, second = modules
+        return [linear(second, gelu(linear(first, x))) for x in tokens]
+
+    def formula(row):
+        tokens = [
+            x + positions(t) + fusion.embedding[m]
+            for m in DIMS
+            for (t, _), x in zip(row[m], projected(fusion, row, m), strict=True)
+        ]
+        for module in fusion.layers:
+            normal = [norm(module.norm, x) for x in tokens]
+            first = generated(module.first, normal)
+            second = first if tied else generated(module.second, normal)
+            found = (
+                [gelu(sum(w[k] * x for w, x in zip(first, normal, strict=True))) for k in range(3)]
+                if tokens
+                else []
+            )
+            mixed = [norm(module.norm_out, sum(w[k] * found[k] for k in range(3))) for w in second]
+            tokens = [x + y for x, y in zip(tokens, mixed, strict=True)]
+            tokens = [x + perceptron(module.over_units, x) for x in tokens]
+        return norm(fusion.norm, mean(tokens))
+
+    assert_computes(fusion, formula)
+
+
+@pytest.mark.parametrize(
+    ("cls", "given"),
+    [
+        (NLGateFusion, "asking"),
+        (MAGFusion, "shifted"),
+        (TETFNFusion, "main"),
+        (ALMTFusion, "main"),
+        (CENETFusion, "main"),
+    ],
+)
 def test_a_misspelt_modality_is_named_with_its_nearest(cls, given):
     with pytest.raises(UnknownName, match=r"'imgae'.*Did you mean 'image'"):
         cls(DIMS, **{given: "imgae"})

@@ -1,10 +1,12 @@
 """What sequence fusions share: real tokens first, sequences stretched alike, recurrent reading."""
 
+from collections.abc import Iterable
+
 import torch
 from torch import Tensor, nn
 
 from mmbench.fusions._attention import real
-from mmbench.types import Encoded
+from mmbench.types import Encoded, Features
 
 
 def compacted(tokens: Tensor, mask: Tensor) -> Tensor:
@@ -29,6 +31,24 @@ def stretched(encoded: Encoded, steps: Tensor, longest: int) -> Tensor:
     return torch.where(within.unsqueeze(-1), tokens.gather(1, which), 0.0)
 
 
+def aligned(features: Features, modalities: Iterable[str]) -> tuple[list[Tensor], Tensor]:
+    """All modalities ``stretched`` to the longest one of each sample, in real tokens.
+
+    Gives a sequence (batch, longest, dim) for each modality, and how many of its steps are real,
+    (batch,): none where every modality is missing.
+    """
+    encoded = [features[m] for m in modalities]
+    steps = torch.stack([e.mask.sum(dim=1) for e in encoded]).amax(dim=0)  # (batch,)
+    longest = max(e.mask.shape[1] for e in encoded)
+    return [stretched(e, steps, longest) for e in encoded], steps
+
+
+def last(states: Tensor, steps: Tensor) -> Tensor:
+    """Of states (batch, time, width) the one after ``steps`` (batch,); zeros after no step."""
+    index = (steps - 1).clamp(min=0)[:, None, None].expand(-1, 1, states.shape[-1])
+    return torch.where((steps > 0).unsqueeze(1), states.gather(1, index).squeeze(1), 0.0)
+
+
 class Reader(nn.Module):
     """A GRU or LSTM over real tokens only: (batch, time, dim) to its last state (batch, width).
 
@@ -42,6 +62,4 @@ class Reader(nn.Module):
 
     def forward(self, tokens: Tensor, mask: Tensor) -> Tensor:
         states, _ = self.recurrent(compacted(tokens, mask))  # (batch, time, width)
-        last = (mask.sum(dim=1) - 1).clamp(min=0)[:, None, None]  # (batch, 1, 1)
-        final = states.gather(1, last.expand(-1, 1, states.shape[-1])).squeeze(1)
-        return torch.where(mask.any(dim=1, keepdim=True), final, 0.0)
+        return last(states, mask.sum(dim=1))

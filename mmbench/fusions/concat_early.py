@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from mmbench.contracts import Capabilities, Fusion
-from mmbench.fusions._sequence import Reader, stretched
+from mmbench.fusions._sequence import Reader, aligned
 from mmbench.hookspecs import hookimpl
 from mmbench.space import Choice, Range
 from mmbench.types import Features, masked_mean
@@ -47,12 +47,10 @@ class ConcatEarlyFusion(Fusion):
         self.out_dim = width
 
     def forward(self, features: Features) -> Tensor:
-        counts = torch.stack([features[m].mask.sum(dim=1) for m in self.dims])  # (M, batch)
-        steps = counts.amax(dim=0)  # (batch,)
-        longest = max(features[m].mask.shape[1] for m in self.dims)
-        aligned = [stretched(features[m], steps, longest) for m in self.dims]
+        streams, steps = aligned(features, self.dims)
+        longest = streams[0].shape[1]
         mask = torch.arange(longest, device=steps.device) < steps.unsqueeze(1)  # (batch, longest)
-        read = self.model(torch.cat(aligned, dim=-1), mask)  # (batch, width)
+        read = self.model(torch.cat(streams, dim=-1), mask)  # (batch, width)
         return self.norm(read)  # type: ignore[no-any-return]
 
 

@@ -40,8 +40,8 @@ class EmbraceNetFusion(Fusion):
     def forward(self, features: Features) -> Fused:
         present = presence(features, self.dims)  # (batch, modality)
         docked = self.dock(features).relu()  # (batch, modality, width)
-        share = present / present.sum(dim=1, keepdim=True).clamp(min=1)
-        share = share.to(docked.dtype)
+        there = present.to(docked.dtype)
+        share = there / there.sum(dim=1, keepdim=True).clamp(min=1)
         if not self.training:
             return Fused(torch.einsum("bm,bmw->bw", share, docked), weights=share)
         chosen = self._drawn(present, docked)  # (batch, modality, width)

@@ -42,10 +42,10 @@ class LateAverageFusion(Fusion):
 
     def forward(self, features: Features) -> Fused:
         present = presence(features, self.dims)  # (batch, modality)
-        weights = present / present.sum(dim=1, keepdim=True).clamp(min=1)
         scores = torch.stack([features[m].pooled for m in self.dims], dim=1)
         scores = torch.where(present.unsqueeze(-1), scores, 0.0)  # (batch, modality, n_outputs)
-        weights = weights.to(scores.dtype)
+        there = present.to(scores.dtype)
+        weights = there / there.sum(dim=1, keepdim=True).clamp(min=1)
         return Fused(self._combined(scores, weights, present), weights=weights)
 
     def _combined(self, scores: Tensor, weights: Tensor, present: Tensor) -> Tensor:

@@ -70,13 +70,24 @@ class MulTFusion(Fusion):
         streams = []
         for source, layers in self.cross[target].items():  # type: ignore[operator]
             hidden = tokens[target]  # (batch, time of target, width)
+            heard = self._heard(target, source, tokens, features)
             for layer in layers:
-                hidden = layer(hidden, tokens[source], features[source].mask)
+                hidden = layer(hidden, heard, features[source].mask)
             streams.append(hidden)
         encoded = features[target]
         hidden = self.alone[target](torch.cat(streams, dim=-1), encoded.mask)
         vector = self.norms[target](masked_mean(hidden, encoded.mask))
         return torch.where(encoded.present.unsqueeze(1), vector, 0.0)
+
+    def _heard(
+        self,
+        target: str,  # noqa: ARG002 - a variant may tell each target something else
+        source: str,
+        tokens: Mapping[str, Tensor],
+        features: Features,  # noqa: ARG002
+    ) -> Tensor:
+        """What a target hears of a source: (batch, time of source, width)."""
+        return tokens[source]
 
 
 @hookimpl

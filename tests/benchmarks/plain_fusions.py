@@ -7,8 +7,8 @@ is no mask, no missing modality, no report of weights; in training mode it draws
 
 These are the same torch calls as ours, without the bookkeeping: concat, stack, sigma-linear, glu,
 gate, product, film, mi-*, tensor, mlb, mutan, tucker, block, block-tucker, mfb, mfh, mcb, lowrank,
-mmtm, series, convolution, deepset, late-transformer, the recurrent and all attention fusions. The
-others are written in another way here: they stack nothing where a sum of terms does.
+mmtm, series, convolution, deepset, late-transformer, hyper-mixer, the recurrent and all attention
+fusions. The others are written in another way here: they stack nothing where a sum of terms does.
 """
 
 import functools
@@ -23,6 +23,7 @@ from mmbench.fusions._attention import sinusoids
 from mmbench.fusions._bilinear import power_normalised
 from mmbench.fusions.confidence import ENERGY_SCALE
 from mmbench.fusions.late_vote import SMOOTHING
+from mmbench.fusions.mcvae import LOG_2_PI
 from mmbench.fusions.product_of_experts import LARGEST_LOG_VARIANCE
 
 Plain = Callable[[nn.Module, Sequence[Tensor]], Tensor | tuple[Tensor, Tensor]]
@@ -160,6 +161,12 @@ def narrow(f, xs):
 
 def pairwise(x, y):
     return (x.unsqueeze(2) * y.unsqueeze(1)).flatten(1)
+
+
+@plain("channel-attention")
+def channel_attention(f, xs):
+    main, other, *rest = xs
+    return activation(f, [main, other * f.excite(other), *rest])
 
 
 @plain("mi-matrix")
@@ -305,6 +312,23 @@ def product_of_experts(f, xs):
     divergence = 0.5 * (mean.square() + variance - 1 - variance.log()).sum(dim=-1)
     z = mean + variance.sqrt() * torch.randn_like(mean) if f.training else mean
     return z, f.kl_weight * divergence
+
+
+@plain("mcvae")
+def mcvae(f, xs):
+    means, log_variances = mapped(f.mean.linear, xs), mapped(f.log_variance.linear, xs)
+    log_variances = [v.clamp(-LARGEST_LOG_VARIANCE, LARGEST_LOG_VARIANCE) for v in log_variances]
+    noises = [v.clamp(-LARGEST_LOG_VARIANCE, LARGEST_LOG_VARIANCE) for v in f.log_noise.values()]
+    latents, lost = means, 0
+    if f.training:
+        spreads = [(0.5 * v).exp() for v in log_variances]
+        latents = [m + s * torch.randn_like(m) for m, s in zip(means, spreads, strict=True)]
+    for mean, log_variance, latent in zip(means, log_variances, latents, strict=True):
+        lost = lost + 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).sum(dim=-1)
+        for x, decode, noise in zip(xs, f.decode.values(), noises, strict=True):
+            scaled = (x.detach() - decode(latent)).square() * (-noise).exp()
+            lost = lost + 0.5 * (scaled + noise + LOG_2_PI).sum(dim=-1)
+    return sum(latents[1:], latents[0]) / len(xs), f.elbo_weight * lost / len(xs)
 
 
 @plain("cell")
@@ -511,20 +535,74 @@ def cross_attention(f, xs):
     return torch.cat(vectors, dim=-1)
 
 
-@plain("mult", tokens=True)
-def mult(f, xs):
+def reinforced(f, xs, heard):
     tokens, vectors = [x + sinusoids(x) for x in tokens_of(f, xs)], []
     for i, target in enumerate(f.dims):
         streams = []
-        for source, x in zip(f.dims, tokens, strict=True):
-            if source != target:
-                layers = f.cross[target][source]
+        for j, source in enumerate(f.dims):
+            if j != i:
+                keys, layers = heard(target, source, tokens[j], tokens[0]), f.cross[target][source]
                 streams.append(
-                    functools.reduce(lambda h, g, x=x: layer(g, h, x), layers, tokens[i])
+                    functools.reduce(lambda h, g, k=keys: layer(g, h, k), layers, tokens[i])
                 )
         hidden = transformer(f.alone[target], torch.cat(streams, dim=-1))
         vectors.append(f.norms[target](hidden.mean(dim=1)))
     return torch.cat(vectors, dim=-1)
+
+
+@plain("mult", tokens=True)
+def mult(f, xs):
+    return reinforced(f, xs, lambda target, source, tokens, main: tokens)
+
+
+@plain("tetfn", tokens=True)
+def tetfn(f, xs):
+    def heard(target, source, tokens, main):
+        if f.main in (target, source):
+            return tokens
+        return layer(f.enhance[target][source], tokens, main)
+
+    return reinforced(f, xs, heard)
+
+
+@plain("cenet", tokens=True)
+def cenet(f, xs):
+    main, *others = xs
+    tokens = f.project(main)
+    shifted = tokens = tokens + sinusoids(tokens)
+    for enhance, keys in zip(f.enhance.values(), mapped(f.embed, others), strict=True):
+        shifted = shifted + attention(enhance, tokens, keys)
+    return f.norm(transformer(f.transformer, shifted).mean(dim=1))
+
+
+@plain("almt", tokens=True)
+def almt(f, xs):
+    read = []
+    for m, slots, x in zip(f.slots, f.slots.values(), tokens_of(f, xs), strict=True):
+        joint = led(slots, x + sinusoids(x))
+        read.append(layer(f.read[m], joint[:, : len(slots)], joint))
+    guide, *others = read
+    hyper = f.hyper
+    for i, gather in enumerate(f.gather):
+        guide = layer(f.guide[i - 1], guide) if i else guide
+        asking = gather.norm(guide)
+        for norm, a, x in zip(
+            gather.norms.values(), gather.attention.values(), others, strict=True
+        ):
+            hyper = hyper + attention(a, asking, norm(x))
+    return f.norm(functools.reduce(lambda g, c: layer(c, g, hyper), f.cross, guide).mean(dim=1))
+
+
+@plain("hyper-mixer", tokens=True)
+def hyper_mixer(f, xs):
+    embedded = zip(tokens_of(f, xs), f.embedding.values(), strict=True)
+    tokens = torch.cat([x + sinusoids(x) + e for x, e in embedded], dim=1)
+    for mix in f.layers:
+        normal = mix.norm(tokens)
+        found = F.gelu(mix.first(normal).mT @ normal)
+        tokens = tokens + mix.norm_out(mix.second(normal) @ found)
+        tokens = tokens + mix.over_units(tokens)
+    return f.norm(tokens.mean(dim=1))
 
 
 @plain("nl-gate", tokens=True)
@@ -587,6 +665,52 @@ def recurrent(f, xs):
     one = f.forwards.recurrent(tokens)[1].squeeze(0)
     other = f.backwards.recurrent(tokens.flip(1))[1].squeeze(0)
     return f.norm(torch.cat([one, other], dim=-1))
+
+
+def lstm(given, recurrent):
+    """Hidden states and cells (batch, time, width)."""
+    hidden = cell = torch.zeros_like(given[:, 0].chunk(4, dim=-1)[0])
+    states = []
+    for step in given.unbind(1):
+        enter, keep, new, out = (step + hidden @ recurrent).chunk(4, dim=-1)
+        cell = keep.sigmoid() * cell + enter.sigmoid() * new.tanh()
+        hidden = out.sigmoid() * cell.tanh()
+        states.append((hidden, cell))
+    return [torch.stack(s, dim=1) for s in zip(*states, strict=True)]
+
+
+def memory_fusion(f, xs, across):
+    given = mapped(f.lstms.inputs, xs)
+    states = [lstm(x, w) for x, w in zip(given, f.lstms.recurrent, strict=True)]
+    changes = [torch.cat([F.pad(c, (0, 0, 1, -1)), c], dim=-1) for _, c in states]
+    found = across(f.across, changes)
+    keep, enter, new = f.memory.keep(found), f.memory.enter(found), f.memory.new(found)
+    written, memory = enter.sigmoid() * new.tanh(), 0
+    for share, entry in zip(keep.sigmoid().unbind(1), written.unbind(1), strict=True):
+        memory = share * memory + entry
+    return f.norm(torch.cat([*(h[:, -1] for h, _ in states), memory], dim=-1))
+
+
+@plain("mfn", tokens=True)
+def mfn(f, xs):
+    def across(delta, changes):
+        joined = torch.cat(changes, dim=-1)
+        return joined.shape[-1] * delta.attention(joined).softmax(dim=-1) * joined
+
+    return memory_fusion(f, xs, across)
+
+
+@plain("graph-mfn", tokens=True)
+def graph_mfn(f, xs):
+    def across(graph, changes):
+        vertices = [s(c).relu() for s, c in zip(graph.singles, changes, strict=True)]
+        edges = iter(graph.efficacy(torch.cat(vertices, dim=-1)).sigmoid().split(1, dim=-1))
+        for joint, parents in zip(graph.joints, graph.parents, strict=True):
+            read = [next(edges) * vertices[i] for i in parents]
+            vertices.append(joint(torch.cat(read, dim=-1)).relu())
+        return graph.summary(torch.cat([next(edges) * v for v in vertices], dim=-1))
+
+    return memory_fusion(f, xs, across)
 
 
 @plain("mag", tokens=True)
