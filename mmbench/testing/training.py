@@ -16,14 +16,16 @@ from mmbench.types import Column, Split
 
 SHORT = TrainSpec(max_epochs=2, batch_size=32, patience=2, learning_rate=1e-2)
 SOLVED = 0.5
-"""The tiny task is solved if the loss falls under half of what a constant prediction costs."""
+"""The tiny task is solved if the loss falls under half of what a constant prediction costs, or if
+no prediction is wrong: training stops there, however unsure the model still is."""
 
 
 def training_solves_the_task(cls: type[Objective], **params: Any) -> None:
     """A linear head on two informative modalities learns the task, whatever the paradigm."""
     for kind in sorted(cls.targets):
         started = Practice(cls, kind, params).start()
-        started.fit()
+        if started.fit().score == started.trainer.metric.best:
+            continue
         reached = _loss(predict(started.model, started.val, torch.device("cpu")), started.val, kind)
         constant = _loss(_constant(started.train, started.val, kind), started.val, kind)
         assert reached < SOLVED * constant, (

@@ -519,7 +519,9 @@ def mult(f, xs):
         for source, x in zip(f.dims, tokens, strict=True):
             if source != target:
                 layers = f.cross[target][source]
-                streams.append(functools.reduce(lambda h, g, x=x: layer(g, h, x), layers, tokens[i]))
+                streams.append(
+                    functools.reduce(lambda h, g, x=x: layer(g, h, x), layers, tokens[i])
+                )
         hidden = transformer(f.alone[target], torch.cat(streams, dim=-1))
         vectors.append(f.norms[target](hidden.mean(dim=1)))
     return torch.cat(vectors, dim=-1)
