@@ -19,6 +19,7 @@ from slow_formulas import (
 from mmbench.errors import UnknownName
 from mmbench.fusions._bilinear import NORM_EPSILON, ROOT_EPSILON
 from mmbench.fusions.block import BlockFusion
+from mmbench.fusions.block_tucker import BlockTuckerFusion
 from mmbench.fusions.gate import GateFusion
 from mmbench.fusions.glu import GLUFusion
 from mmbench.fusions.max import MaxFusion
@@ -59,6 +60,7 @@ FUSIONS = [
     MUTANFusion,
     TuckerFusion,
     BlockFusion,
+    BlockTuckerFusion,
     MFBFusion,
     MFHFusion,
     MCBFusion,
@@ -350,6 +352,24 @@ def test_block_has_a_superdiagonal_core():
     assert_computes(fusion, formula)
 
 
+def test_block_tucker_has_a_whole_core_in_each_block():
+    chunks, chunk = 2, 3
+    fusion = built(BlockTuckerFusion, width=WIDTH, chunks=chunks, chunk=chunk)
+    trains = [core.detach().unflatten(1, (chunk, chunk)) for core in fusion.cores]
+
+    def formula(row):
+        factors = affine_or_ones(fusion.factors, row, chunks * chunk)
+        blocks = []
+        for c in range(chunks):
+            hidden, *others = [f[c * chunk : (c + 1) * chunk] for f in factors]
+            for core, factor in zip(trains, others, strict=True):
+                hidden = contracted(core[c], [hidden, factor])
+            blocks.append(normalised(hidden))
+        return linear(fusion.out, [v for block in blocks for v in block])
+
+    assert_computes(fusion, formula)
+
+
 def squeezed(expanded, k):
     return [sum(expanded[i : i + k]) for i in range(0, len(expanded), k)]
 
@@ -462,7 +482,15 @@ def test_a_third_modality_does_not_hide_what_two_say_together(cls):
 
 @pytest.mark.parametrize(
     "cls",
-    [MLBFusion, MUTANFusion, TuckerFusion, BlockFusion, MultiplicativeMatrixFusion, TensorFusion],
+    [
+        MLBFusion,
+        MUTANFusion,
+        TuckerFusion,
+        BlockFusion,
+        BlockTuckerFusion,
+        MultiplicativeMatrixFusion,
+        TensorFusion,
+    ],
     ids=lambda c: c.name,
 )
 @pytest.mark.parametrize("modalities", [2, 3, 4])

@@ -28,6 +28,7 @@ from mmbench.fusions.deepset import DeepSetFusion
 from mmbench.fusions.dynamic_routing import DynamicRoutingFusion
 from mmbench.fusions.embracenet import EmbraceNetFusion
 from mmbench.fusions.evidential import EvidentialFusion
+from mmbench.fusions.late_entropy import LateEntropyFusion
 from mmbench.fusions.late_max import LateMaxFusion
 from mmbench.fusions.late_product import LateProductFusion
 from mmbench.fusions.late_stacking import LateStackingFusion
@@ -47,6 +48,7 @@ DECISION = [
     LateMaxFusion,
     LateVoteFusion,
     LateStackingFusion,
+    LateEntropyFusion,
     ConfidenceFusion,
     EvidentialFusion,
 ]
@@ -259,9 +261,20 @@ def test_confidence_weighs_heads_by_their_energy(weights, temperature):
     assert_computes(fusion, formula)
 
 
-def test_confidences_get_no_gradient():
+def test_late_entropy_trusts_the_least_undecided():
+    def formula(row):
+        heads = said(row)
+        entropies = [-sum(p * math.log(p) for p in softmax(s)) for s in heads]
+        w = softmax([-h for h in entropies])
+        return [sum(a * s[o] for a, s in zip(w, heads, strict=True)) for o in range(CLASSES)]
+
+    assert_computes(LateEntropyFusion(SCORES), formula)
+
+
+@pytest.mark.parametrize("cls", [ConfidenceFusion, LateEntropyFusion])
+def test_confidences_get_no_gradient(cls):
     features = {m: Encoded.vector(torch.randn(2, 3).requires_grad_()) for m in "ab"}
-    fused = ConfidenceFusion({"a": 3, "b": 3})(features)
+    fused = cls({"a": 3, "b": 3})(features)
     slopes = torch.autograd.grad(fused.vector.sum(), [features[m].pooled for m in "ab"])
     for i, slope in enumerate(slopes):
         torch.testing.assert_close(slope, fused.weights[:, i : i + 1].expand(-1, 3))

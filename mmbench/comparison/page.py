@@ -145,9 +145,9 @@ def _index(folder: Path) -> str:
         found = escape(" ".join(document["headline"]))
         lines.append([f"[{name}]({path.parent.name}/README.md)", str(n), found])
     return (
-        "# Controlled comparisons\n\nOne thing varies in each; encoders, head, batches, tuning budget "
-        f"and seeds are equal.\n\n{table(header, lines)}\n\n*Written by `mmbench compare`; do not "
-        "edit.*\n"
+        "# Controlled comparisons\n\nOne thing varies in each; encoders, head, batches, tuning "
+        f"budget and seeds are equal.\n\n{table(header, lines)}\n\n"
+        "*Written by `mmbench compare`; do not edit.*\n"
     )
 
 

@@ -25,8 +25,8 @@ class BlockTuckerFusion(Fusion):
     """``z = P [h^1; …; h^C] + b``, ``h^c = norm(𝕋^c ×₁ x̃_1^c ×₂ x̃_2^c)``: a full core per block.
 
     ``x̃_m = W_m x_m + a_m`` is cut into C chunks of ``chunk`` numbers. Further modalities fold in,
-    in the task's order, with a core each: ``h^c ← 𝕋_m^c ×₁ h^c ×₂ x̃_m^c``. The cores start so that h
-    has about unit variance whatever their number; ``norm`` is signed square root, then unit root
+    in the task's order, with a core each: ``h^c ← 𝕋_m^c ×₁ h^c ×₂ x̃_m^c``. The cores start so that
+    h has about unit variance whatever their number; ``norm`` is signed square root, then unit root
     mean square. For a missing modality x̃ is ones.
     """
 
@@ -60,7 +60,8 @@ class BlockTuckerFusion(Fusion):
 
     def _cut(self, factor: Tensor) -> Tensor:
         """(batch, chunks × chunk) to (chunks, batch, chunk)."""
-        return factor.unflatten(-1, (self.chunks, -1)).transpose(0, 1)
+        chunks: Tensor = factor.unflatten(-1, (self.chunks, -1))
+        return chunks.transpose(0, 1)
 
 
 @hookimpl

@@ -33,9 +33,10 @@ class FunctionalEntropyObjective(Objective):
     """``L = L(f(x), y) + weight · Σ_m log(1 + 1 / I_m)``, ``I_m = mean of |∇d(ε)|² / d(ε)``.
 
     ``d(ε) = KL(p(x) ‖ p(x with x_m + σ ⊙ ε))``, ε standard normal, σ the deviation of each unit of
-    m over the batch times ``noise``; the gradient is by ε. Half of I_m, the functional Fisher
-    information, is an upper bound of the functional entropy of d. It is a mean over ``samples``
-    draws and over the rows that have m. With one modality there is nothing to balance: it is plain.
+    m over the batch times ``noise``, held constant; the gradient is by ε. Half of I_m, the
+    functional Fisher information, is an upper bound of the functional entropy of d. It is a mean
+    over ``samples`` draws and over the rows that have m. With one modality there is nothing to
+    balance: it is plain.
     """
 
     name = "functional-entropy"
@@ -88,15 +89,20 @@ class FunctionalEntropyObjective(Objective):
 
 def perturbed(encoded: Encoded, noise: Tensor) -> Encoded:
     """Noise (batch, time, dim), in deviations of each unit, on the tokens and thereby the mean."""
-    real = encoded.mask.unsqueeze(-1)
-    tokens = encoded.tokens.detach().masked_fill(~real, 0.0)
-    count = encoded.mask.sum().clamp(min=1)
-    mean = tokens.sum(dim=(0, 1)) / count  # (dim,)
-    deviation = (((tokens - mean) * real).square().sum(dim=(0, 1)) / count).sqrt()
-    added = (noise * deviation) * real
+    added = noise * deviation(encoded) * encoded.mask.unsqueeze(-1)
     return Encoded(
         encoded.tokens + added, encoded.mask, encoded.pooled + masked_mean(added, encoded.mask)
     )
+
+
+@torch.no_grad()
+def deviation(encoded: Encoded) -> Tensor:
+    """(dim,): the standard deviation of each unit over all real tokens; no gradient reaches it."""
+    real = encoded.mask.unsqueeze(-1)
+    tokens = encoded.tokens.masked_fill(~real, 0.0)
+    count = encoded.mask.sum().clamp(min=1)
+    mean = tokens.sum(dim=(0, 1)) / count
+    return (((tokens - mean) * real).square().sum(dim=(0, 1)) / count).sqrt()
 
 
 def divergences(kind: TargetKind, clean: Tensor, noisy: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from mmbench.contracts import Objective, Outputs
 from mmbench.testing import promises
-from mmbench.testing.practice import DIM, MODALITIES, N_OUTPUTS, Practice
+from mmbench.testing.practice import DIM, MODALITIES, N_OUTPUTS, Practice, installed
 from mmbench.testing.promises import Check, Inputs, Subject, lifted, promise
 from mmbench.testing.training import training_checks
 from mmbench.types import Encoded, TargetKind
@@ -102,9 +102,14 @@ def loss_does_not_depend_on_row_order(cls: type[Objective], **params: Any) -> No
 
 
 def loss_trains_every_head(cls: type[Objective], **params: Any) -> None:
-    """Its gradient reaches the fused scores, and each modality's if it needs them."""
+    """Its gradient reaches each modality's scores if it needs them, and the fused ones.
+
+    Where it is defined with fusions of decisions, those are made of each modality's.
+    """
     for case in _subjects(cls, **params):
-        read = [k for k in case.inputs if k == "scores" or k.endswith(".scores")]
+        read = [k for k in case.inputs if k.endswith(".scores")]
+        if not (read and _decides(cls)):
+            read.append("scores")  # of a decision-level fusion they are made of the others
         given = {k: v.clone().requires_grad_(k in read) for k, v in case.inputs.items()}
         case.call(case.build(), given)[0].backward()
         for key in read:
@@ -113,6 +118,14 @@ def loss_trains_every_head(cls: type[Objective], **params: Any) -> None:
                 f"{case.what}: no gradient reaches {key!r}. Add its loss, or set needs_unimodal to "
                 f"False if it reads no unimodal outputs."
             )
+
+
+def _decides(cls: type[Objective]) -> bool:
+    fusions = installed().fusions
+    required = cls.requires.get("fusion", ())
+    return bool(required) and all(
+        fusions[name].capabilities.level == "decision" for name in required
+    )
 
 
 def better_predictions_lower_the_loss(cls: type[Objective], **params: Any) -> None:

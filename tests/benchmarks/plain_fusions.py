@@ -362,6 +362,14 @@ def late_average(f, xs):
     return sum(xs[1:], xs[0]) / len(xs)
 
 
+@plain("late-entropy")
+def late_entropy(f, xs):
+    scores = torch.stack(xs, dim=1)
+    fixed = scores.detach()
+    entropies = -(fixed.softmax(dim=-1) * fixed.log_softmax(dim=-1)).sum(dim=-1)
+    return ((-entropies).softmax(dim=1).unsqueeze(-1) * scores).sum(dim=1)
+
+
 @plain("late-max")
 def late_max(f, xs):
     scores = torch.stack(xs, dim=1)

@@ -20,7 +20,7 @@ import torch
 from plain_fusions import PLAIN, TOKENS
 from torch import Tensor
 
-from mmbench.contracts import Fused, Fusion
+from mmbench.contracts import Fusion
 from mmbench.evaluation.hardware import hardware, hardware_line
 from mmbench.plugins import load_plugins
 from mmbench.types import Encoded
@@ -84,7 +84,7 @@ def both(
 
 @pytest.mark.parametrize(("name", "modalities"), CASES)
 def test_the_plain_formulation_is_the_same_operator(name: str, modalities: int) -> None:
-    fusion, leaves, (ours, plain) = both(name, modalities, torch.float64)
+    fusion, _, (ours, plain) = both(name, modalities, torch.float64)
     fusion.eval()
     results = [call() for call in (ours, plain)]
     torch.testing.assert_close(results[1], results[0], rtol=1e-9, atol=1e-9)
