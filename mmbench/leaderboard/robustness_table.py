@@ -52,10 +52,10 @@ def relative(row: Row, rows: Sequence[Row]) -> float | None:
     if not concats or row.robustness is None:
         return None
     concat = min(concats, key=lambda r: (not r.reference, r.id)).robustness
-    if concat is None or concat["area"].keys() != row.robustness["area"].keys():
+    own, its = row.robustness["area"], concat["area"] if concat else {}
+    if ALL not in own or own.keys() != its.keys():
         return None
-    sign = 1 if row.higher_is_better else -1
-    return sign * (row.robustness["area"][ALL] - concat["area"][ALL])
+    return (own[ALL] - its[ALL]) * (1 if row.higher_is_better else -1)
 
 
 def _comparable(a: Row, b: Row) -> bool:
