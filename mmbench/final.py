@@ -7,18 +7,21 @@ evaluation goes on where it stopped:
     result.json how the training went; its presence says that the seed is done
     test.safetensors  scores on the test part
     model/      the trained model (see ``mmbench.saved``)
+    robustness.json  and the like, if that was asked for (see ``mmbench.diagnosing``)
 """
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from mmbench import diagnosing
 from mmbench.contracts import Metric
+from mmbench.diagnosing import Document
 from mmbench.errors import Incompatible, StorageError
 from mmbench.evaluation.intervals import Interval, PerRow, bootstrap, paired_gain
 from mmbench.evaluation.memory import PeakMemory
@@ -48,6 +51,7 @@ class SeedResult:
     seconds: float
     curve: list[dict[str, float]]
     training_peak_mib: float | None
+    diagnoses: Mapping[str, Document] = field(default_factory=dict)
 
     @property
     def model_folder(self) -> Path:
@@ -68,6 +72,8 @@ class FinalEvaluation:
     """What it adds to the best single modality (named), which validation chose."""
     cost: Mapping[str, Any]
     higher_is_better: bool
+    diagnoses: Mapping[str, Document]
+    """Those that every seed has, by name, averaged."""
 
     @property
     def spec(self) -> TrialSpec:
@@ -75,13 +81,24 @@ class FinalEvaluation:
 
 
 def evaluate_seed(
-    spec: TrialSpec, plugins: Plugins, bench: Workbench, folder: Path, on_epoch: OnEpoch = ignore
+    spec: TrialSpec,
+    plugins: Plugins,
+    bench: Workbench,
+    folder: Path,
+    on_epoch: OnEpoch = ignore,
+    *,
+    diagnose: bool = True,
 ) -> SeedResult:
-    """Train, score on test, and write all of it into ``folder``."""
+    """Train, score on test, and write all of it into ``folder``.
+
+    ``diagnose``: also examine the model, which takes seconds with small encoders.
+    """
     with PeakMemory(bench.device) as peak:
         result = run_trial(spec, plugins, bench, on_epoch)
     trained = result.trained
     save_model(folder / MODEL, trained.resolved, trained.model, trained.requests)
+    if diagnose:
+        diagnosing.diagnose(result, plugins, bench, folder)
     document = {
         "validation": trained.fitted.score,
         "best_epoch": trained.fitted.best_epoch,
@@ -108,6 +125,7 @@ def load_seed(folder: Path) -> SeedResult:
         seconds=document["seconds"],
         curve=document["curve"],
         training_peak_mib=document["training_peak_mib"],
+        diagnoses=diagnosing.diagnoses(folder),
     )
 
 
@@ -138,6 +156,7 @@ def evaluate_family(
         None if resolved.fusion.offered == "baseline" else _gain(scores, single, metric, test),
         cost,
         metric.higher_is_better,
+        diagnosing.over_seeds([s.diagnoses for s in seeds]),
     )
 
 

@@ -73,6 +73,7 @@ def row_of(
         hardware=hardware_line(cost["hardware"], torch.device(cost["device"])),
         environment={**environment, "hardware": cost["hardware"]},
         created=cost["measured"],
+        **final.diagnoses,  # type: ignore[arg-type]  # plain JSON; write_row checks its shape
     )
 
 
