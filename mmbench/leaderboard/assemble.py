@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping
 from statistics import fmean
-from typing import Any
+from typing import Any, cast
 
 import torch
 
 from mmbench.evaluation.hardware import hardware_line
 from mmbench.final import FinalEvaluation
+from mmbench.leaderboard.diagnoses import Contribution, Representation
 from mmbench.leaderboard.row import Row
 
 
@@ -73,6 +74,8 @@ def row_of(
         hardware=hardware_line(cost["hardware"], torch.device(cost["device"])),
         environment={**environment, "hardware": cost["hardware"]},
         created=cost["measured"],
+        contribution=cast(Contribution | None, final.contribution),
+        representation=cast(Representation | None, final.representation),
     )
 
 
