@@ -6,24 +6,23 @@ evaluation goes on where it stopped:
     spec.json   what to train
     result.json how the training went; its presence says that the seed is done
     test.safetensors  scores on the test part
-    contribution.json, representation.json  what was found to explain the scores, if anything
     model/      the trained model (see ``mmbench.saved``)
+    robustness.json  and the like, if that was asked for (see ``mmbench.diagnosing``)
 """
 
 import json
-import warnings
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from mmbench import diagnosing
 from mmbench.contracts import Metric
+from mmbench.diagnosing import Document
 from mmbench.errors import Incompatible, StorageError
-from mmbench.evaluation.contribution import averaged, contribution, representation
 from mmbench.evaluation.intervals import Interval, PerRow, bootstrap, paired_gain
 from mmbench.evaluation.memory import PeakMemory
 from mmbench.evaluation.quality import by_slice, confusion, quality
@@ -33,15 +32,12 @@ from mmbench.resolve import Resolved, resolve
 from mmbench.saved import save_model
 from mmbench.spec import TrialSpec, spec_from_json
 from mmbench.training import OnEpoch
-from mmbench.trial import TrialResult, Workbench, ignore, main_metric, run_trial, spread_out
+from mmbench.trial import Workbench, ignore, main_metric, run_trial
 from mmbench.types import Split
 
 RESULT, SPEC, SCORES, MODEL, FAILURE = (
     "result.json", "spec.json", "test.safetensors", "model", "failure.json",
 )  # fmt: skip
-CONTRIBUTION, REPRESENTATION = "contribution.json", "representation.json"
-DIAGNOSED_ROWS = 1024
-"""Test rows, evenly spread, on which contributions and clusters are computed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +51,7 @@ class SeedResult:
     seconds: float
     curve: list[dict[str, float]]
     training_peak_mib: float | None
-    contribution: Mapping[str, Any] | None = None
-    representation: Mapping[str, Any] | None = None
+    diagnoses: Mapping[str, Document] = field(default_factory=dict)
 
     @property
     def model_folder(self) -> Path:
@@ -77,9 +72,8 @@ class FinalEvaluation:
     """What it adds to the best single modality (named), which validation chose."""
     cost: Mapping[str, Any]
     higher_is_better: bool
-    contribution: Mapping[str, Any] | None = None
-    """Averaged over seeds, as ``representation`` is; None unless every seed has it."""
-    representation: Mapping[str, Any] | None = None
+    diagnoses: Mapping[str, Document]
+    """Those that every seed has, by name, averaged."""
 
     @property
     def spec(self) -> TrialSpec:
@@ -95,11 +89,16 @@ def evaluate_seed(
     *,
     diagnose: bool = True,
 ) -> SeedResult:
-    """Train, score on test, and write all of it into ``folder``; ``diagnose``: explain it too."""
+    """Train, score on test, and write all of it into ``folder``.
+
+    ``diagnose``: also examine the model, which takes seconds with small encoders.
+    """
     with PeakMemory(bench.device) as peak:
         result = run_trial(spec, plugins, bench, on_epoch)
     trained = result.trained
     save_model(folder / MODEL, trained.resolved, trained.model, trained.requests)
+    if diagnose:
+        diagnosing.diagnose(result, plugins, bench, folder)
     document = {
         "validation": trained.fitted.score,
         "best_epoch": trained.fitted.best_epoch,
@@ -110,40 +109,10 @@ def evaluate_seed(
     try:
         save_file({"scores": result.test_scores}, folder / SCORES)
         (folder / SPEC).write_text(json.dumps(trained.resolved.spec.to_dict(), indent=2))
-        if diagnose:
-            _explain(result, plugins, bench, folder)
         write_whole(folder / RESULT, json.dumps(document, indent=2))
     except OSError as error:
         raise StorageError(f"The result cannot be written to {folder}: {error}.") from error
     return load_seed(folder)
-
-
-def _explain(result: TrialResult, plugins: Plugins, bench: Workbench, folder: Path) -> None:
-    """Which modalities the scores come from, and how the fused vectors lie."""
-    model, resolved = result.trained.model, result.trained.resolved
-    rows = spread_out(len(result.ready_test), DIAGNOSED_ROWS)
-    split = result.ready_test.rows(rows).to(bench.device)
-
-    def clusters() -> Mapping[str, Any] | None:
-        with torch.no_grad():
-            return representation(model(split).fused, split.target)
-
-    metric = main_metric(resolved, plugins)
-    _write_guarded(folder / CONTRIBUTION, lambda: contribution(model, split, resolved.task, metric))
-    if resolved.task.target == "classification":
-        _write_guarded(folder / REPRESENTATION, clusters)
-
-
-def _write_guarded(path: Path, diagnosis: Callable[[], Mapping[str, Any] | None]) -> None:
-    """A diagnosis that fails is left out with a warning: the trained seed is worth more."""
-    try:
-        found = diagnosis()
-    except Exception as error:  # noqa: BLE001 - a plugin's model may fail in any way
-        reason = f"{type(error).__name__}: {error}"
-        warnings.warn(f"{path.name} is left out: {reason}", stacklevel=2)
-    else:
-        if found is not None:
-            write_whole(path, json.dumps(found, indent=2, allow_nan=False))
 
 
 def load_seed(folder: Path) -> SeedResult:
@@ -156,13 +125,8 @@ def load_seed(folder: Path) -> SeedResult:
         seconds=document["seconds"],
         curve=document["curve"],
         training_peak_mib=document["training_peak_mib"],
-        contribution=_optional(folder / CONTRIBUTION),
-        representation=_optional(folder / REPRESENTATION),
+        diagnoses=diagnosing.diagnoses(folder),
     )
-
-
-def _optional(path: Path) -> dict[str, Any] | None:
-    return json.loads(path.read_text()) if path.exists() else None
 
 
 def evaluate_family(
@@ -192,8 +156,7 @@ def evaluate_family(
         None if resolved.fusion.offered == "baseline" else _gain(scores, single, metric, test),
         cost,
         metric.higher_is_better,
-        averaged([s.contribution for s in seeds]),
-        averaged([s.representation for s in seeds]),
+        diagnosing.over_seeds([s.diagnoses for s in seeds]),
     )
 
 

@@ -22,6 +22,7 @@ Purpose = Literal[
     "dropout",
     "bootstrap",
     "requests",
+    "robustness",
 ]
 
 

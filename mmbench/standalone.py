@@ -27,6 +27,7 @@ def evaluate_alone(
     *,
     threads: int = 1,
     on_epoch: OnEpoch = ignore,
+    diagnose: bool = False,
 ) -> tuple[Row, list[SeedResult]]:
     """Train ``spec`` on each seed, score it on test, measure its cost; nothing is reused."""
     resolved = resolve(spec, plugins)
@@ -35,7 +36,7 @@ def evaluate_alone(
         seeded = resolved.spec.with_seed(seed)
         target = folder / f"{seeded.id}-{time.time_ns()}"
         target.mkdir(parents=True)
-        trained.append(evaluate_seed(seeded, plugins, bench, target, on_epoch))
+        trained.append(evaluate_seed(seeded, plugins, bench, target, on_epoch, diagnose=diagnose))
     cost = measure_in_fresh_process(trained[0].model_folder, bench.device.type, threads)
     final = evaluate_family(trained, None, cost, bench.load(resolved, "test"), plugins)
     return row_of(final, {"study": None, "trials": 0}, environment(plugins)), trained

@@ -4,7 +4,7 @@ import itertools
 import json
 import subprocess
 import sys
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 import pytest
@@ -246,14 +246,16 @@ class Inline:
     """A pool whose one worker is this process."""
 
     def __init__(self, arguments, plugins, bench) -> None:
-        pairs = list(zip(arguments[2::2], arguments[3::2], strict=True))
+        named = [a for a in arguments if a != "--no-diagnoses"]  # the only option without a value
+        pairs = list(zip(named[2::2], named[3::2], strict=True))
         self.jobs = {
             o: [Path(v) for option, v in pairs if option == o] for o in ("--tune", "--job")
         }
         self.plugins, self.bench = plugins, bench
 
     def start(self):
-        for option, run in (("--tune", tune_one), ("--job", evaluate)):
+        finals = partial(evaluate, diagnose=False)
+        for option, run in (("--tune", tune_one), ("--job", finals)):
             work_on_jobs(self.jobs[option], run(self.plugins, self.bench), lambda: False)
         return self
 

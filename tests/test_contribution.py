@@ -9,12 +9,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from mmbench.evaluation.contribution import averaged, contribution, representation
+from mmbench.evaluation.contribution import averaged, contribution
+from mmbench.evaluation.contribution.clusters import clustering
 from mmbench.evaluation.contribution.emap import additive_projection, largest_prime
 from mmbench.evaluation.contribution.gradients import gradient_share
 from mmbench.evaluation.contribution.missing import only
 from mmbench.evaluation.contribution.shapley import Subset, shapley, subsets
 from mmbench.final import evaluate_seed
+from mmbench.leaderboard.diagnoses import Contribution, Representation
+from mmbench.leaderboard.shape import check
 from mmbench.plugins import load_plugins
 from mmbench.spec import Component, TrainSpec, TrialSpec
 from mmbench.trial import TrialResult, Workbench, main_metric, run_trial
@@ -200,24 +203,24 @@ def _ignoring(model, modality):
 def test_clusters_of_separate_classes_are_found_and_those_of_noise_are_not() -> None:
     draw = torch.Generator().manual_seed(0)
     target, noise = torch.arange(60) % 3, torch.randn(60, 2, generator=draw)
-    apart = representation(20 * torch.nn.functional.one_hot(target)[:, :2] + noise, target)
+    apart = clustering(20 * torch.nn.functional.one_hot(target)[:, :2] + noise, target)
     assert apart is not None and apart["nmi"] == apart["ari"] == pytest.approx(1.0)
     assert apart["silhouette"] > 0.8
-    mixed = representation(noise, target)
+    mixed = clustering(noise, target)
     assert mixed is not None and mixed["nmi"] < 0.2 and mixed["silhouette"] < 0.1
-    assert representation(noise, torch.zeros(60, dtype=torch.long)) is None
-    assert representation(torch.ones(60, 2), target)["nmi"] == 0.0  # fused vectors that collapsed
+    assert clustering(noise, torch.zeros(60, dtype=torch.long)) is None
+    assert clustering(torch.ones(60, 2), target)["nmi"] == 0.0  # fused vectors that collapsed
 
 
 def test_averaging_documents() -> None:
-    first = {"rows": 3, "x": {"a": 1.0, "b": None}, "y": [[0, 1.0]]}
-    second = {"rows": 3, "x": {"a": 2.0, "b": 1.0}, "y": [[0, 3.0]]}
-    assert averaged([first, second]) == {"rows": 3, "x": {"a": 1.5, "b": None}, "y": [[0, 2.0]]}
+    first = {"rows": 3, "x": {"a": 1.0, "b": None}}
+    second = {"rows": 3, "x": {"a": 2.0, "b": 1.0}}
+    assert averaged([first, second]) == {"rows": 3, "x": {"a": 1.5, "b": None}}
     assert averaged([first, None]) is None
 
 
-def test_a_diagnosis_that_fails_does_not_lose_the_seed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_seed_and_its_row_carry_what_was_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def fail(*_: object) -> None:
         raise ZeroDivisionError("nothing to divide")
@@ -230,17 +233,14 @@ def test_a_diagnosis_that_fails_does_not_lose_the_seed(
         train=TrainSpec(max_epochs=1),
     )
     plugins, bench = load_plugins(), Workbench(torch.device("cpu"))
-    monkeypatch.setattr("mmbench.final.contribution", fail)
-    with pytest.warns(UserWarning, match=r"contribution.json is left out: ZeroDivisionError"):
-        seed = evaluate_seed(spec, plugins, bench, tmp_path / "failed")
-    assert seed.contribution is None and seed.representation is not None
-    monkeypatch.undo()
     seed = evaluate_seed(spec, plugins, bench, tmp_path / "fine")
-    assert seed.contribution is not None and seed.contribution["subsets"].keys() == {
-        "", "a", "b", "a+b",
-    }  # fmt: skip
-    seed = evaluate_seed(spec, plugins, bench, tmp_path / "none", diagnose=False)
-    assert seed.contribution is None and seed.representation is None
+    check(seed.diagnoses["contribution"], Contribution, "contribution")
+    check(seed.diagnoses["representation"], Representation, "representation")
+    assert seed.diagnoses["contribution"]["subsets"].keys() == {"", "a", "b", "a+b"}
+    monkeypatch.setattr("mmbench.evaluation.contribution.contribution", fail)
+    seed = evaluate_seed(spec, plugins, bench, tmp_path / "failed")
+    assert "contribution" not in seed.diagnoses and "representation" in seed.diagnoses
+    assert "no contribution of" in caplog.text and "ZeroDivisionError" in caplog.text
 
 
 def test_a_metric_that_is_not_finite_with_modalities_missing_is_named() -> None:

@@ -21,17 +21,23 @@ Show = Callable[[int, int, int], None]
 
 def finish(undertaking: Undertaking, jobs: Sequence[Path]) -> None:
     """Run the jobs that have not ended; raise ``SearchFailed`` if not one comes to a result."""
-    work(undertaking, "--job", jobs, "finals", undertaking.listener.evaluating)
+    diagnoses = "--diagnoses" if undertaking.diagnose else "--no-diagnoses"
+    work(undertaking, "--job", jobs, "finals", undertaking.listener.evaluating, [diagnoses])
     if not any((job / RESULT).exists() for job in jobs):
         raise SearchFailed(f"Every final evaluation failed; see {jobs[0].parent}.")
 
 
 def work(
-    undertaking: Undertaking, option: str, jobs: Sequence[Path], phase: str, show: Show
+    undertaking: Undertaking,
+    option: str,
+    jobs: Sequence[Path],
+    phase: str,
+    show: Show,
+    options: Sequence[str] = (),
 ) -> None:
     """Let workers do the jobs that have not ended, and tell of those that failed."""
     if not all(ended(job) for job in jobs):
-        arguments = ["--device", undertaking.device]
+        arguments = ["--device", undertaking.device, *options]
         for job in jobs:
             arguments += [option, str(job)]
         pool = undertaking.pool(arguments, phase).start()

@@ -43,6 +43,7 @@ class Campaign:
     listener: Listener
     top_k: int = 3
     seeds: int = 3
+    diagnose: bool = True
     name: str = field(init=False)
     tracker: Tracker = field(init=False)
 

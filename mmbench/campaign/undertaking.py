@@ -15,6 +15,8 @@ class Undertaking(Protocol):
     """A job with workers, a place for its models, and someone who watches."""
 
     crew: Crew
+    diagnose: bool
+    """Whether the models of final evaluations are examined, robustness and the like."""
     plugins: Plugins
     listener: Listener
     tracker: Tracker

@@ -5,7 +5,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mmbench.cli.options import BOARDS, OUT, AsJson, Boards, Device, Out, Set, names, settings
+from mmbench.cli.options import (
+    BOARDS,
+    OUT,
+    AsJson,
+    Boards,
+    Device,
+    Diagnoses,
+    Out,
+    Set,
+    names,
+    settings,
+)
 
 if TYPE_CHECKING:
     from mmbench.comparison.job import Comparison, Outcome
@@ -35,6 +46,7 @@ def compare(
         int | None, typer.Option(min=1, help="Processes; one per core on a CPU, one on a GPU.")
     ] = None,
     threads: Annotated[int, typer.Option(min=1, help="CPU threads per process.")] = 1,
+    diagnoses: Diagnoses = False,
     name: Annotated[
         str | None, typer.Option(help="Folder of the result; default TASK-fusions or -objectives.")
     ] = None,
@@ -72,7 +84,8 @@ def compare(
     )
     with display(quiet=as_json) as listener:
         crew = Crew(workers or default_workers(on), threads)
-        comparison = Comparison(request, Places(out, leaderboards), crew, plugins, listener)
+        places = Places(out, leaderboards)
+        comparison = Comparison(request, places, crew, plugins, listener, diagnoses)
         listener.introduce_comparison(comparison, dropped)
         try:
             outcome = comparison.run()

@@ -13,6 +13,9 @@ Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 Out = Annotated[Path, typer.Option(help="Folder of studies, models and the MLflow store.")]
 Boards = Annotated[Path, typer.Option("--leaderboards", help="Folder of rows and tables.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
+Diagnoses = Annotated[
+    bool, typer.Option(help="Examine the models of final evaluations: robustness and the like.")
+]
 Set = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="A setting, as in train.max_epochs=20."),

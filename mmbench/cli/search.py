@@ -6,7 +6,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mmbench.cli.options import BOARDS, OUT, AsJson, Boards, Device, Out, Set, names, settings
+from mmbench.cli.options import (
+    BOARDS,
+    OUT,
+    AsJson,
+    Boards,
+    Device,
+    Diagnoses,
+    Out,
+    Set,
+    names,
+    settings,
+)
 
 if TYPE_CHECKING:
     from mmbench.campaign.job import Campaign
@@ -49,6 +60,7 @@ def search(
     ] = False,
     top_k: Annotated[int, typer.Option(min=1, help="Configurations evaluated on test.")] = 3,
     seeds: Annotated[int, typer.Option(min=1, help="Fresh seeds for each of them.")] = 3,
+    diagnoses: Diagnoses = True,
     storage: Annotated[
         str | None, typer.Option(help="Optuna storage: a file, or any Optuna URL.")
     ] = None,
@@ -96,6 +108,7 @@ def search(
             listener,
             top_k,
             seeds,
+            diagnoses,
         )
         listener.introduce(campaign)
         try:

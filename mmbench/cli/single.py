@@ -6,7 +6,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mmbench.cli.options import BOARDS, OUT, AsJson, Boards, Device, Out, Set, names, settings
+from mmbench.cli.options import (
+    BOARDS,
+    OUT,
+    AsJson,
+    Boards,
+    Device,
+    Diagnoses,
+    Out,
+    Set,
+    names,
+    settings,
+)
 from mmbench.errors import InvalidSpec, UnknownName
 
 if TYPE_CHECKING:
@@ -30,6 +41,7 @@ def run(
     seeds: Annotated[int, typer.Option(min=1, help="How many seeds, from 0 up.")] = 1,
     device: Device = "auto",
     threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 1,
+    diagnoses: Diagnoses = False,
     out: Out = OUT,
     as_json: AsJson = False,
 ) -> None:
@@ -45,8 +57,9 @@ def run(
         raise InvalidSpec("Say what to run: --task NAME with options, or --spec FILE.")
     first = chosen.seed
     row = _evaluate(
-        chosen, range(first, first + seeds), plugins, device, threads, out, quiet=as_json
-    )
+        chosen, range(first, first + seeds), plugins, device, threads, out,
+        quiet=as_json, diagnose=diagnoses,
+    )  # fmt: skip
     if as_json:
         from mmbench.leaderboard.row import public
 
@@ -99,6 +112,7 @@ def _evaluate(
     out: Path,
     *,
     quiet: bool,
+    diagnose: bool = False,
 ) -> "Row":
     import torch
 
@@ -121,8 +135,9 @@ def _evaluate(
     bench = Workbench(device_named(device))
     folder = out / "single"
     row, trained = evaluate_alone(
-        spec, list(seeds), plugins, bench, folder, threads=threads, on_epoch=on_epoch
-    )
+        spec, list(seeds), plugins, bench, folder,
+        threads=threads, on_epoch=on_epoch, diagnose=diagnose,
+    )  # fmt: skip
     Tracker(places.tracking_uri, out / "artifacts").log_final(
         row.task, row.to_dict(), [t.curve for t in trained], None, (), trained[0].model_folder
     )

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from mmbench.cli.options import Diagnoses
 from mmbench.errors import InvalidParameter
 
 
@@ -21,6 +22,7 @@ def worker(
         list[Path] | None, typer.Option(help="A training to score on validation; may be repeated.")
     ] = None,
     device: Annotated[str, typer.Option(help="For --job and --tune: auto, cpu or cuda.")] = "auto",
+    diagnoses: Diagnoses = True,
     number: Annotated[int, typer.Option(min=0, help="Its number among the workers.")] = 0,
     threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 1,
     parent: Annotated[
@@ -50,7 +52,7 @@ def worker(
         torch.set_num_threads(threads)
         bench, stop = Workbench(device_named(device)), Stop(budget, parent)
         work_on_jobs(tune or [], tune_one(plugins, bench), stop)
-        work_on_jobs(job or [], evaluate(plugins, bench), stop)
+        work_on_jobs(job or [], evaluate(plugins, bench, diagnose=diagnoses), stop)
         return
     if study is None or storage is None:
         raise InvalidParameter(

@@ -54,6 +54,7 @@ class Comparison:
     crew: Crew
     plugins: Plugins
     listener: Listener
+    diagnose: bool = False
     name: str = field(init=False)
     tracker: Tracker = field(init=False)
 

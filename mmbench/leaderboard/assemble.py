@@ -2,13 +2,12 @@
 
 from collections.abc import Mapping
 from statistics import fmean
-from typing import Any, cast
+from typing import Any
 
 import torch
 
 from mmbench.evaluation.hardware import hardware_line
 from mmbench.final import FinalEvaluation
-from mmbench.leaderboard.diagnoses import Contribution, Representation
 from mmbench.leaderboard.row import Row
 
 
@@ -74,8 +73,7 @@ def row_of(
         hardware=hardware_line(cost["hardware"], torch.device(cost["device"])),
         environment={**environment, "hardware": cost["hardware"]},
         created=cost["measured"],
-        contribution=cast(Contribution | None, final.contribution),
-        representation=cast(Representation | None, final.representation),
+        **final.diagnoses,  # type: ignore[arg-type]  # plain JSON; write_row checks its shape
     )
 
 

@@ -10,6 +10,7 @@ from mmbench.leaderboard import cells
 from mmbench.leaderboard.headline import headline, versions
 from mmbench.leaderboard.markdown_table import escape, table
 from mmbench.leaderboard.rank import Standing, rank
+from mmbench.leaderboard.robustness_table import section as robustness_section
 from mmbench.leaderboard.row import Row
 
 MOST_SLICES = 8
@@ -36,6 +37,7 @@ def markdown(standings: Sequence[Standing]) -> str:
         *_tables(standings),
         _reading(standings),
         *_slices(standings),
+        *robustness_section(standings),
         _hardware(rows),
         f"*Newest row: {max(row.created for row in rows)}. Written by "
         "`mmbench leaderboard` from the JSON files in this folder; do not edit.*",
@@ -201,6 +203,7 @@ def _record(standing: Standing) -> dict[str, Any]:
         "flops": row.flops,
         "train_seconds": row.train_seconds,
         "seeds": " ".join(map(str, row.seeds)),
+        "area_under_noise": row.robustness["area"].get("all") if row.robustness else None,
         "reference": row.reference,
         "hardware": row.hardware,
         "created": row.created,

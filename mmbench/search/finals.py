@@ -57,11 +57,11 @@ def _distinct(attempts: Sequence[Attempted]) -> list[TrialSpec]:
     return list(by_family.values())
 
 
-def evaluate(plugins: Plugins, bench: Workbench) -> Run:
-    """What a job of this phase does: train, and look at the test part once."""
+def evaluate(plugins: Plugins, bench: Workbench, *, diagnose: bool = True) -> Run:
+    """What a job of this phase does: train, look at the test part once, examine the model."""
 
     def run(spec: TrialSpec, job: Path, on_epoch: OnEpoch) -> None:
-        evaluate_seed(spec, plugins, bench, job, on_epoch)
+        evaluate_seed(spec, plugins, bench, job, on_epoch, diagnose=diagnose)
 
     return run
 

@@ -6,7 +6,7 @@ from typing import Any
 
 
 def averaged(documents: Sequence[Any]) -> Any:
-    """Numbers by their mean, objects and lists place by place; None where any has None.
+    """Numbers by their mean, objects key by key; None where any has None.
 
     Whole numbers that all agree, such as counts of rows, stay whole.
     """
@@ -15,6 +15,4 @@ def averaged(documents: Sequence[Any]) -> Any:
         return None
     if isinstance(first, dict):
         return {key: averaged([d[key] for d in documents]) for key in first}
-    if isinstance(first, list):
-        return [averaged(list(items)) for items in zip(*documents, strict=True)]
     return first if all(d == first for d in documents) else fmean(documents)

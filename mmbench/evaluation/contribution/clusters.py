@@ -6,13 +6,26 @@ J. Classification 1985) and the silhouette (Rousseeuw, 1987), by scikit-learn.
 
 import warnings
 
+import torch
 from torch import Tensor
+
+from mmbench.model import FusionModel
+from mmbench.types import Split, Task
 
 SEED = 0
 RESTARTS = 10
 
 
-def representation(fused: Tensor, target: Tensor) -> dict[str, float] | None:
+def representation(model: FusionModel, split: Split, task: Task) -> dict[str, float] | None:
+    """How the fused vectors of prepared rows cluster; None unless the task has classes."""
+    if task.target != "classification":
+        return None
+    model.eval()
+    with torch.no_grad():
+        return clustering(model(split).fused, split.target)
+
+
+def clustering(fused: Tensor, target: Tensor) -> dict[str, float] | None:
     """``nmi`` and ``ari`` of as many k-means clusters as there are classes, and ``silhouette``.
 
     ``fused`` (rows, dim), ``target`` (rows,) classes. The silhouette is that of the classes

@@ -1,0 +1,78 @@
+"""A trained model examined on some rows of test: one JSON file per diagnosis in the seed's folder.
+
+A diagnosis that fails costs a warning, never the seed.
+"""
+
+import json
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from mmbench.evaluation import contribution
+from mmbench.evaluation.robustness import document as robustness
+from mmbench.files import write_whole
+from mmbench.plugins import Plugins
+from mmbench.training import predict
+from mmbench.trial import TrialResult, Workbench, main_metric, spread_out
+from mmbench.types import Split
+
+ROWS = 1024
+"""Of test, spread evenly: a model is asked of them dozens of times, so not of all."""
+
+Document = dict[str, Any]
+"""Of a shape that ``mmbench.leaderboard.diagnoses`` describes."""
+AVERAGE: dict[str, Callable[[Sequence[Document]], Document]] = {
+    "robustness": robustness.averaged,
+    "contribution": contribution.averaged,
+    "representation": contribution.averaged,
+}
+"""The diagnoses, and how those of several seeds become one."""
+
+log = logging.getLogger(__name__)
+
+
+def diagnose(result: TrialResult, plugins: Plugins, bench: Workbench, folder: Path) -> None:
+    """Write every diagnosis of the model into ``folder``."""
+    trained, test = result.trained, result.test
+    task, seed, model = trained.resolved.task, trained.resolved.spec.seed, trained.model
+    encoders = model.encoders_by_modality
+    metric = main_metric(trained.resolved, plugins)
+    chosen = spread_out(len(test), ROWS)
+    rows, ready = test.rows(chosen), result.ready_test.rows(chosen).to(bench.device)
+
+    def score(split: Split) -> float:
+        return metric(predict(model, split, bench.device), split.target)
+
+    _write(folder, "robustness", lambda: robustness.robustness(rows, task, encoders, score, seed))
+    _write(folder, "contribution", lambda: contribution.contribution(model, ready, task, metric))
+    _write(folder, "representation", lambda: contribution.representation(model, ready, task))
+
+
+def _write(folder: Path, name: str, diagnosis: Callable[[], Document | None]) -> None:
+    """None is for a model that the diagnosis does not apply to."""
+    try:
+        found = diagnosis()
+        if found is not None:
+            write_whole(_file(folder, name), json.dumps(found, indent=2, allow_nan=False))
+    except Exception as error:  # noqa: BLE001 - whatever a plugin raises, the seed is trained
+        log.warning("no %s of %s: %s: %s", name, folder, type(error).__name__, error)
+
+
+def diagnoses(folder: Path) -> dict[str, Document]:
+    """Those that a seed has, by name."""
+    files = {name: _file(folder, name) for name in AVERAGE}
+    return {name: json.loads(file.read_text()) for name, file in files.items() if file.exists()}
+
+
+def over_seeds(seeds: Sequence[Mapping[str, Document]]) -> dict[str, Document]:
+    """The averages of those that every seed has."""
+    return {
+        name: average([seed[name] for seed in seeds])
+        for name, average in AVERAGE.items()
+        if all(name in seed for seed in seeds)
+    }
+
+
+def _file(folder: Path, name: str) -> Path:
+    return folder / f"{name}.json"

@@ -1,0 +1,141 @@
+"""All disturbances of one model put together, and the average of several such documents.
+
+A document has the shape of ``mmbench.leaderboard.diagnoses.Robustness``.
+"""
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from itertools import combinations
+from statistics import fmean
+from typing import Any
+
+from mmbench.contracts import Encoder
+from mmbench.evaluation.robustness.audio import AUDIO
+from mmbench.evaluation.robustness.image import IMAGE
+from mmbench.evaluation.robustness.noise import SEVERITIES, Noise
+from mmbench.evaluation.robustness.numbers import SERIES, TABULAR
+from mmbench.evaluation.robustness.rows import (
+    MISSING_SHARES,
+    conflicting,
+    missing,
+    opposed,
+    shuffled,
+)
+from mmbench.evaluation.robustness.subject import Score, Subject
+from mmbench.evaluation.robustness.text import TEXT
+from mmbench.types import Kind, Split, Task
+
+Document = dict[str, Any]
+Curve = Sequence[float | None]
+
+NOISES: Mapping[Kind, tuple[Noise[Any], ...]] = {
+    "image": IMAGE,
+    "video": IMAGE,
+    "text": TEXT,
+    "audio": AUDIO,
+    "tabular": TABULAR,
+    "series": SERIES,
+}
+
+
+def robustness(
+    rows: Split, task: Task, encoders: Mapping[str, Encoder], score: Score, seed: int
+) -> Document:
+    """Every disturbance of some rows of test, which are as the dataset loaded them, in memory.
+
+    ``encoders`` are those of the modalities that the model reads: disturbing another changes
+    nothing. Nothing goes to the feature cache. What the model cannot cope with is left out.
+    """
+    subject, modalities = Subject(rows, encoders, score, seed), list(task.modalities)
+    shares = _missing_share(subject, modalities)
+    corrupted = {m: _corrupted(subject, m, kind) for m, kind in task.modalities.items()}
+    return {
+        "rows": len(rows),
+        "clean": subject.clean,
+        "missing": _missing(subject, modalities),
+        "missing_share": shares,
+        "corrupted": corrupted,
+        "shuffled": _given(
+            {m: subject.rearranged(f"{m} shuffled", [m], shuffled) for m in modalities}
+        ),
+        "conflict": _conflict(subject, task),
+        "area": areas(shares, corrupted),
+    }
+
+
+def _missing(subject: Subject, modalities: Sequence[str]) -> dict[str, float]:
+    """By every set of modalities that leaves at least one."""
+    without = partial(missing, share=1.0)
+    subsets = [s for size in range(1, len(modalities)) for s in combinations(modalities, size)]
+    names = {"+".join(subset): subset for subset in subsets}
+    return _given({n: subject.rearranged(f"{n} missing", s, without) for n, s in names.items()})
+
+
+def _missing_share(subject: Subject, modalities: Sequence[str]) -> dict[str, list[list[float]]]:
+    curves = {
+        m: [
+            subject.rearranged(f"{share:.0%} of {m} missing", [m], partial(missing, share=share))
+            for share in MISSING_SHARES
+        ]
+        for m in modalities
+    }
+    return {
+        m: [list(point) for point in zip(MISSING_SHARES, curve, strict=True)]
+        for m, curve in _whole(curves).items()
+    }
+
+
+def _corrupted(subject: Subject, modality: str, kind: Kind) -> dict[str, list[float]]:
+    """By noise; nothing for a modality that the dataset gives as features."""
+    if subject.rows.columns[modality].is_encoded:
+        return {}
+    return _whole(
+        {n.name: [subject.corrupted(modality, n, s) for s in SEVERITIES] for n in NOISES[kind]}
+    )
+
+
+def _conflict(subject: Subject, task: Task) -> dict[str, float]:
+    groups = opposed(subject.rows.target, task.target)
+    if len(groups.unique()) < 2:  # nothing contradicts anything
+        return {}
+    taken = partial(conflicting, groups=groups)
+    return _given({m: subject.rearranged(f"{m} in conflict", [m], taken) for m in task.modalities})
+
+
+def _given(scores: Mapping[str, float | None]) -> dict[str, float]:
+    return {name: score for name, score in scores.items() if score is not None}
+
+
+def _whole(curves: Mapping[str, Curve]) -> dict[str, list[float]]:
+    """The curves without a gap: the mean of a part would not compare with that of the whole."""
+    found = {name: [s for s in curve if s is not None] for name, curve in curves.items()}
+    return {name: curve for name, curve in found.items() if len(curve) == len(curves[name])}
+
+
+def areas(
+    missing_share: Mapping[str, Sequence[Sequence[float]]],
+    corrupted: Mapping[str, Mapping[str, Sequence[float]]],
+) -> dict[str, float]:
+    """The mean of each curve over its levels, the clean one included, and ``all``: their mean.
+
+    Growing shares of missing rows are a curve like the noises, by ``modality/missing``.
+    """
+    found = {f"{m}/missing": fmean(s for _, s in curve) for m, curve in missing_share.items()}
+    found |= {f"{m}/{n}": fmean(c) for m, noises in corrupted.items() for n, c in noises.items()}
+    return {**found, "all": fmean(found.values())} if found else {}
+
+
+def averaged(documents: Sequence[Document]) -> Document:
+    """The mean over seeds, figure by figure; what one of them lacks is left out."""
+    mean: Document = _mean(documents)
+    area = areas(mean["missing_share"], mean["corrupted"])
+    return {**mean, "rows": documents[0]["rows"], "area": area}
+
+
+def _mean(values: Sequence[Any]) -> Any:
+    first = values[0]
+    if isinstance(first, dict):
+        return {k: _mean([v[k] for v in values]) for k in first if all(k in v for v in values)}
+    if isinstance(first, list):
+        return [_mean(column) for column in zip(*values, strict=True)]
+    return fmean(values)

@@ -1,0 +1,88 @@
+"""One model, and what it scores after a disturbance."""
+
+import logging
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+
+from mmbench.contracts import Encoder
+from mmbench.errors import TrainingDiverged
+from mmbench.evaluation.robustness.noise import Noise
+from mmbench.features import encode_in_batches
+from mmbench.seeds import stream
+from mmbench.types import Column, Split
+
+Score = Callable[[Split], float]
+"""The main metric of the model on a split whose columns are encoded."""
+Change = Callable[[str, torch.Generator], Column]
+"""The encoded column that takes the place of a modality's own."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class Subject:
+    """A model and the rows it is asked of; each undisturbed modality is encoded once."""
+
+    rows: Split
+    """As the dataset loaded them, values in memory."""
+    encoders: Mapping[str, Encoder]
+    """Of the modalities that the model reads."""
+    score: Score
+    seed: int
+    encoded: Split = field(init=False)
+    clean: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        columns = {m: self._encode(m, self.rows.columns[m]) for m in self.encoders}
+        self.encoded = replace(self.rows, columns=columns)
+        self.clean = self._finite(self.encoded)
+
+    def rearranged(
+        self, what: str, modalities: Sequence[str], change: Callable[..., Column]
+    ) -> float | None:
+        """The score when ``change(column, draw=…)`` says which value each row has."""
+        return self._after(
+            what, modalities, lambda m, draw: change(self.encoded.columns[m], draw=draw)
+        )
+
+    def corrupted(self, modality: str, noise: Noise[Any], severity: int) -> float | None:
+        """The score when raw values are disturbed, each distinct value once."""
+
+        def change(modality: str, draw: torch.Generator) -> Column:
+            column = self.rows.columns[modality]
+            noisy = replace(column, values=noise(column.values, severity, draw))
+            return self._encode(modality, noisy)
+
+        if severity == 0:
+            return self.clean
+        return self._after(f"{modality}/{noise.name} {severity}", [modality], change)
+
+    def _after(self, what: str, modalities: Sequence[str], change: Change) -> float | None:
+        """None, with a warning, if the model or the disturbance cannot cope with the other."""
+        read = [m for m in modalities if m in self.encoders]
+        if not read:
+            return self.clean
+        try:
+            columns = {m: change(m, stream(self.seed, "robustness")) for m in read}
+            columns = {**self.encoded.columns, **columns}
+            return self._finite(replace(self.encoded, columns=columns))
+        except Exception as error:  # noqa: BLE001 - one disturbance never stops the others
+            log.warning("robustness without %s: %s: %s", what, type(error).__name__, error)
+            return None
+
+    def _finite(self, split: Split) -> float:
+        score = self.score(split)
+        if not math.isfinite(score):
+            raise TrainingDiverged(f"The main metric is {score}.")
+        return score
+
+    def _encode(self, modality: str, column: Column) -> Column:
+        encoder = self.encoders[modality]
+        if column.is_encoded:
+            return column
+        features = encode_in_batches(encoder, encoder.prepare(column.values))  # type: ignore[arg-type]
+        return Column(features, column.index)

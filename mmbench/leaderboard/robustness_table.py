@@ -1,0 +1,74 @@
+"""A board's section on robustness: how each row fares on disturbed rows of test."""
+
+from collections.abc import Sequence
+
+from mmbench.leaderboard import cells
+from mmbench.leaderboard.diagnoses import Robustness
+from mmbench.leaderboard.markdown_table import escape, table
+from mmbench.leaderboard.rank import Standing
+from mmbench.leaderboard.row import Row
+
+ALL = "all"
+"""In ``area``: the mean over all curves."""
+
+
+def section(standings: Sequence[Standing]) -> list[str]:
+    """Title, table and how to read it; nothing if no row was examined."""
+    examined = [(s, s.row.robustness) for s in standings if s.row.robustness is not None]
+    if not examined:
+        return []
+    rows = [s.row for s, _ in examined]
+    modalities = list(dict.fromkeys(m for _, found in examined for m in found["missing_share"]))
+    header = [("#", "r"), ("fusion", "l"), ("encoders", "l"), ("clean", "r")]
+    header += [(f"without {escape(m)}", "r") for m in modalities]
+    header += [("area under noise", "r"), ("area above concat's", "r")]
+    lines = [_line(s, found, modalities, rows) for s, found in examined]
+    return ["## Robustness", table(header, lines), _reading(examined)]
+
+
+def _line(
+    standing: Standing, found: Robustness, modalities: Sequence[str], rows: Sequence[Row]
+) -> list[str]:
+    row, missing = standing.row, found["missing"]
+    above = relative(row, rows)
+    return [
+        cells.rank_cell(standing),
+        escape(cells.fusion_cell(row)),
+        escape(cells.encoders_cell(row)),
+        cells.score(found["clean"]),
+        *(cells.score(missing[m]) if m in missing else cells.NONE for m in modalities),
+        cells.score(found["area"][ALL]) if ALL in found["area"] else cells.NONE,
+        cells.NONE if above is None else cells.signed(above),
+    ]
+
+
+def relative(row: Row, rows: Sequence[Row]) -> float | None:
+    """Relative robustness: the area less that of concat with the same encoders; positive is better.
+
+    None if there is no such row, or if either was examined on other curves than the other. Among
+    several concat rows the declared reference counts.
+    """
+    concats = [r for r in rows if r.fusion == "concat" and _comparable(r, row)]
+    if not concats or row.robustness is None:
+        return None
+    concat = min(concats, key=lambda r: (not r.reference, r.id)).robustness
+    own, its = row.robustness["area"], concat["area"] if concat else {}
+    if ALL not in own or own.keys() != its.keys():
+        return None
+    return (own[ALL] - its[ALL]) * (1 if row.higher_is_better else -1)
+
+
+def _comparable(a: Row, b: Row) -> bool:
+    return (a.task, a.task_version, a.encoders) == (b.task, b.task_version, b.encoders)
+
+
+def _reading(examined: Sequence[tuple[Standing, Robustness]]) -> str:
+    metric = examined[0][0].row.metric
+    sizes = sorted({found["rows"] for _, found in examined})
+    rows = " or ".join(f"{n:,}" for n in sizes)
+    return (
+        f"{escape(metric)} on {rows} rows of test, evenly spread. *Area under noise* is the mean "
+        "over severities 0 to 5 of every noise of every modality, and over growing shares of rows "
+        "that miss it; *area above concat's* compares it with concat on the same encoders. The "
+        "JSON rows hold every curve, and what shuffled and contradicting modalities do."
+    )
