@@ -9,7 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mmbench.evaluation.robustness.document import averaged, robustness
+from mmbench.evaluation import contribution
+from mmbench.evaluation.robustness import document as robustness
 from mmbench.files import write_whole
 from mmbench.plugins import Plugins
 from mmbench.training import predict
@@ -21,7 +22,11 @@ ROWS = 1024
 
 Document = dict[str, Any]
 """Of a shape that ``mmbench.leaderboard.diagnoses`` describes."""
-AVERAGE: dict[str, Callable[[Sequence[Document]], Document]] = {"robustness": averaged}
+AVERAGE: dict[str, Callable[[Sequence[Document]], Document]] = {
+    "robustness": robustness.averaged,
+    "contribution": contribution.averaged,
+    "representation": contribution.averaged,
+}
 """The diagnoses, and how those of several seeds become one."""
 
 log = logging.getLogger(__name__)
@@ -30,21 +35,26 @@ log = logging.getLogger(__name__)
 def diagnose(result: TrialResult, plugins: Plugins, bench: Workbench, folder: Path) -> None:
     """Write every diagnosis of the model into ``folder``."""
     trained, test = result.trained, result.test
-    task, seed = trained.resolved.task, trained.resolved.spec.seed
-    encoders = trained.model.encoders_by_modality
+    task, seed, model = trained.resolved.task, trained.resolved.spec.seed, trained.model
+    encoders = model.encoders_by_modality
     metric = main_metric(trained.resolved, plugins)
-    rows = test.rows(spread_out(len(test), ROWS))
+    chosen = spread_out(len(test), ROWS)
+    rows, ready = test.rows(chosen), result.ready_test.rows(chosen).to(bench.device)
 
     def score(split: Split) -> float:
-        return metric(predict(trained.model, split, bench.device), split.target)
+        return metric(predict(model, split, bench.device), split.target)
 
-    _write(folder, "robustness", lambda: robustness(rows, task, encoders, score, seed))
+    _write(folder, "robustness", lambda: robustness.robustness(rows, task, encoders, score, seed))
+    _write(folder, "contribution", lambda: contribution.contribution(model, ready, task, metric))
+    _write(folder, "representation", lambda: contribution.representation(model, ready, task))
 
 
-def _write(folder: Path, name: str, diagnosis: Callable[[], Document]) -> None:
+def _write(folder: Path, name: str, diagnosis: Callable[[], Document | None]) -> None:
+    """None is for a model that the diagnosis does not apply to."""
     try:
-        text = json.dumps(diagnosis(), indent=2, allow_nan=False)
-        write_whole(_file(folder, name), text)
+        found = diagnosis()
+        if found is not None:
+            write_whole(_file(folder, name), json.dumps(found, indent=2, allow_nan=False))
     except Exception as error:  # noqa: BLE001 - whatever a plugin raises, the seed is trained
         log.warning("no %s of %s: %s: %s", name, folder, type(error).__name__, error)
 

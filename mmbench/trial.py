@@ -68,6 +68,8 @@ class TrialResult:
     trained: Trained
     test_scores: Tensor  # (rows, n_outputs)
     test: Split
+    ready_test: Split
+    """The same rows as the model reads them: prepared, frozen modalities encoded."""
 
 
 def train_trial(
@@ -116,7 +118,7 @@ def run_trial(
     encoders = trained.model.encoders_by_modality
     test = bench.load(trained.resolved, "test")
     split = ready(prepare(test, encoders), "test", trained.resolved, encoders, bench)
-    return TrialResult(trained, predict(trained.model, split, bench.device), test)
+    return TrialResult(trained, predict(trained.model, split, bench.device), test, split)
 
 
 def spread_out(n_rows: int, wanted: int) -> Tensor:

@@ -1,7 +1,7 @@
 """How many floating point operations one sample takes."""
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -15,14 +15,20 @@ from mmbench.types import Split
 
 
 def flops(model: FusionModel, requests: Split) -> int:
-    """Operations of one forward pass at batch 1, a multiplication and an addition counted as two.
-
-    Matrix products, convolutions and attention, by the formulas of ``torch.utils.flop_counter``;
-    elementwise operations are not counted. Fused kernels that it does not know (LSTM, transformer
-    layers, attention on a CPU) are replaced by the plain operations that they stand for.
-    """
+    """Operations of one forward pass at batch 1."""
     device = next(model.parameters(), torch.empty(0)).device
     batch = draw_requests(model, requests, 1)[0].batch.to(device)
+    return operations(model, lambda: model(batch))
+
+
+def operations(model: FusionModel, run: Callable[[], object]) -> int:
+    """Operations of ``run``, which asks something of ``model``, in evaluation mode.
+
+    A multiplication and an addition count as two. Matrix products, convolutions and attention, by
+    the formulas of ``torch.utils.flop_counter``; elementwise operations are not counted. Fused
+    kernels that it does not know (LSTM, transformer layers, attention on a CPU) are replaced by the
+    plain operations that they stand for.
+    """
     was_training, fast = model.training, torch.backends.mha.get_fastpath_enabled()
     counter = _Counter()
     model.eval()
@@ -36,7 +42,7 @@ def flops(model: FusionModel, requests: Split) -> int:
             sdpa_kernel(SDPBackend.MATH),
             counter,
         ):
-            model(batch)
+            run()
     finally:
         model.train(was_training)
         torch.backends.mha.set_fastpath_enabled(fast)

@@ -42,13 +42,15 @@ class Contribution(TypedDict):
 
     rows: int
     subsets: dict[str, float]
-    """By the modalities present, joined by ``+``, the others missing; ``""`` is none of them."""
+    """By the modalities present, joined by ``+``, the others missing; ``""`` is none of them.
+
+    All subsets; beyond six modalities only none, each alone, and all."""
     shapley: dict[str, float]
-    """By modality; they sum to the score of all less that of none."""
+    """By modality; they sum to the score of all less that of none. Sampled beyond six."""
     emap: float | None
     """The score of the best additive stand-in (Hessel & Lee, EMNLP 2020); None if too dear."""
     interaction: float | None
-    """Clean score less ``emap``: what only interaction brings."""
+    """Clean score of the same rows less ``emap``: what only interaction brings."""
     gradient_share: dict[str, float]
     """By modality: its share of the gradient norm of the loss with respect to features."""
     weights: dict[str, float] | None
@@ -61,3 +63,4 @@ class Representation(TypedDict):
     nmi: float
     ari: float
     silhouette: float
+    """Of the classes themselves among the fused vectors."""
