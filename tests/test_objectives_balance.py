@@ -16,7 +16,8 @@ from mmbench.heads.linear import LinearHead
 from mmbench.losses import supervised_loss
 from mmbench.model import FusionModel
 from mmbench.objectives._dominance import dominance, mean_of_others, true_class_probability
-from mmbench.objectives.agm import AGMObjective, scores_with_only, shapley
+from mmbench.objectives._subsets import scores_with_only, shapley
+from mmbench.objectives.agm import AGMObjective
 from mmbench.objectives.gradient_blend import GradientBlendObjective, blend
 from mmbench.objectives.mmcosine import MMCosineObjective
 from mmbench.objectives.mmpareto import MMParetoObjective, integrated

@@ -2,6 +2,8 @@
 
 import pytest
 
+from mmbench.cli.single import _spec_of
+from mmbench.resolve import resolve
 from mmbench.testing import objective_checks
 from mmbench.testing.practice import installed
 from mmbench.testing.training import training_checks
@@ -36,3 +38,9 @@ def contract():
 @pytest.mark.parametrize(("cls", "params", "check"), list(contract()))
 def test_contract(cls, params, check):
     check(cls, **params)
+
+
+@pytest.mark.parametrize("name", sorted(installed().objectives))
+def test_a_run_that_names_a_paradigm_alone_is_complete(name):
+    spec = _spec_of("synergy", None, [], None, name, [], installed())
+    assert resolve(spec, installed()).objective is installed().objectives[name]

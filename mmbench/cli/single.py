@@ -28,11 +28,14 @@ if TYPE_CHECKING:
 
 def run(
     task: Annotated[str | None, typer.Option(help="What to solve: `mmbench list tasks`.")] = None,
-    fusion: Annotated[str, typer.Option(help="A fusion, or only-<modality>.")] = "concat",
+    fusion: Annotated[
+        str | None,
+        typer.Option(help="A fusion, or only-<modality>; else concat, or the paradigm's."),
+    ] = None,
     encoder: Annotated[
         list[str] | None, typer.Option(help="MODALITY=NAME; the default of its kind otherwise.")
     ] = None,
-    head: Annotated[str, typer.Option()] = "mlp",
+    head: Annotated[str | None, typer.Option(help="Else mlp, or the paradigm's.")] = None,
     objective: Annotated[str, typer.Option()] = "plain",
     set_: Set = None,
     spec: Annotated[
@@ -173,9 +176,9 @@ def _spec_file(path: Path) -> "TrialSpec":
 
 def _spec_of(
     task: str,
-    fusion: str,
+    fusion: str | None,
     encoders: list[str],
-    head: str,
+    head: str | None,
     objective: str,
     given: list[str],
     plugins: "Plugins",
@@ -187,6 +190,9 @@ def _spec_of(
     from mmbench.search.request import SearchRequest
     from mmbench.spec import Component, TrialSpec
 
+    required = plugins.objectives[objective].requires
+    fusion = fusion or required.get("fusion", ["concat"])[0]
+    head = head or required.get("head", ["mlp"])[0]
     name, dash, modality = fusion.partition("-")
     baseline = Component("only", {"modality": modality}) if name == "only" and dash else None
     _, dataset = resolve_dataset(Component(task), plugins)

@@ -10,23 +10,21 @@ it. On the first batch there is no reference yet and nothing is modulated.
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from itertools import chain, combinations
+from collections.abc import Callable, Mapping
 from typing import Annotated
 
 import torch
 from torch import Tensor
 
 from mmbench.contracts import Model, Objective, Outputs, with_penalty
-from mmbench.errors import Incompatible
 from mmbench.hookspecs import hookimpl
 from mmbench.losses import supervised_loss
 from mmbench.objectives._dominance import comparable, mean_of_others, scale_gradients
 from mmbench.objectives._present import mean_over
+from mmbench.objectives._subsets import refuse_many, scores_with_only, shapley
 from mmbench.space import Range
 from mmbench.types import Features, Split, Task
 
-MOST_MODALITIES = 4
 LARGEST_GAIN = 7.0
 """The reference is at most this much above the ratio, so that no coefficient explodes."""
 LARGEST_LOSS = -math.log(1e-8)
@@ -57,11 +55,7 @@ class AGMObjective(Objective):
         alpha: Annotated[float, Range(0.05, 1.0, log=True)] = 0.2,
     ) -> None:
         super().__init__(task, dims, fused_dim)
-        if len(dims) > MOST_MODALITIES:
-            raise Incompatible(
-                f"objective agm runs the model once for each subset of the modalities, so it takes "
-                f"at most {MOST_MODALITIES}; there are {len(dims)} ({', '.join(dims)}). Use ogm-ge."
-            )
+        refuse_many("agm", tuple(dims), "ogm-ge")
         self.alpha = alpha
         self.register_buffer("reference", torch.zeros(len(dims)))
         self.register_buffer("seen", torch.zeros(len(dims)))
@@ -108,31 +102,6 @@ class AGMObjective(Objective):
         step = (scores - self.reference) / self.seen.clamp(min=1)
         self.reference += torch.where(known, step, 0.0)
         return torch.where(comparable(known), (self.alpha * gain).exp(), 1.0)
-
-
-def scores_with_only(model: Model, features: Features, kept: frozenset[str]) -> Tensor:
-    """What the model says (batch, n_outputs) if all modalities but ``kept`` are missing."""
-    gone = {m: torch.full_like(e.present, m not in kept) for m, e in features.items()}
-    return model.respond({m: e.without(gone[m]) for m, e in features.items()}).scores
-
-
-def shapley(
-    modalities: Sequence[str], value: Callable[[frozenset[str]], Tensor]
-) -> dict[str, Tensor]:
-    """Each modality's share of ``value`` of them all; the value of none is zero."""
-    n = len(modalities)
-    sizes = (combinations(modalities, size) for size in range(1, n + 1))
-    worth = {frozenset(s): value(frozenset(s)) for s in chain.from_iterable(sizes)}
-    worth[frozenset()] = torch.zeros_like(worth[frozenset(modalities)])
-    shares: dict[str, Tensor] = {}
-    for m in modalities:
-        gains = [
-            (worth[s | {m}] - worth[s]) / (n * math.comb(n - 1, len(s)))
-            for s in worth
-            if m not in s
-        ]
-        shares[m] = torch.stack(gains).sum(0)
-    return shares
 
 
 @hookimpl
