@@ -1,0 +1,174 @@
+// The pages work without this; it adds sorting, filtering, copying, dark mode and charts.
+"use strict";
+
+const root = document.documentElement;
+const dark = () => (root.dataset.theme || (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light")) === "dark";
+
+// Theme: before anything is painted. A file:// page may have no storage.
+function remember(theme) {
+  try { localStorage.setItem("mmbench-theme", theme); } catch { /* then only this page knows */ }
+}
+function remembered() {
+  try { return localStorage.getItem("mmbench-theme"); } catch { return null; }
+}
+if (["light", "dark"].includes(remembered())) root.dataset.theme = remembered();
+
+function themeButton() {
+  const button = document.getElementById("theme");
+  const show = () => {
+    button.setAttribute("aria-pressed", String(dark()));
+    drawAll();
+  };
+  button.hidden = false;
+  button.addEventListener("click", () => {
+    root.dataset.theme = dark() ? "light" : "dark";
+    remember(root.dataset.theme);
+    show();
+  });
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", show);
+  show();
+}
+
+// Tables: each heading is a button; a second press turns the order round; missing figures stay last.
+const DESCENDING_FIRST = new Set(["gain"]);
+
+function sortable(board) {
+  const body = board.querySelector("tbody");
+  if (board.dataset.higher === "yes") DESCENDING_FIRST.add("score");
+  for (const button of board.querySelectorAll("thead button")) {
+    button.addEventListener("click", () => {
+      const heading = button.closest("th");
+      const old = heading.getAttribute("aria-sort");
+      const first = DESCENDING_FIRST.has(button.dataset.column) ? "descending" : "ascending";
+      const order = old ? (old === "ascending" ? "descending" : "ascending") : first;
+      for (const other of board.querySelectorAll("th[aria-sort]")) other.removeAttribute("aria-sort");
+      heading.setAttribute("aria-sort", order);
+      sort(body, button.dataset.column, heading.classList.contains("number"), order === "ascending" ? 1 : -1);
+    });
+  }
+}
+
+function sort(body, column, numeric, sign) {
+  const place = [...body.rows[0].cells].findIndex((cell) => cell.dataset.column === column);
+  const keyed = [...body.rows].map((row) => {
+    const text = row.cells[place].dataset.value;
+    return { row, missing: text === "", key: numeric ? Number(text) : text };
+  });
+  const compare = numeric ? (a, b) => a - b : new Intl.Collator("en", { numeric: true }).compare;
+  keyed.sort((a, b) => a.missing - b.missing || (a.missing ? 0 : sign * compare(a.key, b.key)));
+  body.append(...keyed.map(({ row }) => row));
+}
+
+function filterable(board) {
+  const form = board.querySelector("form.filters");
+  const rows = [...board.querySelectorAll("tbody tr")];
+  form.hidden = false;
+  form.addEventListener("submit", (event) => event.preventDefault());
+  form.addEventListener("input", () => {
+    const { words, hardware, fused, front, ranked } = form.elements;
+    const wanted = words.value.toLowerCase().split(/\s+/).filter(Boolean);
+    let shown = 0;
+    for (const row of rows) {
+      const keep =
+        wanted.every((word) => row.dataset.words.includes(word)) &&
+        (!hardware?.value || row.querySelector(".c-hardware").dataset.value === hardware.value) &&
+        !(fused?.checked && "reference" in row.dataset) &&
+        !(front?.checked && !("front" in row.dataset)) &&
+        !(ranked?.checked && "unranked" in row.dataset);
+      row.hidden = !keep;
+      shown += keep;
+    }
+    form.querySelector("output").textContent =
+      shown === rows.length ? `${shown} rows` : `${shown} of ${rows.length} rows`;
+  });
+}
+
+function copyable(button) {
+  button.hidden = false;
+  button.addEventListener("click", async () => {
+    try {
+      await navigator.clipboard.writeText(button.dataset.copy);
+      button.textContent = "Copied";
+    } catch {
+      getSelection().selectAllChildren(button.parentElement.querySelector("code"));
+      button.textContent = "Selected";
+    }
+    setTimeout(() => { button.textContent = "Copy"; }, 1500);
+  });
+}
+
+// Charts: colours are named in the figures and looked up in the stylesheet, so they follow the theme.
+const coarse = matchMedia("(pointer: coarse)").matches;
+const CONFIG = {
+  responsive: true,
+  displaylogo: false,
+  displayModeBar: coarse ? false : "hover",
+  modeBarButtons: [["toImage", "resetScale2d"]],
+};
+
+function colours() {
+  const probe = document.body.appendChild(document.createElement("span"));
+  const known = new Map([["var(--font)", getComputedStyle(root).getPropertyValue("--font")]]);
+  const look = (name) => {
+    if (!known.has(name)) {
+      probe.style.color = name;
+      known.set(name, getComputedStyle(probe).color);
+    }
+    return known.get(name);
+  };
+  return { look, done: () => probe.remove() };
+}
+
+function resolved(value, look) {
+  if (typeof value === "string") return /^var\(--[\w-]+\)$/.test(value) ? look(value) : value;
+  if (Array.isArray(value)) return value.map((item) => resolved(item, look));
+  if (value && typeof value === "object")
+    return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, resolved(item, look)]));
+  return value;
+}
+
+function draw(chart, look) {
+  const plot = chart.querySelector(".plot");
+  const select = chart.querySelector("select");
+  const views = JSON.parse(chart.querySelector("script").textContent);
+  const { data, layout } = resolved(views[select ? select.selectedIndex : 0], look);
+  layout.dragmode = coarse ? false : "zoom";
+  if (layout.height) plot.style.height = `${layout.height}px`;
+  delete layout.height;
+  Plotly.react(plot, data, layout, CONFIG);
+  if (plot.dataset.ready) return;
+  plot.dataset.ready = "yes";
+  plot.on("plotly_click", ({ points: [point] }) => {
+    if (point.customdata) location.href = point.customdata.at(-1);
+  });
+  select?.addEventListener("change", () => drawAll([chart]));
+}
+
+function drawAll(charts = document.querySelectorAll("figure.chart")) {
+  if (!window.Plotly) return;
+  const { look, done } = colours();
+  for (const chart of charts) draw(chart, look);
+  done();
+}
+
+// Paper is white.
+let before;
+addEventListener("beforeprint", () => {
+  before = root.dataset.theme;
+  root.dataset.theme = "light";
+  drawAll();
+});
+addEventListener("afterprint", () => {
+  if (before) root.dataset.theme = before;
+  else delete root.dataset.theme;
+  drawAll();
+});
+
+addEventListener("DOMContentLoaded", () => {
+  for (const board of document.querySelectorAll(".board")) {
+    sortable(board);
+    filterable(board);
+  }
+  document.querySelectorAll("button.copy").forEach(copyable);
+  themeButton();
+});
