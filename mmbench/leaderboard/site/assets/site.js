@@ -30,22 +30,41 @@ function themeButton() {
 }
 
 // Tables: each heading is a button; a second press turns the order round; missing figures stay last.
+// Of a long board only the first lines are laid out until the reader asks for all.
 const DESCENDING_FIRST = new Set(["gain"]);
+const FIRST = 100;
 
-function sortable(board) {
-  const body = board.querySelector("tbody");
+function interactive(board) {
+  const form = board.querySelector("form.filters");
+  const all = form.querySelector("button");
+  let most = FIRST;
+  const refresh = () => { show(board, form, all, most); };
+  form.hidden = false;
+  form.addEventListener("submit", (event) => event.preventDefault());
+  form.addEventListener("input", refresh);
+  all.addEventListener("click", () => {
+    most = Infinity;
+    refresh();
+  });
   if (board.dataset.higher === "yes") DESCENDING_FIRST.add("score");
   for (const button of board.querySelectorAll("thead button")) {
     button.addEventListener("click", () => {
-      const heading = button.closest("th");
-      const old = heading.getAttribute("aria-sort");
-      const first = DESCENDING_FIRST.has(button.dataset.column) ? "descending" : "ascending";
-      const order = old ? (old === "ascending" ? "descending" : "ascending") : first;
-      for (const other of board.querySelectorAll("th[aria-sort]")) other.removeAttribute("aria-sort");
-      heading.setAttribute("aria-sort", order);
-      sort(body, button.dataset.column, heading.classList.contains("number"), order === "ascending" ? 1 : -1);
+      turn(board, button);
+      refresh();
     });
   }
+  refresh();
+}
+
+function turn(board, button) {
+  const heading = button.closest("th");
+  const old = heading.getAttribute("aria-sort");
+  const first = DESCENDING_FIRST.has(button.dataset.column) ? "descending" : "ascending";
+  const order = old ? (old === "ascending" ? "descending" : "ascending") : first;
+  for (const other of board.querySelectorAll("th[aria-sort]")) other.removeAttribute("aria-sort");
+  heading.setAttribute("aria-sort", order);
+  const numeric = heading.classList.contains("number");
+  sort(board.querySelector("tbody"), button.dataset.column, numeric, order === "ascending" ? 1 : -1);
 }
 
 function sort(body, column, numeric, sign) {
@@ -59,28 +78,26 @@ function sort(body, column, numeric, sign) {
   body.append(...keyed.map(({ row }) => row));
 }
 
-function filterable(board) {
-  const form = board.querySelector("form.filters");
-  const rows = [...board.querySelectorAll("tbody tr")];
-  form.hidden = false;
-  form.addEventListener("submit", (event) => event.preventDefault());
-  form.addEventListener("input", () => {
-    const { words, hardware, fused, front, ranked } = form.elements;
-    const wanted = words.value.toLowerCase().split(/\s+/).filter(Boolean);
-    let shown = 0;
-    for (const row of rows) {
-      const keep =
-        wanted.every((word) => row.dataset.words.includes(word)) &&
-        (!hardware?.value || row.querySelector(".c-hardware").dataset.value === hardware.value) &&
-        !(fused?.checked && "reference" in row.dataset) &&
-        !(front?.checked && !("front" in row.dataset)) &&
-        !(ranked?.checked && "unranked" in row.dataset);
-      row.hidden = !keep;
-      shown += keep;
-    }
-    form.querySelector("output").textContent =
-      shown === rows.length ? `${shown} rows` : `${shown} of ${rows.length} rows`;
-  });
+function show(board, form, all, most) {
+  const rows = [...board.querySelector("tbody").rows];
+  const kept = rows.filter(wanted(form));
+  const shown = new Set(kept.slice(0, most));
+  for (const row of rows) row.hidden = !shown.has(row);
+  const count = kept.length === rows.length ? `${rows.length} rows` : `${kept.length} of ${rows.length} rows`;
+  const cut = shown.size < kept.length;
+  form.querySelector("output").textContent = cut ? `${count}, the first ${most} shown` : count;
+  all.hidden = !cut;
+}
+
+function wanted(form) {
+  const { words, hardware, fused, front, ranked } = form.elements;
+  const asked = words.value.toLowerCase().split(/\s+/).filter(Boolean);
+  return (row) =>
+    asked.every((word) => row.dataset.words.includes(word)) &&
+    (!hardware?.value || row.querySelector(".c-hardware").dataset.value === hardware.value) &&
+    !(fused?.checked && "reference" in row.dataset) &&
+    !(front?.checked && !("front" in row.dataset)) &&
+    !(ranked?.checked && "unranked" in row.dataset);
 }
 
 function copyable(button) {
@@ -165,10 +182,7 @@ addEventListener("afterprint", () => {
 });
 
 addEventListener("DOMContentLoaded", () => {
-  for (const board of document.querySelectorAll(".board")) {
-    sortable(board);
-    filterable(board);
-  }
+  document.querySelectorAll(".board").forEach(interactive);
   document.querySelectorAll("button.copy").forEach(copyable);
   themeButton();
 });
