@@ -152,6 +152,7 @@ function draw(chart, look) {
   layout.dragmode = coarse ? false : "zoom";
   if (layout.height) plot.style.height = `${layout.height}px`;
   delete layout.height;
+  if (printing) layout.width = Math.min(plot.clientWidth, PAPER);
   Plotly.react(plot, data, layout, CONFIG);
   if (plot.dataset.ready) return;
   plot.dataset.ready = "yes";
@@ -168,14 +169,18 @@ function drawAll(charts = document.querySelectorAll("figure.chart")) {
   done();
 }
 
-// Paper is white.
+// Paper is white, and narrower than most screens.
+const PAPER = 640;
+let printing = false;
 let before;
 addEventListener("beforeprint", () => {
+  printing = true;
   before = root.dataset.theme;
   root.dataset.theme = "light";
   drawAll();
 });
 addEventListener("afterprint", () => {
+  printing = false;
   if (before) root.dataset.theme = before;
   else delete root.dataset.theme;
   drawAll();
