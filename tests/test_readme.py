@@ -55,6 +55,8 @@ def test_command(
     if arguments[0] == "compare":
         places = ["--out", str(tmp_path / "runs"), "--leaderboards", str(tmp_path / "boards")]
         arguments += [*SHORT_COMPARISON, *places]
+    if "--html" in arguments:
+        arguments[-1] = str(tmp_path)
     if arguments[0] == "run":
         arguments += ["--out", str(tmp_path), "--set", "train.max_epochs=1"]
     monkeypatch.chdir(ROOT)

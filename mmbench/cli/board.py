@@ -13,6 +13,8 @@ from mmbench.errors import InvalidParameter, StorageError, UnknownName, did_you_
 if TYPE_CHECKING:
     from mmbench.leaderboard.row import Row
 
+COMPARISONS = "comparisons"
+"""The folder beside the boards of tasks that `mmbench compare` writes."""
 SORTS = ("accuracy", "latency", "memory", "parameters")
 
 
@@ -25,6 +27,9 @@ def leaderboard(
     write: Annotated[
         bool, typer.Option("--write", help="Also write the rows and tables under --leaderboards.")
     ] = False,
+    html: Annotated[
+        Path | None, typer.Option(help="Also write the boards as web pages into this folder.")
+    ] = None,
     out: Out = OUT,
     leaderboards: Boards = BOARDS,
     as_json: AsJson = False,
@@ -50,6 +55,8 @@ def leaderboard(
         typer.secho(problem, fg="yellow", err=True)
     if write:
         _write(leaderboards, rows)
+    if html is not None:
+        _write_site(html, rows, leaderboards, task)
     standings = rank(rows, sort)
     if as_json:
         typer.echo(json.dumps([public(s.row) for s in standings], indent=2))
@@ -78,10 +85,23 @@ def _write(boards: Path, rows: "list[Row]") -> None:
         typer.echo(f"wrote {page.parent}", err=True)
 
 
+def _write_site(site: Path, rows: "list[Row]", boards: Path, task: str | None) -> None:
+    """The pages of these rows, and of the comparisons on their tasks."""
+    from mmbench.leaderboard.site.build import write_site
+    from mmbench.leaderboard.site.comparison_file import read_comparisons
+
+    comparisons, problems = read_comparisons(boards / COMPARISONS)
+    for problem in problems:
+        typer.secho(problem, fg="yellow", err=True)
+    wanted = [c for c in comparisons if task is None or c.task == task]
+    typer.echo(f"wrote {write_site(site, rows, wanted, boards)}", err=True)
+
+
 def _committed(boards: Path, task: str | None) -> "tuple[list[Row], list[str]]":
     from mmbench.leaderboard.row import read_rows
 
-    tasks = sorted(p.name for p in boards.iterdir() if p.is_dir()) if boards.is_dir() else []
+    folders = [p for p in boards.iterdir() if p.is_dir()] if boards.is_dir() else []
+    tasks = sorted(p.name for p in folders if p.name != COMPARISONS)
     if not tasks:
         raise StorageError(
             f"There are no boards under {boards}. `mmbench search --task vqa` makes one; "

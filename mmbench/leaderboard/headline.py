@@ -9,16 +9,23 @@ from mmbench.leaderboard.row import Gain, Row
 
 def headline(rows: Sequence[Row]) -> list[str]:
     """Sentences about the rows of one task at its newest version: gain, ties, share of optimum."""
-    newest = [row for row in rows if row.task_version in versions(rows)[:1]]
+    current = versions(rows)[:1]
+    newest = [row for row in rows if row.task_version in current]
     standings = [s for s in rank(newest) if s.rank is not None]
     if not standings:
         return ["No row has been run on two or more seeds yet: there is nothing to compare."]
-    fused = next((s.row for s in standings if s.row.gain is not None), None)
+    fused = best_fused(standings)
     return [
         *(_gain(fused, fused.gain) if fused and fused.gain else [_no_gain(standings[0].row)]),
         *_ties(standings),
         *_optimum(standings[0].row),
     ]
+
+
+def best_fused(standings: Sequence[Standing]) -> Row | None:
+    """The first ranked row that was compared with the best single modality."""
+    ranked = (s.row for s in standings if s.rank is not None)
+    return next((row for row in ranked if row.gain is not None), None)
 
 
 def versions(rows: Sequence[Row]) -> list[str]:

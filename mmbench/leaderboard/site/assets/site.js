@@ -1,0 +1,193 @@
+// The pages work without this; it adds sorting, filtering, copying, dark mode and charts.
+"use strict";
+
+const root = document.documentElement;
+const dark = () => (root.dataset.theme || (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light")) === "dark";
+
+// Theme: before anything is painted. A file:// page may have no storage.
+function remember(theme) {
+  try { localStorage.setItem("mmbench-theme", theme); } catch { /* then only this page knows */ }
+}
+function remembered() {
+  try { return localStorage.getItem("mmbench-theme"); } catch { return null; }
+}
+if (["light", "dark"].includes(remembered())) root.dataset.theme = remembered();
+
+function themeButton() {
+  const button = document.getElementById("theme");
+  const show = () => {
+    button.setAttribute("aria-pressed", String(dark()));
+    drawAll();
+  };
+  button.hidden = false;
+  button.addEventListener("click", () => {
+    root.dataset.theme = dark() ? "light" : "dark";
+    remember(root.dataset.theme);
+    show();
+  });
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", show);
+  show();
+}
+
+// Tables: each heading is a button; a second press turns the order round; missing figures stay last.
+// Of a long board only the first lines are laid out until the reader asks for all.
+const DESCENDING_FIRST = new Set(["gain"]);
+const FIRST = 100;
+
+function interactive(board) {
+  const form = board.querySelector("form.filters");
+  const all = form.querySelector("button");
+  let most = FIRST;
+  const refresh = () => { show(board, form, all, most); };
+  form.hidden = false;
+  form.addEventListener("submit", (event) => event.preventDefault());
+  form.addEventListener("input", refresh);
+  all.addEventListener("click", () => {
+    most = Infinity;
+    refresh();
+  });
+  if (board.dataset.higher === "yes") DESCENDING_FIRST.add("score");
+  for (const button of board.querySelectorAll("thead button")) {
+    button.addEventListener("click", () => {
+      turn(board, button);
+      refresh();
+    });
+  }
+  refresh();
+}
+
+function turn(board, button) {
+  const heading = button.closest("th");
+  const old = heading.getAttribute("aria-sort");
+  const first = DESCENDING_FIRST.has(button.dataset.column) ? "descending" : "ascending";
+  const order = old ? (old === "ascending" ? "descending" : "ascending") : first;
+  for (const other of board.querySelectorAll("th[aria-sort]")) other.removeAttribute("aria-sort");
+  heading.setAttribute("aria-sort", order);
+  const numeric = heading.classList.contains("number");
+  sort(board.querySelector("tbody"), button.dataset.column, numeric, order === "ascending" ? 1 : -1);
+}
+
+function sort(body, column, numeric, sign) {
+  const place = [...body.rows[0].cells].findIndex((cell) => cell.dataset.column === column);
+  const keyed = [...body.rows].map((row) => {
+    const text = row.cells[place].dataset.value;
+    return { row, missing: text === "", key: numeric ? Number(text) : text };
+  });
+  const compare = numeric ? (a, b) => a - b : new Intl.Collator("en", { numeric: true }).compare;
+  keyed.sort((a, b) => a.missing - b.missing || (a.missing ? 0 : sign * compare(a.key, b.key)));
+  body.append(...keyed.map(({ row }) => row));
+}
+
+function show(board, form, all, most) {
+  const rows = [...board.querySelector("tbody").rows];
+  const kept = rows.filter(wanted(form));
+  const shown = new Set(kept.slice(0, most));
+  for (const row of rows) row.hidden = !shown.has(row);
+  const count = kept.length === rows.length ? `${rows.length} rows` : `${kept.length} of ${rows.length} rows`;
+  const cut = shown.size < kept.length;
+  form.querySelector("output").textContent = cut ? `${count}, the first ${most} shown` : count;
+  all.hidden = !cut;
+}
+
+function wanted(form) {
+  const { words, hardware, fused, front, ranked } = form.elements;
+  const asked = words.value.toLowerCase().split(/\s+/).filter(Boolean);
+  return (row) =>
+    asked.every((word) => row.dataset.words.includes(word)) &&
+    (!hardware?.value || row.querySelector(".c-hardware").dataset.value === hardware.value) &&
+    !(fused?.checked && "reference" in row.dataset) &&
+    !(front?.checked && !("front" in row.dataset)) &&
+    !(ranked?.checked && "unranked" in row.dataset);
+}
+
+function copyable(button) {
+  button.hidden = false;
+  button.addEventListener("click", async () => {
+    try {
+      await navigator.clipboard.writeText(button.dataset.copy);
+      button.textContent = "Copied";
+    } catch {
+      getSelection().selectAllChildren(button.parentElement.querySelector("code"));
+      button.textContent = "Selected";
+    }
+    setTimeout(() => { button.textContent = "Copy"; }, 1500);
+  });
+}
+
+// Charts: colours are named in the figures and looked up in the stylesheet, so they follow the theme.
+const coarse = matchMedia("(pointer: coarse)").matches;
+const CONFIG = {
+  responsive: true,
+  displaylogo: false,
+  displayModeBar: coarse ? false : "hover",
+  modeBarButtons: [["toImage", "resetScale2d"]],
+};
+
+function colours() {
+  const probe = document.body.appendChild(document.createElement("span"));
+  const known = new Map([["var(--font)", getComputedStyle(root).getPropertyValue("--font")]]);
+  const look = (name) => {
+    if (!known.has(name)) {
+      probe.style.color = name;
+      known.set(name, getComputedStyle(probe).color);
+    }
+    return known.get(name);
+  };
+  return { look, done: () => probe.remove() };
+}
+
+function resolved(value, look) {
+  if (typeof value === "string") return /^var\(--[\w-]+\)$/.test(value) ? look(value) : value;
+  if (Array.isArray(value)) return value.map((item) => resolved(item, look));
+  if (value && typeof value === "object")
+    return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, resolved(item, look)]));
+  return value;
+}
+
+function draw(chart, look) {
+  const plot = chart.querySelector(".plot");
+  const select = chart.querySelector("select");
+  const views = JSON.parse(chart.querySelector("script").textContent);
+  const { data, layout } = resolved(views[select ? select.selectedIndex : 0], look);
+  layout.dragmode = coarse ? false : "zoom";
+  if (layout.height) plot.style.height = `${layout.height}px`;
+  delete layout.height;
+  if (printing) layout.width = Math.min(plot.clientWidth, PAPER);
+  Plotly.react(plot, data, layout, CONFIG);
+  if (plot.dataset.ready) return;
+  plot.dataset.ready = "yes";
+  plot.on("plotly_click", ({ points: [point] }) => {
+    if (point.customdata) location.href = point.customdata.at(-1);
+  });
+  select?.addEventListener("change", () => drawAll([chart]));
+}
+
+function drawAll(charts = document.querySelectorAll("figure.chart")) {
+  if (!window.Plotly) return;
+  const { look, done } = colours();
+  for (const chart of charts) draw(chart, look);
+  done();
+}
+
+// Paper is white, and narrower than most screens.
+const PAPER = 640;
+let printing = false;
+let before;
+addEventListener("beforeprint", () => {
+  printing = true;
+  before = root.dataset.theme;
+  root.dataset.theme = "light";
+  drawAll();
+});
+addEventListener("afterprint", () => {
+  printing = false;
+  if (before) root.dataset.theme = before;
+  else delete root.dataset.theme;
+  drawAll();
+});
+
+addEventListener("DOMContentLoaded", () => {
+  document.querySelectorAll(".board").forEach(interactive);
+  document.querySelectorAll("button.copy").forEach(copyable);
+  themeButton();
+});

@@ -1,0 +1,94 @@
+"""Comparisons as `mmbench compare` left them: read as JSON, checked, with their rows."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypedDict, get_type_hints
+
+from mmbench.errors import InvalidSpec, StorageError
+from mmbench.leaderboard.row import Row, read_rows
+from mmbench.leaderboard.shape import check_fields, read_json
+
+
+class Against(TypedDict):
+    """A paired difference to another contestant; positive is better."""
+
+    other: str
+    mean: float
+    low: float
+    high: float
+    p_holm: float
+
+
+class Contestant(TypedDict):
+    """One contestant's place, as `mmbench.comparison.verdicts` found it."""
+
+    label: str
+    reference: bool
+    score: float
+    mean_rank: float
+    yardstick: Against | None
+    best_after: list[float]
+    row: str
+    leads: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """One comparison and the rows of its contestants, by id."""
+
+    folder: Path
+    headline: Sequence[str]
+    contestants: Sequence[Contestant]
+    failures: dict[str, str]
+    request: dict[str, Any]
+    rows: dict[str, Row]
+
+    @property
+    def name(self) -> str:
+        return self.folder.name
+
+    @property
+    def task(self) -> str:
+        return next(iter(self.rows.values())).task
+
+
+def read_comparisons(folder: Path) -> tuple[list[Comparison], list[str]]:
+    """All comparisons in ``folder``, and what is wrong with those that cannot be read."""
+    found, problems = [], []
+    for path in sorted(folder.glob("*/comparison.json")):
+        try:
+            found.append(_read(path))
+        except (InvalidSpec, StorageError) as error:
+            problems.append(str(error))
+    return found, problems
+
+
+def _read(path: Path) -> Comparison:
+    try:
+        data = read_json(path.read_text(encoding="utf-8"), str(path))
+    except (OSError, UnicodeDecodeError) as error:
+        raise StorageError(f"{path} cannot be read: {error}.") from None
+    check_fields(data, _File, str(path))
+    contestants = [_known(v, Contestant) for v in data["verdicts"] if isinstance(v, dict)]
+    for contestant in contestants:
+        if isinstance(contestant.get("yardstick"), dict):
+            contestant["yardstick"] = _known(contestant["yardstick"], Against)
+        check_fields(contestant, Contestant, str(path))
+    rows = {row.id: row for row in read_rows(path.parent / "rows")[0]}
+    kept: list[Any] = [c for c in contestants if c["row"] in rows]
+    if not kept:
+        raise InvalidSpec(f"{path}: none of its rows can be read under {path.parent / 'rows'}.")
+    return Comparison(path.parent, data["headline"], kept, data["failures"], data["request"], rows)
+
+
+class _File(TypedDict):
+    headline: list[str]
+    request: dict[str, Any]
+    verdicts: list[Any]
+    failures: dict[str, str]
+
+
+def _known(data: dict[str, Any], cls: type) -> dict[str, Any]:
+    """The fields that the page shows: a comparison may say more than it needs."""
+    return {key: data[key] for key in get_type_hints(cls) if key in data}

@@ -1,0 +1,362 @@
+"""The static site: its figures are those of the rows, strangers' text is harmless, links lead."""
+
+import json
+import os
+import re
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+import pytest
+from html_elements import Element, elements
+from site_rows import full_rows
+from test_leaderboard import gain, make_row
+
+from mmbench.cli import main as cli
+from mmbench.leaderboard.rank import rank
+from mmbench.leaderboard.row import Row, read_rows, row_from_dict, write_row
+from mmbench.leaderboard.site.build import write_site
+from mmbench.leaderboard.site.comparison_file import read_comparisons
+from mmbench.leaderboard.site.whisker import scale
+
+BOARDS = Path(__file__).parents[1] / "leaderboards"
+COMMITTED = [row for task in sorted(BOARDS.glob("[!.]*")) for row in read_rows(task)[0]]
+EVIL = "</script><script>alert(1)</script>\"'><img src=x onerror=alert(2)>{{ 7 * 7 }}"
+
+
+@pytest.fixture(scope="module")
+def committed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    site = tmp_path_factory.mktemp("committed")
+    write_site(site, COMMITTED, [], Path("leaderboards"))
+    return site
+
+
+@pytest.fixture(scope="module")
+def full(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    site = tmp_path_factory.mktemp("full")
+    write_site(site, full_rows(12), [], Path("leaderboards"))
+    return site
+
+
+def cells_by_row(page: Path) -> dict[str, dict[str, dict[str, str]]]:
+    """Row id to column to the attributes of its cell."""
+    found: dict[str, dict[str, dict[str, str]]] = {}
+    for element in elements(page):
+        if "data-id" in element.attributes:
+            line = found.setdefault(element.attributes["data-id"], {})
+        elif "data-column" in element.attributes and "tbody" in element.inside:
+            line[element.attributes["data-column"]] = element.attributes
+    return found
+
+
+def figures(page: Path) -> list[dict[str, Any]]:
+    """Every figure of every chart on a page."""
+    scripts = [e for e in elements(page) if e.attributes.get("type") == "application/json"]
+    return [figure for script in scripts for figure in json.loads(script.text)]
+
+
+def texts(page: Path, tag: str) -> list[str]:
+    return [" ".join(e.text.split()) for e in elements(page) if e.tag == tag]
+
+
+def number(text: str) -> float | None:
+    return float(text) if text else None
+
+
+def written(tmp_path: Path, rows: list[Row]) -> Path:
+    write_site(tmp_path / "site", rows, [], Path("leaderboards"))
+    return tmp_path / "site"
+
+
+def test_the_table_holds_the_figures_of_the_rows_unrounded(committed: Path, full: Path) -> None:
+    rows = [*COMMITTED, *full_rows(12)]
+    assert len(rows) > 40
+    ratios = {s.row.id: s.latency_vs_concat for s in rank(rows)}
+    for row in rows:
+        site = committed if row in COMMITTED else full
+        cells = cells_by_row(site / "tasks" / f"{row.task}.html")[row.id]
+        values = {column: cell["data-value"] for column, cell in cells.items()}
+        main, gained = row.main, row.gain
+        assert (float(values["score"]), float(cells["score"]["data-low"])) == (
+            main["mean"],
+            main["low"],
+        )
+        assert float(cells["score"]["data-high"]) == main["high"]
+        assert number(values["gain"]) == (gained["mean"] if gained else None)
+        if gained:
+            ends = (float(cells["gain"]["data-low"]), float(cells["gain"]["data-high"]))
+            assert ends == (gained["low"], gained["high"])
+        assert number(values["p50"]) == row.latency_ms_p50
+        assert number(values["p95"]) == row.latency_ms_p95
+        assert number(values["concat"]) == ratios[row.id]
+        assert number(values["memory"]) == row.peak_memory_mib
+        assert int(values["parameters"]) == row.parameters
+        assert int(values["seeds"]) == len(row.seeds)
+
+
+def test_a_row_has_a_page_with_every_score_and_its_json_beside_it(full: Path) -> None:
+    for row in full_rows(12):
+        page = full / "rows" / row.task / f"{row.id}.html"
+        values = {e.attributes.get("data-value") for e in elements(page)}
+        for quality in row.quality.values():
+            assert {repr(s) for s in (quality["mean"], *quality["per_seed"])} <= values
+        assert row_from_dict(json.loads(page.with_suffix(".json").read_text())) == row
+        command = f"mmbench rerun leaderboards/{row.task}/{row.id}.json"
+        assert command in texts(page, "code")
+
+
+def test_every_link_leads_to_a_file_and_nothing_to_the_network(committed: Path, full: Path) -> None:
+    pages = [*committed.rglob("*.html"), *full.rglob("*.html")]
+    assert len(pages) > 50
+    for page in pages:
+        found = elements(page)
+        ids = {e.attributes.get("id") for e in found}
+        for element in found:
+            for key in ("href", "src"):
+                link = element.attributes.get(key)
+                if link is None or link == "data:,":
+                    continue
+                path, _, anchor = link.partition("#")
+                assert not re.match(r"\w+:|//", link), link
+                assert not path or (page.parent / unquote(path)).is_file(), link
+                assert path or not anchor or anchor in ids, link
+
+
+def test_text_of_strangers_is_harmless_everywhere(tmp_path: Path) -> None:
+    (row, *_) = full_rows(1)
+    evil = replace(
+        row,
+        fusion=EVIL,
+        head=EVIL,
+        objective=EVIL,
+        encoders={EVIL: EVIL},
+        hardware=EVIL,
+        task_version=EVIL,
+        metric=EVIL,
+        quality={EVIL: row.quality["accuracy"]},
+        slices={EVIL: {EVIL: {"rows": 3, "score": 0.5}}},
+        spec={"fusion": {"name": EVIL, "params": {EVIL: EVIL}}, "head": EVIL},
+        search={"study": EVIL, "history": [{"number": 0, "value": 0.5, "fusion": EVIL}, EVIL]},
+        environment={EVIL: EVIL},
+        cost={"latency": {"batch_1": {"encoders": EVIL}, EVIL: 1}, "memory": EVIL},
+        gain={"over": EVIL, "mean": 0.1, "low": 0.05, "high": 0.2},
+        predictions={"file": EVIL, "sha256": EVIL},
+    )
+    site = written(tmp_path, [evil, replace(evil, id="f" * 12, latency_ms_p50=99.0)])
+    for page in site.rglob("*.html"):
+        for element in elements(page):
+            assert element.tag != "img"
+            assert not any(key.startswith("on") for key in element.attributes)
+            if element.tag == "script":
+                assert _ours(element), element
+        assert "49" not in "".join(texts(page, "h1"))
+    for figure in figures(site / "tasks" / f"{row.task}.html"):
+        assert "<img" not in json.dumps(figure) and "<script" not in json.dumps(figure)
+
+
+def _ours(script: Element) -> bool:
+    if script.attributes.get("type") == "application/json":
+        return bool(json.loads(script.text))
+    return script.text == "" and "assets/" in script.attributes["src"]
+
+
+def test_charts_are_figures_that_plotly_knows(full: Path) -> None:
+    from plotly.graph_objects import Figure
+
+    task, row = full / "tasks" / "stamps.html", full / "rows" / "stamps" / f"{0:012x}.html"
+    found = [*figures(task), *figures(row)]
+    assert len(found) > 12
+    for figure in found:
+        assert Figure(figure).data
+
+
+def test_sections_appear_with_their_fields_only(committed: Path, full: Path) -> None:
+    titles = texts(full / "tasks" / "stamps.html", "h2")
+    for title in ("Who brings what", "What survives a disturbance", "By question type"):
+        assert title in titles
+    plain = texts(committed / "tasks" / "synergy.html", "h2")
+    assert plain == ["Board", "What accuracy costs"]
+
+
+def test_the_front_is_what_nothing_beats_in_score_and_latency(full: Path) -> None:
+    page = full / "tasks" / "stamps.html"
+    marked = {e.attributes["data-id"] for e in elements(page) if "data-front" in e.attributes}
+    ranked = [row for row in full_rows(12) if not row.preview]
+    assert marked == {row.id for row in ranked if not any(_beats(b, row) for b in ranked)}
+    assert 0 < len(marked) < len(ranked)
+
+
+def _beats(a: Row, b: Row) -> bool:
+    quick = (a.latency_ms_p50 or 0) <= (b.latency_ms_p50 or 0)
+    good = a.main["mean"] >= b.main["mean"]
+    return a.hardware == b.hardware and a is not b and quick and good
+
+
+@pytest.mark.parametrize(
+    ("gained", "sign", "claim", "of_all"),
+    [
+        ((0.2, 0.1, 0.3), "▲ Yes", "Fusion helps on vqa", "helps on 1 of 1 task."),
+        ((0.2, -0.1, 0.3), "◇ Not shown", "Fusion is not shown", "and is not shown to help on 1."),
+        ((-0.2, -0.3, -0.1), "▼ No, it hurts", "Fusion hurts on vqa", "and hurts on 1."),
+    ],
+)
+def test_the_answer_comes_first_as_a_word_and_a_sign(
+    tmp_path: Path, gained: tuple[float, float, float], sign: str, claim: str, of_all: str
+) -> None:
+    site = written(tmp_path, [make_row(1, gain=gain(*gained))])
+    page = site / "tasks" / "vqa.html"
+    (heading,) = texts(page, "h1")
+    assert heading.startswith(claim)
+    assert texts(page, "strong")[0] == sign
+    assert texts(site / "index.html", "h1")[0].endswith(of_all)
+
+
+def test_a_board_of_one_preview_says_that_nothing_is_known(tmp_path: Path) -> None:
+    site = written(tmp_path, [make_row(1, seeds=[7], gain=None, latency_ms_p50=None)])
+    assert "nothing to compare" in texts(site / "tasks" / "vqa.html", "h1")[0]
+    assert "1 (preview)" in texts(site / "tasks" / "vqa.html", "td")
+
+
+def test_versions_have_tables_apart_the_newest_first(tmp_path: Path) -> None:
+    old = make_row(1, task_version="old", created="2020-01-01T00:00:00+00:00")
+    page = written(tmp_path, [old, make_row(2, task_version="new")]) / "tasks" / "vqa.html"
+    captions = texts(page, "caption")
+    assert ["new" in captions[0], "old" in captions[1], len(captions)] == [True, True, 2]
+
+
+def test_costs_of_two_machines_share_no_chart(full: Path) -> None:
+    hardware = {row.id: row.hardware for row in full_rows(12)}
+    machines = []
+    for figure in figures(full / "tasks" / "stamps.html"):
+        if "latency" in figure["layout"]["xaxis"].get("title", {}).get("text", ""):
+            points = [p for trace in figure["data"] for p in trace.get("customdata", [])]
+            machines.append({hardware[Path(url).stem] for *_, url in points})
+    assert machines == [{"CPU"}, {"NVIDIA H200"}]  # the commonest first
+
+
+def test_where_less_is_better_the_lower_left_is_best(tmp_path: Path) -> None:
+    worst_last = [
+        make_row(i, 0.3 + i / 10, higher_is_better=False, latency_ms_p50=1.0 + i) for i in range(3)
+    ]
+    page = written(tmp_path, worst_last) / "tasks" / "vqa.html"
+    front, *_ = figures(page)[0]["data"]
+    assert front["y"] == [0.3] and "The lower left is best" in page.read_text()
+
+
+def test_an_interval_is_drawn_to_scale() -> None:
+    drawn = scale([(-0.5, 0.0, 0.5)], zero=True).whisker((-0.5, 0.0, 0.25))
+    assert drawn.zero == drawn.mean == 50.0
+    assert drawn.high - drawn.mean == pytest.approx((drawn.mean - drawn.low) / 2, abs=0.02)
+    assert scale([]).whisker((0.0, 0.0, 0.0)).zero is not None
+
+
+def test_only_what_has_changed_is_written_again(tmp_path: Path) -> None:
+    rows = full_rows(2)
+    site = written(tmp_path, rows)
+    for path in site.rglob("*.*"):
+        os.utime(path, (0, 0))
+    changed = replace(rows[0], train_seconds=99.0)
+    write_site(site, [changed, *rows[1:]], [], Path("leaderboards"))
+    touched = {p.name for p in site.rglob("*.*") if p.stat().st_mtime > 0}
+    assert touched == {f"{rows[0].id}.html", f"{rows[0].id}.json"}
+
+
+PLACES = [("gated", 0.0004), ("sum", 0.4), ("concat", None), ("majority", 0.01)]
+"""Contestants, best first, with the p-value against concat."""
+
+
+def compared(boards: Path, **changes: Any) -> Path:
+    """A comparison as `mmbench compare` writes it: three contestants and a reference."""
+    folder = boards / "comparisons" / "vqa-fusions"
+    verdicts = []
+    for i, (label, p) in enumerate(PLACES):
+        row = make_row(i, 0.9 - i / 10, fusion=label, reference=label == "majority")
+        write_row(folder / "rows", row)
+        against = {"other": "concat", "mean": 0.2 - i / 10, "low": 0.1, "high": 0.3, "p_holm": p}
+        verdicts.append(
+            {
+                "label": label,
+                "reference": row.reference,
+                "score": row.main["mean"],
+                "mean_rank": i + 1.0,
+                "yardstick": None if p is None else {**against, "p": p},
+                "best": None,
+                "best_after": [0.5, 0.6, 0.65],
+                "row": row.id,
+                "leads": i == 0,
+            }
+        )
+    document = {
+        "headline": ["gated is better.", "More."],
+        "request": {"budget": 3},
+        "verdicts": verdicts,
+        "failures": {"mutan": "No."},
+    }
+    (folder / "comparison.json").write_text(json.dumps({**document, **changes}))
+    return folder
+
+
+def test_a_comparison_has_a_page_with_its_verdicts(tmp_path: Path) -> None:
+    compared(tmp_path)
+    comparisons, problems = read_comparisons(tmp_path / "comparisons")
+    write_site(tmp_path / "site", [make_row(9)], comparisons, tmp_path)
+    page = tmp_path / "site" / "comparisons" / "vqa-fusions" / "index.html"
+    lines = cells_by_row(page)
+    assert not problems and [c["rank"]["data-value"] for c in lines.values()] == ["1", "2", "3", ""]
+    assert float(lines[f"{1:012x}"]["gain"]["data-value"]) == 0.1
+    found = " ".join(texts(page, "td"))
+    assert "▲ better p < 0.001" in found and "◇ tie p 0.400" in found and "▼ worse" in found
+    assert texts(page, "h1") == ["gated is better."] and "mutan No." in texts(page, "li")[-1]
+    assert f"mmbench rerun {tmp_path}/comparisons/vqa-fusions/rows/vqa/{0:012x}.json" in texts(
+        page.with_name(f"{0:012x}.html"), "code"
+    )
+    assert "gated is better." in " ".join(texts(tmp_path / "site" / "index.html", "li"))
+
+
+@pytest.mark.parametrize(
+    "changes", [{"verdicts": [{"label": "x"}]}, {"headline": 3}, {"verdicts": []}]
+)
+def test_a_damaged_comparison_is_a_problem_that_names_its_file(
+    tmp_path: Path, changes: Any
+) -> None:
+    path = compared(tmp_path, **changes) / "comparison.json"
+    comparisons, (problem,) = read_comparisons(tmp_path / "comparisons")
+    assert comparisons == [] and str(path) in problem
+
+
+def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> None:
+    monkeypatch.setattr(sys, "argv", ["mmbench", "leaderboard", *arguments])
+    with pytest.raises(SystemExit) as end:
+        cli.main()
+    assert not end.value.code
+
+
+def test_the_command_writes_the_tasks_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    boards, site = tmp_path / "boards", tmp_path / "site"
+    compared(boards)
+    for task in ("vqa", "other"):
+        write_row(boards, make_row(1, task=task))
+    (boards / "comparisons" / "vqa-fusions" / "rows" / "vqa" / f"{0:012x}.json").touch()
+    run(monkeypatch, "--leaderboards", str(boards), "--html", str(site), "--task", "other")
+    assert [p.name for p in (site / "tasks").iterdir()] == ["other.html"]
+    assert not (site / "comparisons").exists()
+    run(monkeypatch, "--leaderboards", str(boards), "--html", str(site))
+    assert (site / "tasks" / "vqa.html").exists() and (site / "comparisons").exists()
+    messages = capsys.readouterr().err
+    assert "lacks the field" not in messages and f"wrote {site}/index.html" in messages
+
+
+def test_what_cannot_be_written_is_one_clear_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_row(tmp_path, make_row(1))
+    (tmp_path / "file").write_text("")
+    arguments = ["--leaderboards", str(tmp_path), "--html", str(tmp_path / "file")]
+    monkeypatch.setattr(sys, "argv", ["mmbench", "leaderboard", *arguments])
+    with pytest.raises(SystemExit) as end:
+        cli.main()
+    assert end.value.code == 2 and "cannot be written" in capsys.readouterr().err
