@@ -161,6 +161,14 @@ def test_the_dear_defaults_come_last(plugins: Plugins) -> None:
     assert order == ["concat", "product", "cross-attention", "mult"]
 
 
+def test_a_fusion_of_tokens_without_an_encoder_of_tokens_is_refused_in_words(
+    plugins: Plugins,
+) -> None:
+    spec = default_spec(request(plugins), plugins, Component("mult"))
+    with pytest.raises(Incompatible, match=r"mult attends over tokens, but encoder mlp.*for a"):
+        resolve(spec, plugins)
+
+
 def test_references_are_majority_and_each_modality(plugins: Plugins) -> None:
     labels = [s.fusion_label for s in reference_specs(request(plugins), plugins)]
     assert labels == ["majority", "only-a", "only-b"]

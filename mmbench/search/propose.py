@@ -57,6 +57,7 @@ def _encoder_choice(
     """The name of the choice and its options: two lists must not share one Optuna name."""
     names = list(request.candidates.encoders[modality])
     legal = sequence_encoders(names, plugins) if fusion.capabilities.needs_sequences else names
+    legal = legal or names  # none emits sequences: that the two don't match is said by `resolve`
     return f"encoder.{modality}" + ("" if legal == names else ".sequence"), legal
 
 
