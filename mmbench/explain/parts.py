@@ -48,7 +48,8 @@ def in_parts(kind: Kind, values: Tensor) -> Explained:
         return Explained(kind, INTEGRATED, _cells(pixels), pixels)
     if kind == "tabular":
         return Explained(kind, INTEGRATED, _numbered("field", values.flatten()))
-    steps = values.flatten(0, -2).sum(0) if kind == "audio" else values.flatten(1).sum(1)
+    time = -1 if kind == "audio" else 0
+    steps = values.movedim(time, 0).reshape(values.shape[time], -1).sum(1)
     if len(steps) <= SEGMENTS:
         return Explained(kind, INTEGRATED, _numbered("step", steps))
     segments = torch.stack([part.sum() for part in steps.tensor_split(SEGMENTS)])
