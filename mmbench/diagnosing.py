@@ -9,8 +9,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mmbench.evaluation import contribution
-from mmbench.evaluation.robustness import document as robustness
+from mmbench.evaluation.contribution import averaged, contribution, representation
+from mmbench.evaluation.robustness.document import averaged as averaged_robustness
+from mmbench.evaluation.robustness.document import robustness
 from mmbench.files import write_whole
 from mmbench.plugins import Plugins
 from mmbench.training import predict
@@ -23,9 +24,9 @@ ROWS = 1024
 Document = dict[str, Any]
 """Of a shape that ``mmbench.leaderboard.diagnoses`` describes."""
 AVERAGE: dict[str, Callable[[Sequence[Document]], Document]] = {
-    "robustness": robustness.averaged,
-    "contribution": contribution.averaged,
-    "representation": contribution.averaged,
+    "robustness": averaged_robustness,
+    "contribution": averaged,
+    "representation": averaged,
 }
 """The diagnoses, and how those of several seeds become one."""
 
@@ -44,9 +45,9 @@ def diagnose(result: TrialResult, plugins: Plugins, bench: Workbench, folder: Pa
     def score(split: Split) -> float:
         return metric(predict(model, split, bench.device), split.target)
 
-    _write(folder, "robustness", lambda: robustness.robustness(rows, task, encoders, score, seed))
-    _write(folder, "contribution", lambda: contribution.contribution(model, ready, task, metric))
-    _write(folder, "representation", lambda: contribution.representation(model, ready, task))
+    _write(folder, "robustness", lambda: robustness(rows, task, encoders, score, seed))
+    _write(folder, "contribution", lambda: contribution(model, ready, task, metric))
+    _write(folder, "representation", lambda: representation(model, ready, task))
 
 
 def _write(folder: Path, name: str, diagnosis: Callable[[], Document | None]) -> None:

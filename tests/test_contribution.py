@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from test_leaderboard import make_row
 from torch import Tensor
 
 from mmbench.evaluation.contribution import averaged, contribution
@@ -17,6 +18,8 @@ from mmbench.evaluation.contribution.missing import only
 from mmbench.evaluation.contribution.shapley import Subset, shapley, subsets
 from mmbench.final import evaluate_seed
 from mmbench.leaderboard.diagnoses import Contribution, Representation
+from mmbench.leaderboard.rank import rank
+from mmbench.leaderboard.render import markdown
 from mmbench.leaderboard.shape import check
 from mmbench.plugins import load_plugins
 from mmbench.spec import Component, TrainSpec, TrialSpec
@@ -237,7 +240,7 @@ def test_a_seed_and_its_row_carry_what_was_found(
     check(seed.diagnoses["contribution"], Contribution, "contribution")
     check(seed.diagnoses["representation"], Representation, "representation")
     assert seed.diagnoses["contribution"]["subsets"].keys() == {"", "a", "b", "a+b"}
-    monkeypatch.setattr("mmbench.evaluation.contribution.contribution", fail)
+    monkeypatch.setattr("mmbench.diagnosing.contribution", fail)
     seed = evaluate_seed(spec, plugins, bench, tmp_path / "failed")
     assert "contribution" not in seed.diagnoses and "representation" in seed.diagnoses
     assert "no contribution of" in caplog.text and "ZeroDivisionError" in caplog.text
@@ -258,3 +261,22 @@ def test_the_majority_has_no_modality_to_speak_of() -> None:
     metric = main_metric(resolved, plugins)
     split: Split = result.ready_test
     assert contribution(result.trained.model, split, resolved.task, metric) is None
+
+
+def test_the_board_says_what_each_modality_brings() -> None:
+    found = {
+        "rows": 1000, "subsets": {"": 0.1, "image": 0.3, "question": 0.4, "image+question": 0.9},
+        "shapley": {"image": 0.35, "question": 0.45}, "emap": 0.6, "interaction": 0.31,
+        "gradient_share": {"image": 0.5, "question": 0.5}, "weights": None,
+    }  # fmt: skip
+    row = make_row(
+        1, contribution=found, representation={"nmi": 0.8, "ari": 0.7, "silhouette": 0.1}
+    )
+    alone = {**found, "shapley": {"image": -0.01}, "emap": None, "interaction": None}
+    page = markdown(rank([row, make_row(2, 0.5, contribution=alone), make_row(3, 0.4)]))
+    part = page.split("## Contribution")[1].split("##")[0]
+    assert "| image, Shapley | question, Shapley | EMAP | interaction | NMI |" in part
+    assert "| +0.350 | +0.450 | 0.600 | +0.310 | 0.800 |" in part
+    assert "| −0.010 | – | – | – | – |" in part
+    assert "1,000 rows" in part and part.count("\n|") == 4
+    assert "## Contribution" not in markdown(rank([make_row(3)]))

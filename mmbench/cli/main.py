@@ -6,7 +6,17 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from mmbench.cli import board, compare, doctor, listing, plugin_list, search, single, workers
+from mmbench.cli import (
+    board,
+    compare,
+    doctor,
+    explain,
+    listing,
+    plugin_list,
+    search,
+    single,
+    workers,
+)
 from mmbench.errors import MMBenchError
 
 USAGE_ERROR = 2
@@ -46,6 +56,7 @@ app.command("search")(search.search)
 app.command("compare")(compare.compare)
 app.command("run")(single.run)
 app.command("rerun")(single.rerun)
+app.command("explain")(explain.explain)
 app.command("leaderboard")(board.leaderboard)
 app.command("list")(listing.list_components)
 app.command("describe")(listing.describe)

@@ -89,7 +89,7 @@ def rerun(
     from mmbench.standalone import changed_environment, differences
 
     plugins = load_plugins()
-    before = read_row(_find_row(row, leaderboards))
+    before = read_row(find_row(row, leaderboards))
     now = _evaluate(
         spec_from_dict(before.spec), before.seeds[:seeds], plugins, device, threads, out,
         quiet=as_json,
@@ -218,7 +218,7 @@ def _spec_of(
     )
 
 
-def _find_row(row: str, boards: Path) -> Path:
+def find_row(row: str, boards: Path) -> Path:
     """A path, or an id looked for under the boards."""
     path = Path(row)
     if path.is_file():

@@ -7,6 +7,7 @@ from typing import Any
 from mmbench.errors import InvalidSpec
 from mmbench.files import write_whole
 from mmbench.leaderboard import cells
+from mmbench.leaderboard.contribution_table import section as contribution_section
 from mmbench.leaderboard.headline import headline, versions
 from mmbench.leaderboard.markdown_table import escape, table
 from mmbench.leaderboard.rank import Standing, rank
@@ -37,6 +38,7 @@ def markdown(standings: Sequence[Standing]) -> str:
         *_tables(standings),
         _reading(standings),
         *_slices(standings),
+        *contribution_section(standings),
         *robustness_section(standings),
         _hardware(rows),
         f"*Newest row: {max(row.created for row in rows)}. Written by "

@@ -1,0 +1,73 @@
+"""``mmbench explain``: why a model says what it says of one test sample."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mmbench.cli.options import BOARDS, OUT, AsJson, Boards, Device, Out
+from mmbench.cli.single import find_row
+
+if TYPE_CHECKING:
+    from mmbench.plugins import Plugins
+
+
+def explain(
+    row: Annotated[
+        str,
+        typer.Argument(help="A row (its JSON file, or its id on a board), or a model's folder."),
+    ],
+    sample: Annotated[int, typer.Option(help="Which row of the test part, from 0.")] = 0,
+    device: Device = "cpu",
+    out: Out = OUT,
+    leaderboards: Boards = BOARDS,
+    as_json: AsJson = False,
+) -> None:
+    """Say which modality, and which words, pixels, fields or steps, a prediction rests on.
+
+    A row's model is looked for under --out and trained again if it is not there. A picture and the
+    figures are written to OUT/explanations.
+    """
+    from mmbench.explain.explanation import explain as explained
+    from mmbench.explain.pictures import picture
+    from mmbench.explain.subject import subject
+    from mmbench.files import write_whole
+    from mmbench.plugins import load_plugins
+    from mmbench.trial import device_named
+
+    plugins = load_plugins()
+    folder = _model(row, leaderboards, out, device, plugins)
+    found = explained(subject(folder, sample, plugins, device_named(device)))
+    document = json.dumps(found.to_dict(), indent=2, ensure_ascii=False)
+    place = out / "explanations" / f"{found.subject.resolved.spec.id}-{sample}"
+    write_whole(place / "explanation.json", document + "\n")
+    drawn = picture(found, place / "explanation.png")
+    if as_json:
+        typer.echo(document)
+        return
+    from rich.console import Console
+
+    from mmbench.explain.terminal import terminal
+
+    Console().print(terminal(found), highlight=False)
+    typer.echo(f"\npicture  {drawn}\nmodel    {folder}")
+
+
+def _model(row: str, boards: Path, out: Path, device: str, plugins: "Plugins") -> Path:
+    from mmbench.explain.locate import folder_model, row_model
+    from mmbench.leaderboard.row import read_row
+    from mmbench.trial import Workbench, device_named
+
+    if Path(row).is_dir():
+        return folder_model(Path(row))
+    known = read_row(find_row(row, boards))
+
+    def training() -> None:
+        typer.echo(f"There is no model of {known.id} under {out}: it is trained again.", err=True)
+
+    def on_epoch(epoch: int, values: dict[str, float]) -> None:
+        typer.echo(f"epoch {epoch + 1:3}   validation {values['score']:.4f}", err=True)
+
+    bench = Workbench(device_named(device))
+    return row_model(known, out, plugins, bench, training=training, on_epoch=on_epoch)
