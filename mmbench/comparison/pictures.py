@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from mmbench.comparison.job import Outcome
 from mmbench.comparison.verdicts import Verdict
+from mmbench.leaderboard.front import Point, front
 from mmbench.tracking.pictures import COLOURS, GREY, INK
 
 if TYPE_CHECKING:
@@ -18,9 +19,6 @@ if TYPE_CHECKING:
 
 HIGHLIGHTED = 6
 """Curves on the right."""
-
-Point = tuple[float, float, str]
-"""Cost, score, label."""
 
 
 def draw(outcome: Outcome, folder: Path) -> list[Path]:
@@ -53,17 +51,6 @@ COSTS: Sequence[tuple[str, str, str, Callable[[Row], float | None]]] = (
 def _points(outcome: Outcome, cost: Callable[[Row], float | None]) -> list[Point]:
     costs = [(cost(outcome.rows[v.label]), v) for v in outcome.verdicts]
     return [(value, v.score, v.label) for value, v in costs if value is not None and value > 0]
-
-
-def front(points: Sequence[Point], *, higher_is_better: bool) -> list[Point]:
-    """Those that no other beats in cost and score at once, cheapest first (the Pareto front)."""
-    sign, kept = (1 if higher_is_better else -1), []
-    best = float("-inf")
-    for point in sorted(points, key=lambda p: (p[0], -sign * p[1], p[2])):
-        if sign * point[1] > best:
-            best = sign * point[1]
-            kept.append(point)
-    return kept
 
 
 def _scatter(points: Sequence[Point], outcome: Outcome, title: str, unit: str, path: Path) -> Path:

@@ -1,0 +1,17 @@
+"""The Pareto front: what no other beats in cost and score at once."""
+
+from collections.abc import Sequence
+
+Point = tuple[float, float, str]
+"""Cost, score, label."""
+
+
+def front(points: Sequence[Point], *, higher_is_better: bool) -> list[Point]:
+    """Those that no other beats in cost and score at once, cheapest first."""
+    sign, kept = (1 if higher_is_better else -1), []
+    best = float("-inf")
+    for point in sorted(points, key=lambda p: (p[0], -sign * p[1], p[2])):
+        if sign * point[1] > best:
+            best = sign * point[1]
+            kept.append(point)
+    return kept
