@@ -429,7 +429,9 @@ def test_the_command_shows_writes_and_prints_json(
     fill(boards, "a", "b")
     fill(boards / "comparisons" / "c-fusions" / "rows", "c")
     monkeypatch.chdir(tmp_path)
+    before = {path: path.stat().st_mtime_ns for path in boards.rglob("*.json")}
     assert run(monkeypatch, "--across", "--write") == 0
+    assert {path: path.stat().st_mtime_ns for path in boards.rglob("*.json")} == before
     assert "best average rank of 4 methods" in " ".join(capsys.readouterr().out.split())
     assert (boards / "README.md").exists()
     assert run(monkeypatch, "--across", "--from", "leaderboards/comparisons", "--json") == 0

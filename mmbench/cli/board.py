@@ -45,7 +45,7 @@ def leaderboard(
         rows, problems = _of_runs(out, task) if mlflow else _committed(leaderboards, task)
     for problem in problems:
         typer.secho(problem, fg="yellow", err=True)
-    if write and source is None:
+    if write and (mlflow or not across):
         _write(leaderboards, rows)
     if across:
         show_across(rows, leaderboards if write else None, as_json=as_json)

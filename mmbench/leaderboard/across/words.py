@@ -107,10 +107,10 @@ def _missing(found: Across) -> list[str]:
     absent = sum(cell.stands_in for cell in cells)
     if not absent:
         return []
+    results = f"{absent} of {len(cells)} results {'is' if absent == 1 else 'are'} missing (†)"
     return [
-        f"{absent} of {len(cells)} results {'is' if absent == 1 else 'are'} missing (†): the method "
-        f"failed on that task, was not run there, or a search did not keep it. Each counts as the "
-        f"majority baseline, so these methods rank lower than they might."
+        f"{results}: the method failed on that task, was not run there, or a search did not keep "
+        f"it. Each counts as the majority baseline, so these methods rank lower than they might."
     ]
 
 
