@@ -26,6 +26,7 @@ from mmbench.errors import Incompatible, StorageError
 from mmbench.evaluation.intervals import Interval, PerRow, bootstrap, paired_gain
 from mmbench.evaluation.memory import PeakMemory
 from mmbench.evaluation.quality import by_slice, confusion, quality
+from mmbench.evaluation.reliability import Reliability, reliability_bins
 from mmbench.files import write_whole
 from mmbench.plugins import Plugins
 from mmbench.resolve import Resolved, resolve
@@ -68,6 +69,8 @@ class FinalEvaluation:
     """By metric: the interval over seeds × samples, where there is one, and each seed's value."""
     slices: Mapping[str, Mapping[str, Mapping[str, float]]]
     confusion: list[list[int]] | None
+    reliability: Reliability | None
+    """Of the first seed, as is the confusion; None unless classes are predicted."""
     gain: tuple[str, Interval] | None
     """What it adds to the best single modality (named), which validation chose."""
     cost: Mapping[str, Any]
@@ -145,14 +148,14 @@ def evaluate_family(
     resolved = resolve(seeds[0].spec, plugins)
     metric = main_metric(resolved, plugins)
     scores = [s.test_scores for s in seeds]
+    classes = resolved.task.target == "classification"
     return FinalEvaluation(
         resolved,
         seeds,
         _quality(scores, test, resolved, plugins),
         _slices(scores, test, metric),
-        confusion(scores[0], test.target, resolved.task.n_outputs)
-        if resolved.task.target == "classification"
-        else None,
+        confusion(scores[0], test.target, resolved.task.n_outputs) if classes else None,
+        reliability_bins(scores[0], test.target) if classes else None,
         None if resolved.fusion.offered == "baseline" else _gain(scores, single, metric, test),
         cost,
         metric.higher_is_better,

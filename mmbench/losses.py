@@ -3,11 +3,17 @@
 from torch import Tensor
 from torch.nn import functional as F
 
+from mmbench.errors import Incompatible
 from mmbench.types import TargetKind
 
 
 def supervised_loss(kind: TargetKind, scores: Tensor, target: Tensor) -> Tensor:
-    """(batch,): cross-entropy, mean binary cross-entropy over labels, or squared error."""
+    """(batch,): cross-entropy, mean binary cross-entropy over labels, or squared error.
+
+    There is none for retrieval, whose paradigms compare the rows of a batch with each other.
+    """
+    if kind == "retrieval":
+        raise Incompatible("A retrieval task has no loss per sample; choose a contrastive objective.")
     if kind == "classification":
         return F.cross_entropy(scores, target, reduction="none")
     if kind == "multilabel":

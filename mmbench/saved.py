@@ -5,6 +5,7 @@ fitted.json          what each encoder learnt of the training data
 task.json            modalities, outputs, metric
 model.safetensors    weights
 requests.safetensors prepared inputs of some validation rows, to time the model with
+answers.safetensors  scores of the first of them, to see that the timed model is this one
 """
 
 import json
@@ -26,6 +27,9 @@ from mmbench.resolve import Resolved, resolve
 from mmbench.spec import TrialSpec, spec_from_json
 from mmbench.types import Column, Split
 
+ANSWERED = 32
+"""Requests whose scores are kept."""
+
 
 @dataclass(frozen=True, slots=True)
 class SavedModel:
@@ -46,6 +50,7 @@ def save_model(folder: Path, resolved: Resolved, model: FusionModel, requests: S
         (folder / "task.json").write_text(json.dumps(asdict(resolved.task), indent=2))
         save_file(_contiguous(model.state_dict()), folder / "model.safetensors")
         save_file(_contiguous(_flatten(requests)), folder / "requests.safetensors")
+        save_file({"scores": _answers(model, requests)}, folder / "answers.safetensors")
     except OSError as error:
         raise StorageError(f"The model cannot be written to {folder}: {error}.") from error
 
@@ -67,6 +72,26 @@ def load_requests(folder: Path) -> Split:
     """Only the requests of a saved model, without building it."""
     with _readable(folder):
         return _unflatten(load_file(folder / "requests.safetensors"))
+
+
+def load_answers(folder: Path) -> Tensor | None:
+    """(first requests, n_outputs) as the model scored them when saved; None in older folders."""
+    if not (folder / "answers.safetensors").exists():
+        return None
+    with _readable(folder):
+        return load_file(folder / "answers.safetensors")["scores"]
+
+
+def _answers(model: FusionModel, requests: Split) -> Tensor:
+    """In evaluation mode, on the model's device; its mode is left as it was."""
+    device = next(model.parameters(), torch.empty(0)).device
+    was_training = model.training
+    model.eval()
+    with torch.inference_mode():
+        asked = requests.rows(torch.arange(min(ANSWERED, len(requests))))
+        scores: Tensor = model(asked.to(device)).scores
+    model.train(was_training)
+    return scores.float().cpu().contiguous()
 
 
 @contextmanager

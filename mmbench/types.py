@@ -9,7 +9,7 @@ from torch import Tensor
 
 Kind = Literal["image", "text", "audio", "tabular", "series", "video"]
 Part = Literal["train", "val", "test"]
-TargetKind = Literal["classification", "multilabel", "regression"]
+TargetKind = Literal["classification", "multilabel", "regression", "retrieval"]
 
 MISSING = -1
 """The index of a row that has no value in a column."""
@@ -149,7 +149,7 @@ class Split:
     """Some rows of a dataset: a whole part of it, or a batch."""
 
     columns: Mapping[str, Column]
-    target: Tensor  # (rows,) classes, (rows, n_outputs) labels, or (rows,) numbers
+    target: Tensor  # (rows,) classes, (rows, n_outputs) labels, (rows,) numbers, (rows,) matches
     slices: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """Named groupings of the rows to score apart, such as the type of each question."""
     source: Tensor | None = None

@@ -8,24 +8,35 @@ import math
 import multiprocessing
 import os
 import subprocess
+import sys
 import time
+from collections import namedtuple
 from collections.abc import Mapping
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import psutil
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from mmbench.contracts import Dataset, Encoder, Fitted, Fusion, Head, Objective, Outputs
 from mmbench.errors import DataUnavailable
+from mmbench.evaluation.disturbance import (
+    Disturbance,
+    others_cpu_s,
+    quota_ran_out,
+    slowed_for_heat,
+)
 from mmbench.evaluation.energy import energy_mj_per_request
 from mmbench.evaluation.environment import environment, git_commit
 from mmbench.evaluation.flops import flops
 from mmbench.evaluation.hardware import hardware, hardware_line
 from mmbench.evaluation.latency import OutputsDiffer, measure_latency, quick_latency_ms
-from mmbench.evaluation.measure import MeasurementFailed, measure_in_fresh_process
+from mmbench.evaluation.measure import MeasurementFailed, measure, measure_in_fresh_process
 from mmbench.evaluation.memory import (
     PeakMemory,
     measure_memory,
@@ -39,7 +50,7 @@ from mmbench.hookspecs import hookimpl
 from mmbench.model import FusionModel, build_encoders, build_model
 from mmbench.plugins import PluginRecord, Plugins
 from mmbench.resolve import resolve
-from mmbench.saved import load_model, load_requests, save_model
+from mmbench.saved import load_answers, load_model, load_requests, save_model
 from mmbench.spec import Component, TrialSpec
 from mmbench.types import Column, Encoded, Features, Part, Split, Task
 
@@ -234,6 +245,28 @@ def test_answers_that_differ_from_the_untimed_ones_are_an_error() -> None:
         measure_latency(model(head=Dropping), requests(), CPU, min_requests=20)
 
 
+def test_answers_that_differ_from_those_when_saved_are_an_error() -> None:
+    torch.manual_seed(0)
+    true = model()
+    expected = true(requests().rows(torch.arange(32))).scores.detach()
+    assert measure_latency(true, requests(), CPU, min_requests=20, expected=expected)
+    stuck = model(head=StuckHead)
+    stuck.load_state_dict(true.state_dict())
+    with pytest.raises(OutputsDiffer, match="as it did when it was saved"):
+        measure_latency(stuck, requests(), CPU, min_requests=20, expected=expected)
+
+
+def test_answers_in_large_batches_are_checked_too() -> None:
+    class OnlySmall(TinyHead):
+        """Right up to 32 rows at a time."""
+
+        def forward(self, fused: Tensor) -> Tensor:
+            return super().forward(fused) * (1 if len(fused) <= 32 else 2)
+
+    with pytest.raises(OutputsDiffer, match="differently while it was timed"):
+        measure_latency(model(head=OnlySmall), requests(), CPU, min_requests=20)
+
+
 def test_a_model_whose_scores_are_nan_can_be_timed() -> None:
     document = measure_latency(model(head=NaNHead), requests(), CPU, min_requests=20)
     json.dumps(document, allow_nan=False)
@@ -423,14 +456,74 @@ def test_hardware_is_json_and_its_line_is_short() -> None:
     assert hardware_line(gpu, torch.device("cuda:1")) == "NVIDIA B"
 
 
-def test_a_contended_or_limited_machine_is_flagged(monkeypatch: pytest.MonkeyPatch) -> None:
-    cores = os.cpu_count() or 1
-    monkeypatch.setattr(os, "getloadavg", lambda: (cores + 1.0, 0.0, 0.0))
+def test_a_limited_or_throttled_machine_is_flagged(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("mmbench.evaluation.hardware.cpu_quota_cores", lambda: 0.5)
-    assert hardware()["flags"] == ["contended", "thread-limited"]
-    monkeypatch.setattr(os, "getloadavg", lambda: (0.0, 0.0, 0.0))
+    assert hardware()["flags"] == ["thread-limited"]
+    slow = [{"name": "NVIDIA A", "throttled": True}]
+    monkeypatch.setattr("mmbench.evaluation.hardware.gpus", lambda: slow)
     monkeypatch.setattr("mmbench.evaluation.hardware.cpu_quota_cores", lambda: None)
+    assert hardware()["flags"] == ["throttled"]
+    monkeypatch.setattr(
+        "mmbench.evaluation.hardware.gpus", lambda: [{**slow[0], "throttled": False}]
+    )
     assert hardware()["flags"] == []
+
+
+def watched(monkeypatch: pytest.MonkeyPatch, **rising: list[float]) -> Disturbance:
+    """A watch over one second in which these readings were made, before and after."""
+    module = "mmbench.evaluation.disturbance"
+    readings = {"others_cpu_s": [0, 0], "quota_ran_out": [3, 3], "slowed_for_heat": [7, 7]}
+    for name, values in {**readings, **rising}.items():
+        monkeypatch.setattr(f"{module}.{name}", iter(values).__next__)
+    monkeypatch.setattr(f"{module}.time.perf_counter", iter([0.0, 1.0]).__next__)
+    monkeypatch.setattr(os, "cpu_count", lambda: 4)
+    with Disturbance() as watch:
+        pass
+    return watch
+
+
+def test_what_happens_while_measuring_is_flagged(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert watched(monkeypatch).flags == []
+    free = watched(monkeypatch, others_cpu_s=[10, 12.9])  # one core of four is left to one thread
+    assert (free.flags, free.others_cores) == ([], pytest.approx(2.9))
+    assert watched(monkeypatch, others_cpu_s=[10, 13.5]).flags == ["contended"]
+    assert watched(monkeypatch, quota_ran_out=[3, 4]).flags == ["thread-limited"]
+    assert watched(monkeypatch, slowed_for_heat=[7, 8]).flags == ["throttled"]
+
+
+def test_the_time_of_others_is_what_is_neither_ours_nor_idle(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    whole = namedtuple("whole", "user nice system idle iowait steal guest guest_nice")
+    monkeypatch.setattr(
+        psutil, "cpu_times", lambda: whole(10.0, 1.0, 4.0, 99.0, 9.0, 2.0, 3.0, 0.5)
+    )
+    own = SimpleNamespace(cpu_times=lambda: SimpleNamespace(user=5.0, system=1.5))
+    monkeypatch.setattr(psutil, "Process", lambda: own)
+    # guests' time is part of user and nice; another guest's is steal
+    assert others_cpu_s() == pytest.approx(10 + 1 + 4 + 2 - 5 - 1.5)
+
+
+def test_another_process_at_work_is_seen() -> None:
+    script = "import time\nwhile time.process_time() < 0.3: pass"
+    before = others_cpu_s()
+    subprocess.run([sys.executable, "-c", script], check=True)
+    assert others_cpu_s() - before > 0.25
+
+
+def test_counters_are_read_from_the_kernels_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stat, cpus = tmp_path / "cpu.stat", tmp_path / "cpus"
+    monkeypatch.setattr("mmbench.evaluation.disturbance.CPU_STAT", stat)
+    monkeypatch.setattr("mmbench.evaluation.disturbance.CPUS", cpus)
+    assert (quota_ran_out(), slowed_for_heat()) == (0, 0)
+    stat.write_text("usage_usec 9\nnr_periods 5\nnr_throttled 2\n")
+    for core, count in (("cpu0", 3), ("cpu1", 4)):
+        folder = cpus / core / "thermal_throttle"
+        folder.mkdir(parents=True)
+        (folder / "core_throttle_count").write_text(f"{count}\n")
+    assert (quota_ran_out(), slowed_for_heat()) == (2, 7)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="what a machine without a GPU says")
@@ -528,12 +621,26 @@ def test_a_fresh_process_measures_everything(tmp_path: Path, installed: Plugins)
     assert document["threads"] == document["hardware"]["threads"] == 1
     assert document["device"] == "cpu"
     assert "caches" not in document["flags"]
+    assert document["others_cores"] >= 0
+
+
+def test_a_model_that_is_not_the_saved_one_is_not_measured(
+    tmp_path: Path, installed: Plugins, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save(tmp_path, installed)
+    save_file({"scores": torch.full((32, 2), 9.0)}, tmp_path / "answers.safetensors")
+    monkeypatch.setattr("mmbench.evaluation.measure.load_plugins", lambda: installed)
+    with pytest.raises(OutputsDiffer, match="as it did when it was saved"):
+        measure(tmp_path, CPU)
 
 
 def test_a_saved_model_answers_as_before(tmp_path: Path, installed: Plugins) -> None:
     built = save(tmp_path, installed)
     again = load_model(tmp_path, installed, CPU)
     assert again.model(again.requests).scores.equal(built(requests()).scores)
+    assert load_answers(tmp_path).equal(built(requests().rows(torch.arange(32))).scores)
+    (tmp_path / "answers.safetensors").unlink()
+    assert load_answers(tmp_path) is None  # saved by an older mmbench
     only = load_requests(tmp_path)
     assert only.columns["b"].index is not None
     assert only.columns["b"].index.equal(requests().columns["b"].index)

@@ -1,5 +1,6 @@
 """Quality and its intervals, against slow and obvious references."""
 
+import json
 import time
 from typing import ClassVar
 
@@ -10,6 +11,8 @@ from torch import Tensor
 from mmbench.contracts import Metric
 from mmbench.evaluation.intervals import Interval, PerRow, bootstrap, paired_gain
 from mmbench.evaluation.quality import by_slice, confusion, quality
+from mmbench.evaluation.reliability import reliability_bins
+from mmbench.metrics.classification import ExpectedCalibrationError
 from mmbench.plugins import Plugins
 from mmbench.types import Task
 
@@ -103,6 +106,28 @@ def test_confusion_counts_true_by_predicted() -> None:
     scores = torch.eye(3)[[0, 0, 1, 2, 2]]
     target = torch.tensor([0, 1, 1, 0, 0])
     assert confusion(scores, target, 3) == [[1, 0, 2], [1, 1, 0], [0, 0, 0]]
+
+
+def test_reliability_bins_hold_every_row_and_their_gaps_are_the_calibration_error() -> None:
+    scores = 2 * torch.randn(300, 4, generator=torch.Generator().manual_seed(0))
+    target = torch.randint(4, (300,), generator=torch.Generator().manual_seed(1))
+    bins = reliability_bins(scores, target)
+    assert json.loads(json.dumps(bins)) == bins
+    assert (len(bins["edges"]), sum(bins["rows"])) == (16, 300)
+    sure, predicted = scores.double().softmax(1).max(1)
+    error = 0.0
+    for k, n in enumerate(bins["rows"]):
+        inside = (sure > bins["edges"][k]) & (sure <= bins["edges"][k + 1])
+        assert int(inside.sum()) == n
+        confidence, accuracy = bins["confidence"][k], bins["accuracy"][k]
+        if n == 0:
+            assert confidence is accuracy is None
+            continue
+        assert confidence == pytest.approx(float(sure[inside].mean()))
+        right = (predicted == target)[inside].double()
+        assert accuracy == pytest.approx(float(right.mean()))
+        error += n / 300 * abs(confidence - accuracy)
+    assert error == pytest.approx(ExpectedCalibrationError()(scores, target))
 
 
 def test_a_metric_with_per_row_is_recognised() -> None:

@@ -2,21 +2,20 @@
 
 import math
 from itertools import product
+from statistics import median
 
 import pytest
 import torch
 from torch import Tensor
 
 from mmbench.contracts import Metric
-from mmbench.errors import InvalidSpec, TrainingDiverged
-from mmbench.metrics import classification, multilabel, regression
+from mmbench.errors import Incompatible, InvalidSpec, TrainingDiverged
+from mmbench.losses import supervised_loss
+from mmbench.metrics import classification, decisions, multilabel, regression, retrieval
 from mmbench.testing import check_metric
 
-METRICS = {
-    cls.name: cls
-    for module in (classification, regression, multilabel)
-    for cls in module.register_metrics()
-}
+MODULES = (classification, decisions, multilabel, regression, retrieval)
+METRICS = {cls.name: cls for module in MODULES for cls in module.register_metrics()}
 
 
 def measure(name: str, scores: Tensor, target: Tensor) -> float:
@@ -101,6 +100,19 @@ def ece(p, y):
     return total
 
 
+def one_against_rest(p, y):
+    """Average precision of every class that occurs, the mean of them."""
+    figures = [average_precision([row[k] for row in p], [t == k for t in y]) for k in set(y)]
+    return sum(figures) / len(figures)
+
+
+def micro_f1(p, y):
+    """F1 of all rows × classes decisions."""
+    guess = [best(row) for row in p]
+    hits, guessed, true = zip(*(counts(guess, y, k) for k in range(len(p[0]))), strict=True)
+    return f1_of(sum(hits), sum(guessed), sum(true))
+
+
 CLASS_REFERENCES = {
     "accuracy": accuracy,
     "balanced-accuracy": macro(recall_of, lambda guess, y: set(y)),
@@ -110,6 +122,8 @@ CLASS_REFERENCES = {
     "auroc": auroc,
     "log-loss": log_loss,
     "ece": ece,
+    "micro-f1": micro_f1,
+    "average-precision": one_against_rest,
 }
 
 
@@ -152,16 +166,38 @@ def average_precision(scores, y):
     return sum(at) / len(at)
 
 
+def retrieval_ranks(scores, relevant):
+    """Rank of each query's best relevant item, ties at the mean of what they could be."""
+    found = []
+    for row, wanted in zip(scores, relevant, strict=True):
+        if any(wanted):
+            best_score = max(s for s, w in zip(row, wanted, strict=True) if w)
+            others = [s for s, w in zip(row, wanted, strict=True) if not w]
+            first = 1 + sum(s > best_score for s in others)
+            last = 1 + sum(s >= best_score for s in others)
+            found.append((first + last) / 2)
+    return found
+
+
+RETRIEVAL_REFERENCES = {
+    "recall-at-1": lambda ranks: sum(r <= 1 for r in ranks) / len(ranks),
+    "recall-at-5": lambda ranks: sum(r <= 5 for r in ranks) / len(ranks),
+    "recall-at-10": lambda ranks: sum(r <= 10 for r in ranks) / len(ranks),
+    "mrr": lambda ranks: sum(1 / r for r in ranks) / len(ranks),
+    "median-rank": median,
+}
+
+
 # Tests ---------------------------------------------------------------------------------------
 
 
 def test_every_metric_has_a_reference_and_a_unique_name():
-    labels = {"micro-f1", "macro-f1-multilabel", "average-precision"}
-    assert set(METRICS) == {*CLASS_REFERENCES, *NUMBER_REFERENCES, *labels}
-    modules = (classification, regression, multilabel)
-    assert len(METRICS) == sum(len(module.register_metrics()) for module in modules)
+    both_ways = {f"{name}{way}" for name in RETRIEVAL_REFERENCES for way in ("", "-reverse")}
+    labels = {"macro-f1-multilabel"}
+    assert set(METRICS) == {*CLASS_REFERENCES, *NUMBER_REFERENCES, *labels, *both_ways}
+    assert len(METRICS) == sum(len(module.register_metrics()) for module in MODULES)
     lower = {name for name, cls in METRICS.items() if not cls.higher_is_better}
-    assert lower == {"log-loss", "ece", "mae", "rmse"}
+    assert lower == {"log-loss", "ece", "mae", "rmse", "median-rank", "median-rank-reverse"}
 
 
 @pytest.mark.parametrize("name", METRICS)
@@ -196,7 +232,7 @@ def test_classes_absent_from_target_or_predictions(name):
 @pytest.mark.parametrize("rows", [1, 6])
 def test_one_class_only(name, rows):
     value = measure(name, torch.zeros(rows, 3), torch.ones(rows, dtype=torch.long))
-    known = {"auroc": 0.5, "log-loss": math.log(3), "ece": 1 / 3}
+    known = {"auroc": 0.5, "log-loss": math.log(3), "ece": 1 / 3, "average-precision": 1.0}
     assert value == pytest.approx(known.get(name, 0.0))
 
 
@@ -259,6 +295,40 @@ def test_labels_that_never_occur_are_left_out():
     assert measure("average-precision", scores, target) == 1.0  # label 0
     for name in ("micro-f1", "macro-f1-multilabel", "average-precision"):
         assert measure(name, -torch.ones(2, 3), torch.zeros(2, 3)) == 0.0
+
+
+@pytest.mark.parametrize("name", RETRIEVAL_REFERENCES)
+def test_retrieval_metric_equals_its_formula_in_both_directions(name):
+    draw = torch.Generator().manual_seed(3)
+    target = torch.randint(25, (30,), generator=draw)  # items are shared, others match nobody
+    relevant = torch.nn.functional.one_hot(target, 25).bool()
+    scores = torch.randn(30, 25, generator=draw).mul(3).round() + 2 * relevant  # with ties
+    for given in (target, relevant):
+        for way, s, r in (("", scores, relevant), ("-reverse", scores.T, relevant.T)):
+            expected = RETRIEVAL_REFERENCES[name](retrieval_ranks(s.tolist(), r.tolist()))
+            assert measure(name + way, scores, given) == pytest.approx(expected)
+
+
+def test_several_items_may_be_relevant_and_the_best_counts():
+    scores = torch.tensor([[3.0, 2.0, 1.0, 0.0], [3.0, 2.0, 1.0, 0.0], [3.0, 2.0, 1.0, 0.0]])
+    relevant = torch.tensor([[0, 1, 1, 0], [1, 0, 0, 1], [0, 0, 0, 0]]).bool()
+    assert measure("mrr", scores, relevant) == pytest.approx((1 / 2 + 1) / 2)
+    assert measure("recall-at-1", scores, relevant) == 0.5
+    assert measure("median-rank", scores, relevant) == 1.5
+    nothing = torch.zeros_like(relevant)
+    assert measure("median-rank", scores, nothing) == 4
+    assert measure("recall-at-1", scores, nothing) == 0
+
+
+@pytest.mark.parametrize("target", [[0, 3], [-1, 0], [[True], [False]], [[True] * 4] * 2])
+def test_a_retrieval_target_that_fits_no_gallery_is_refused(target):
+    with pytest.raises(InvalidSpec, match="indices below 3"):
+        METRICS["mrr"]()(torch.zeros(2, 3), torch.tensor(target))
+
+
+def test_there_is_no_loss_per_sample_of_retrieval():
+    with pytest.raises(Incompatible, match="contrastive"):
+        supervised_loss("retrieval", torch.zeros(2, 3), torch.zeros(2, dtype=torch.long))
 
 
 def some_target(cls: type[Metric], rows: int) -> Tensor:

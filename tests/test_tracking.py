@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from mmbench.errors import StorageError
+from mmbench.evaluation.reliability import reliability_bins
 from mmbench.spec import Component, TrialSpec
 from mmbench.tracking import Tracker, store_uri, ui_command
 from mmbench.tracking.query import read_row, search
@@ -225,7 +227,10 @@ def test_a_trial_half_written_by_a_killed_process_is_written_again(tracker: Trac
 def final(tracker: Tracker, tmp_path_factory: pytest.TempPathFactory) -> str:
     model = tmp_path_factory.mktemp("model")
     (model / "weights.safetensors").write_bytes(b"weights")
-    return tracker.log_final("vqa", row(), [CURVE, CURVE], [[5, 1], [0, 4]], ["no", "yes"], model)
+    scores = torch.tensor([[2.0, 0], [0, 1], [0, 3]])
+    bins = reliability_bins(scores, torch.tensor([0, 0, 1]))
+    labels = ["no", "yes"]
+    return tracker.log_final("vqa", row(), [CURVE, CURVE], [[5, 1], [0, 4]], labels, model, bins)
 
 
 def test_a_final_run_holds_everything(tracker: Tracker, final: str) -> None:
@@ -235,11 +240,15 @@ def test_a_final_run_holds_everything(tracker: Tracker, final: str) -> None:
         "curves.png",
         "environment.json",
         "model/weights.safetensors",
+        "reliability.json",
+        "reliability.png",
         "row.json",
         "spec.json",
     ]
     assert json.loads((folder / "row.json").read_text()) == row()
-    assert (folder / "curves.png").read_bytes().startswith(b"\x89PNG")
+    for name in ("confusion", "curves", "reliability"):
+        assert (folder / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+    assert sum(json.loads((folder / "reliability.json").read_text())["rows"]) == 3
     metrics = run.data.metrics
     assert (metrics["accuracy"], metrics["accuracy_low"], metrics["gain_high"]) == (0.9, 0.8, 0.4)
     assert metrics["accuracy.question_type.yes-no"] == 0.75

@@ -66,6 +66,7 @@ class Conclusion:
             final.confusion,
             final.resolved.task.outputs,
             final.seeds[0].model_folder,
+            final.reliability,
         )
 
 

@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mmbench.cli.across import show_across
 from mmbench.cli.options import BOARDS, OUT, AsJson, Boards, Out
 from mmbench.errors import InvalidParameter, StorageError, UnknownName, did_you_mean
 
 if TYPE_CHECKING:
     from mmbench.leaderboard.row import Row
 
-COMPARISONS = "comparisons"
-"""The folder beside the boards of tasks that `mmbench compare` writes."""
 SORTS = ("accuracy", "latency", "memory", "parameters")
 
 
@@ -30,33 +29,56 @@ def leaderboard(
     html: Annotated[
         Path | None, typer.Option(help="Also write the boards as web pages into this folder.")
     ] = None,
+    across: Annotated[
+        bool, typer.Option("--across", help="Rank methods over all tasks: Elo, win rates, fronts.")
+    ] = False,
+    source: Annotated[
+        Path | None,
+        typer.Option("--from", help="Rows from this folder: boards, or leaderboards/comparisons."),
+    ] = None,
     out: Out = OUT,
     leaderboards: Boards = BOARDS,
     as_json: AsJson = False,
 ) -> None:
     """Show the rows of a task, or of all; from the committed rows, or from this machine's runs."""
-    from mmbench.leaderboard.rank import rank
-    from mmbench.leaderboard.row import public, row_from_dict
+    _check(sort, source, across=across, mlflow=mlflow)
+    if source is not None:
+        rows, problems = _from(source, task)
+    else:
+        rows, problems = _of_runs(out, task) if mlflow else _committed(leaderboards, task)
+    for problem in problems:
+        typer.secho(problem, fg="yellow", err=True)
+    if write and (mlflow or not across):
+        _write(leaderboards, rows)
+    if html is not None:
+        _write_site(html, rows, leaderboards, task)
+    if across:
+        show_across(rows, leaderboards if write else None, as_json=as_json)
+    else:
+        _show(rows, task, sort, as_json=as_json)
 
+
+def _check(sort: str, source: Path | None, *, across: bool, mlflow: bool) -> None:
     if sort not in SORTS:
         raise InvalidParameter(
             f"--sort takes {', '.join(SORTS)}; got {sort!r}.{did_you_mean(sort, SORTS)}"
         )
-    if mlflow:
-        from mmbench.campaign.places import Places
-        from mmbench.tracking import Tracker
+    if across and sort != SORTS[0]:
+        raise InvalidParameter(
+            f"--across orders by average rank; leave out --sort {sort}, or --across."
+        )
+    if source is not None and (mlflow or not across):
+        raise InvalidParameter(
+            "--from names the rows of --across, instead of --mlflow; other folders of boards are "
+            "shown by --leaderboards."
+        )
 
-        tracker = Tracker(Places(out, out).tracking_uri, out / "artifacts")
-        found, problems = tracker.rows_of(tracker.final_runs(task))
-        rows = [row_from_dict(data, "MLflow") for data in found]
-    else:
-        rows, problems = _committed(leaderboards, task)
-    for problem in problems:
-        typer.secho(problem, fg="yellow", err=True)
-    if write:
-        _write(leaderboards, rows)
-    if html is not None:
-        _write_site(html, rows, leaderboards, task)
+
+def _show(rows: "list[Row]", task: str | None, sort: str, *, as_json: bool) -> None:
+    """The board of each task as a table, or its rows as JSON."""
+    from mmbench.leaderboard.rank import rank
+    from mmbench.leaderboard.row import public
+
     standings = rank(rows, sort)
     if as_json:
         typer.echo(json.dumps([public(s.row) for s in standings], indent=2))
@@ -89,6 +111,7 @@ def _write_site(site: Path, rows: "list[Row]", boards: Path, task: str | None) -
     """The pages of these rows, and of the comparisons on their tasks."""
     from mmbench.leaderboard.site.build import write_site
     from mmbench.leaderboard.site.comparison_file import read_comparisons
+    from mmbench.leaderboard.sources import COMPARISONS
 
     comparisons, problems = read_comparisons(boards / COMPARISONS)
     for problem in problems:
@@ -97,11 +120,36 @@ def _write_site(site: Path, rows: "list[Row]", boards: Path, task: str | None) -
     typer.echo(f"wrote {write_site(site, rows, wanted, boards)}", err=True)
 
 
+def _of_runs(out: Path, task: str | None) -> "tuple[list[Row], list[str]]":
+    """The rows of this machine's MLflow runs."""
+    from mmbench.campaign.places import Places
+    from mmbench.leaderboard.row import row_from_dict
+    from mmbench.tracking import Tracker
+
+    tracker = Tracker(Places(out, out).tracking_uri, out / "artifacts")
+    found, problems = tracker.rows_of(tracker.final_runs(task))
+    return [row_from_dict(data, "MLflow") for data in found], problems
+
+
+def _from(folder: Path, task: str | None) -> "tuple[list[Row], list[str]]":
+    """The rows of a folder of boards or comparisons."""
+    from mmbench.leaderboard.sources import rows_under
+
+    rows, problems = rows_under(folder)
+    tasks = sorted({row.task for row in rows})
+    if task is not None and task not in tasks:
+        raise UnknownName(
+            f"{folder} has no rows of {task!r}.{did_you_mean(task, tasks)} "
+            f"Tasks: {', '.join(tasks)}."
+        )
+    return [row for row in rows if task in (None, row.task)], problems
+
+
 def _committed(boards: Path, task: str | None) -> "tuple[list[Row], list[str]]":
     from mmbench.leaderboard.row import read_rows
+    from mmbench.leaderboard.sources import board_folders
 
-    folders = [p for p in boards.iterdir() if p.is_dir()] if boards.is_dir() else []
-    tasks = sorted(p.name for p in folders if p.name != COMPARISONS)
+    tasks = [folder.name for folder in board_folders(boards)]
     if not tasks:
         raise StorageError(
             f"There are no boards under {boards}. `mmbench search --task vqa` makes one; "

@@ -19,4 +19,7 @@ class Metric(ABC):
 
     @abstractmethod
     def __call__(self, scores: Tensor, target: Tensor) -> float:
-        """``scores`` (rows, n_outputs) as the model gave them, ``target`` (rows, …); on the CPU."""
+        """``scores`` (rows, n_outputs) as the model gave them, ``target`` (rows, …); on the CPU.
+
+        Of retrieval, scores are similarities (queries, gallery).
+        """

@@ -17,8 +17,8 @@ GIB = 2**30
 def hardware() -> dict[str, Any]:
     """Processor, memory, GPUs and their state now, as JSON; what cannot be read is absent.
 
-    ``flags``: ``contended`` (more runnable processes than cores), ``thread-limited`` (fewer cores
-    to be had than threads in use), ``throttled`` (a GPU below its clocks for heat or power).
+    ``flags``: ``thread-limited`` (fewer cores to be had than threads in use), ``throttled`` (a GPU
+    below its clocks for heat or power). What happens while measuring is for ``disturbance``.
     """
     import psutil
 
@@ -92,7 +92,6 @@ def cpu_quota_cores() -> float | None:
 def _flags(found: Mapping[str, Any]) -> list[str]:
     cores = min(found["cores"], found.get("cpu_quota_cores", found["cores"]))
     raised = {
-        "contended": found.get("load_1min", 0.0) > found["cores_total"],
         "thread-limited": cores < found["threads"],
         "throttled": any(gpu.get("throttled") for gpu in found["gpus"]),
     }

@@ -1,7 +1,8 @@
 """How long a model takes to answer, as a whole and by stage, with its encoders live.
 
-A model is asked different requests in turn, so that nothing it remembers helps it, and what it
-answers while it is timed is compared with what it answers untimed.
+A model is asked different requests in turn, so that nothing it remembers helps it. What it answers
+while it is timed is compared with what it answers untimed, and that with what it answered when it
+was saved.
 """
 
 import time
@@ -50,6 +51,7 @@ def measure_latency(
     *,
     batch_sizes: Sequence[int] = (1, 32),
     min_requests: int = 100,
+    expected: Tensor | None = None,
 ) -> dict[str, Any]:
     """Milliseconds per request at each batch size, rows per second offline, and what was checked.
 
@@ -57,15 +59,18 @@ def measure_latency(
     ``transfer``, ``encoders``, ``fusion`` and ``head``, each with percentiles and the number of
     requests. Fewer than ``min_requests`` are asked only of a slow model. ``repeat_ratio`` is the
     time of a request asked for the second time over that of its first time: near 1 unless the
-    model caches (None if there is only one request).
+    model caches (None if there is only one request). ``expected`` (rows, n_outputs) are the right
+    scores of the first requests: those of the model when it was saved.
     """
     with undisturbed(model):
         document: dict[str, Any] = {"repeat_ratio": _repeat_ratio(model, requests, device)}
         reference = _untimed_scores(model, requests, device)
+        if expected is not None:
+            _check_saved(reference, expected)
         for size in batch_sizes:
             drawn = draw_requests(model, requests, size)
             document[f"batch_{size}"] = _at_batch(model, drawn, device, reference, min_requests)
-        document |= _throughput(model, requests, device)
+        document |= _throughput(model, requests, device, reference)
     return {**document, "dtype": _dtype(model), "includes": INCLUDES}
 
 
@@ -163,18 +168,33 @@ def _check_answers(drawn: list[Request], scores: list[Tensor], reference: Tensor
             )
 
 
-def _throughput(model: FusionModel, requests: Split, device: torch.device) -> dict[str, float]:
+def _check_saved(reference: Tensor, expected: Tensor) -> None:
+    answers = reference[: len(expected)]
+    allowed = TOLERANCE * max(1.0, float(expected.nan_to_num(0, 0, 0).abs().max()))
+    if not torch.allclose(answers.float(), expected, rtol=0, atol=allowed, equal_nan=True):
+        gap = float((answers - expected).abs().max())
+        raise OutputsDiffer(
+            f"The model to be timed does not answer as it did when it was saved (by {gap:.3g}, "
+            f"{allowed:.3g} is allowed): it has state that is not saved with its weights, or gives "
+            f"answers that do not depend on what it is asked."
+        )
+
+
+def _throughput(
+    model: FusionModel, requests: Split, device: torch.device, reference: Tensor
+) -> dict[str, float]:
     """Rows per second with large batches one after another, without a pause between them."""
     size = min(THROUGHPUT_BATCH, len(requests))
     drawn = draw_requests(model, requests, size)
-    ask(model, drawn[0].batch, device)
+    last = ask(model, drawn[0].batch, device)
     synchronise(device)
     start, asked = time.perf_counter(), 0
     for i in Pace(least=1, enough=2, most=50, budget_s=0.5, cap_s=1.0):
-        ask(model, drawn[i % len(drawn)].batch, device)
+        last = ask(model, drawn[i % len(drawn)].batch, device)
         asked += 1
     synchronise(device)
     rate = asked * size / (time.perf_counter() - start)
+    _check_answers([drawn[(asked - 1) % len(drawn)]], [last], reference)
     return {"throughput_rows_per_s": round(rate, 1), "throughput_batch": size}
 
 

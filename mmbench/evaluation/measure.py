@@ -18,13 +18,14 @@ from typing import Any
 import torch
 
 from mmbench.errors import DeviceUnavailable, MMBenchError
+from mmbench.evaluation.disturbance import Disturbance
 from mmbench.evaluation.energy import energy_mj_per_request
 from mmbench.evaluation.flops import flops
 from mmbench.evaluation.hardware import hardware
 from mmbench.evaluation.latency import measure_latency
 from mmbench.evaluation.memory import measure_memory, release_freed_memory, resident_mib
 from mmbench.plugins import Plugins, load_plugins
-from mmbench.saved import load_model, load_requests
+from mmbench.saved import load_answers, load_model, load_requests
 from mmbench.types import Split
 
 MODULE = "mmbench.evaluation.measure"
@@ -75,7 +76,8 @@ def measure(folder: Path, device: torch.device) -> dict[str, Any]:
     requests, plugins = load_requests(folder), load_plugins()
     memory = _memory(folder, requests, plugins, device)
     model = load_model(folder, plugins, device).model
-    latency = measure_latency(model, requests, device)
+    with Disturbance() as disturbance:
+        latency = measure_latency(model, requests, device, expected=load_answers(folder))
     energy_mj = energy_mj_per_request(model, requests, device)
     return {
         "latency": latency,
@@ -83,11 +85,12 @@ def measure(folder: Path, device: torch.device) -> dict[str, Any]:
         "flops": flops(model, requests),
         **({} if energy_mj is None else {"energy_mj_per_request_batch_32": round(energy_mj, 3)}),
         "hardware": machine,
+        "others_cores": round(disturbance.others_cores, 2),
         "device": str(device),
         "threads": torch.get_num_threads(),
         "seconds": round(time.perf_counter() - start, 2),
         "measured": datetime.now(UTC).isoformat(timespec="seconds"),
-        "flags": _flags(machine, latency),
+        "flags": _flags(machine, latency, disturbance),
     }
 
 
@@ -102,10 +105,10 @@ def _memory(
     return {**memory, "baseline_mib": round(baseline_mib, 2)}
 
 
-def _flags(machine: dict[str, Any], latency: dict[str, Any]) -> list[str]:
+def _flags(machine: dict[str, Any], latency: dict[str, Any], disturbance: Disturbance) -> list[str]:
     """What a reader should know before trusting the figures."""
-    now = hardware()["flags"]
-    flags = [*machine["flags"], *(flag for flag in now if flag not in machine["flags"])]
+    raised = [*machine["flags"], *hardware()["flags"], *disturbance.flags]
+    flags = list(dict.fromkeys(raised))
     if (latency["repeat_ratio"] or 1.0) < CACHING_BELOW:
         flags.append("caches")
     batches = [v for k, v in latency.items() if k.startswith("batch_")]

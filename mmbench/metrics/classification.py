@@ -146,14 +146,20 @@ class ExpectedCalibrationError(ClassMetric):
     higher_is_better = False
 
     def measure(self, scores: Tensor, target: Tensor) -> float:
-        confidence, predicted = scores.softmax(1).max(1)
-        right = (predicted == target).double()
-        # bin k holds k/15 < confidence ≤ (k + 1)/15
-        bins = (confidence * CALIBRATION_BINS).ceil().long().sub(1).clamp(0, CALIBRATION_BINS - 1)
-        gaps = torch.zeros(CALIBRATION_BINS, dtype=torch.float64).index_add(
-            0, bins, confidence - right
-        )
+        confidence, right, bins = confidences(scores, target)
+        gaps = torch.zeros(CALIBRATION_BINS, dtype=torch.float64)
+        gaps = gaps.index_add(0, bins, confidence - right)
         return (gaps.abs().sum() / len(target)).item()
+
+
+def confidences(scores: Tensor, target: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """(rows,) each: the probability of the predicted class, whether it is right, and its bin.
+
+    Bin k of 15 holds k/15 < confidence ≤ (k + 1)/15.
+    """
+    confidence, predicted = scores.double().softmax(1).max(1)
+    bins = (confidence * CALIBRATION_BINS).ceil().long().sub(1).clamp(0, CALIBRATION_BINS - 1)
+    return confidence, (predicted == target).double(), bins
 
 
 @hookimpl

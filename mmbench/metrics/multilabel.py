@@ -1,6 +1,7 @@
 """Quality of predicted labels; ``scores`` (rows, labels) are logits, ``target`` the same with 0, 1.
 
-A label is predicted where its probability is above one half.
+A label is predicted where its probability is above one half. What is also a figure of classes lives
+in ``decisions``.
 """
 
 from abc import abstractmethod
@@ -27,19 +28,6 @@ class LabelMetric(Metric):
         """The figure; both (rows, labels), the target as booleans."""
 
 
-class MicroF1(LabelMetric):
-    """F1 of all decisions together; 0 if no label is both there and predicted."""
-
-    name = "micro-f1"
-
-    def measure(self, scores: Tensor, target: Tensor) -> float:
-        from sklearn.metrics import f1_score
-
-        return f1_score(  # type: ignore[no-any-return]
-            target.flatten(), (scores > 0).flatten(), zero_division=0
-        )
-
-
 class MacroF1Multilabel(LabelMetric):
     """Mean F1 over the labels that occur in the target or in the predictions; 0 if none does."""
 
@@ -54,19 +42,6 @@ class MacroF1Multilabel(LabelMetric):
         return sum(figures) / len(figures) if figures else 0.0
 
 
-class AveragePrecision(LabelMetric):
-    """Area under precision against recall, the mean over labels that occur; 0 if none does."""
-
-    name = "average-precision"
-
-    def measure(self, scores: Tensor, target: Tensor) -> float:
-        from sklearn.metrics import average_precision_score
-
-        pairs = zip(target.T, scores.T, strict=True)
-        figures = [float(average_precision_score(t, s)) for t, s in pairs if t.any()]
-        return sum(figures) / len(figures) if figures else 0.0
-
-
 @hookimpl
 def register_metrics() -> list[type[Metric]]:
-    return [MicroF1, MacroF1Multilabel, AveragePrecision]
+    return [MacroF1Multilabel]

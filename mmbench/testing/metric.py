@@ -19,13 +19,16 @@ def check_metric(cls: type[Metric]) -> None:
 
 
 def _example(kind: TargetKind) -> tuple[Tensor, Tensor]:
-    """Perfect scores (rows, n_outputs) and their target; every class and label occurs."""
+    """Perfect scores (rows, n_outputs) and their target; every class, label and item occurs."""
     if kind == "classification":
         target = torch.arange(ROWS) % N_OUTPUTS
         return 20 * torch.nn.functional.one_hot(target, N_OUTPUTS).float(), target
     if kind == "multilabel":
         target = (torch.rand(ROWS, N_OUTPUTS) > 0.5).long()
         return 40.0 * target - 20, target
+    if kind == "retrieval":
+        target = torch.randperm(ROWS)
+        return 20 * torch.nn.functional.one_hot(target, ROWS).float(), target
     target = torch.randn(ROWS)
     return target.unsqueeze(1), target
 

@@ -12,6 +12,7 @@ from mmbench.spec import digest
 from mmbench.tracking.pictures import confusion_picture, curves_picture
 from mmbench.tracking.query import FINAL, search
 from mmbench.tracking.records import curve_metrics, flat, log, numbers
+from mmbench.tracking.reliability_picture import reliability_picture
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -35,6 +36,7 @@ def write(
     confusion: Sequence[Sequence[int]] | None,
     labels: Sequence[str],
     model_folder: Path | None,
+    reliability: Mapping[str, Any] | None,
 ) -> str:
     """Make the run; it counts as final only when the last file is in place."""
     run = client.create_run(experiment, run_name=f"{row['fusion']} {row['id']}")
@@ -48,6 +50,9 @@ def write(
                 curves_picture(curves, row["seeds"], row["metric"], folder / "curves.png")
             if confusion is not None:
                 confusion_picture(confusion, labels, folder / "confusion.png")
+            if reliability is not None:
+                (folder / "reliability.json").write_text(json.dumps(reliability, indent=2) + "\n")
+                reliability_picture(reliability, folder / "reliability.png")
             client.log_artifacts(run_id, str(folder))
         if model_folder is not None:
             client.log_artifacts(run_id, str(model_folder), "model")

@@ -66,18 +66,19 @@ class Tracker:
         confusion: Sequence[Sequence[int]] | None,
         labels: Sequence[str],
         model_folder: Path | None,
+        reliability: Mapping[str, Any] | None = None,
     ) -> str:
         """The id of a run with everything of one final evaluation.
 
         ``row`` is the row's dictionary; logging an equal one again returns the run it has.
         ``curves`` holds for each seed a list of ``epoch``, ``train_loss``, ``score``, and is empty
-        where nothing was trained. ``confusion`` counts true class by predicted class.
-
+        where nothing was trained. ``confusion`` counts true class by predicted class;
+        ``reliability`` holds the bins of ``mmbench.evaluation.reliability``.
         """
         experiment = self.experiment(task)
         with store.storage(self.uri), store.write_lock(self.uri, self.artifacts):
             return final.find(self._client, experiment, row) or final.write(
-                self._client, experiment, row, curves, confusion, labels, model_folder
+                self._client, experiment, row, curves, confusion, labels, model_folder, reliability
             )
 
     def final_runs(self, task: str | None = None) -> pd.DataFrame:

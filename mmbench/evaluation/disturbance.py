@@ -1,0 +1,72 @@
+"""Was the machine ours while it was measured? What others used, and what held the cores back.
+
+The load average would answer for the last minute, in which our own workers were busy.
+"""
+
+import os
+import re
+import time
+from pathlib import Path
+from typing import Self
+
+import torch
+
+SLACK_CORES = 0.2
+"""Others' share of a core that goes unnoticed: every system has something to do."""
+THROTTLE_COUNTS = "cpu*/thermal_throttle/core_throttle_count"
+CPUS = Path("/sys/devices/system/cpu")
+CPU_STAT = Path("/sys/fs/cgroup/cpu.stat")
+
+
+class Disturbance:
+    """Watches the machine during a ``with`` block; afterwards ``flags`` says what disturbed.
+
+    ``contended``: other processes, or other guests of the host, left fewer cores idle than there
+    are threads. ``thread-limited``: the container's quota ran out (cgroup v2). ``throttled``: a
+    core was slowed down for heat. What cannot be read raises no flag.
+    """
+
+    def __enter__(self) -> Self:
+        self.flags: list[str] = []
+        self._start = time.perf_counter()
+        self._before = others_cpu_s(), quota_ran_out(), slowed_for_heat()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        elapsed = max(time.perf_counter() - self._start, 1e-9)
+        used, quota, heat = others_cpu_s(), quota_ran_out(), slowed_for_heat()
+        self.others_cores = max(0.0, (used - self._before[0]) / elapsed)
+        free = (os.cpu_count() or 1) - torch.get_num_threads()
+        raised = {
+            "contended": self.others_cores > max(free, 0) + SLACK_CORES,
+            "thread-limited": quota > self._before[1],
+            "throttled": heat > self._before[2],
+        }
+        self.flags = [flag for flag, is_raised in raised.items() if is_raised]
+
+
+def others_cpu_s() -> float:
+    """Seconds of all cores since the machine started that were not this process's, nor idle."""
+    import psutil
+
+    whole, own = psutil.cpu_times(), psutil.Process().cpu_times()
+    idle = whole.idle + getattr(whole, "iowait", 0.0)
+    counted_twice = getattr(whole, "guest", 0.0) + getattr(whole, "guest_nice", 0.0)
+    return float(sum(whole) - idle - counted_twice - own.user - own.system)
+
+
+def quota_ran_out() -> int:
+    """In how many periods this container used up its time; 0 where there is no quota."""
+    try:
+        found = re.search(r"^nr_throttled (\d+)$", CPU_STAT.read_text(), re.MULTILINE)
+    except OSError:
+        return 0
+    return int(found.group(1)) if found else 0
+
+
+def slowed_for_heat() -> int:
+    """How often a core was slowed down for heat since the machine started."""
+    try:
+        return sum(int(path.read_text()) for path in CPUS.glob(THROTTLE_COUNTS))
+    except (OSError, ValueError):
+        return 0

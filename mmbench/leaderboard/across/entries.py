@@ -1,0 +1,117 @@
+"""Who takes part across tasks: each method's row on each task, and its score on every seed.
+
+A method is a fusion, with its paradigm where that is not plain (``concat + ogm-ge``). Its row on a
+task is the one that validation, never test, says is the best. Three references are methods too:
+
+- ``majority``;
+- ``best single modality``, chosen by validation, so another modality on each task;
+- ``concat``: the plain one, or where a task has none, the concat row that validation prefers.
+
+A method without a row on a task failed there or was never run there. It counts as the majority
+baseline, as a crash does in AMLB (Gijsbers et al., "AMLB: an AutoML Benchmark", JMLR 2024), and is
+shown so.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from mmbench.errors import InvalidSpec
+from mmbench.leaderboard.headline import versions
+from mmbench.leaderboard.row import Row
+
+MAJORITY, SINGLE, CONCAT = "majority", "best single modality", "concat"
+REFERENCES = (MAJORITY, SINGLE, CONCAT)
+PLAIN = "plain"
+
+
+@dataclass(frozen=True, slots=True)
+class Entries:
+    """The methods of one task at its newest version."""
+
+    task: str
+    rows: Mapping[str, Row]
+    """By method; those without a row here are missing."""
+    everyone: Sequence[Row]
+    """Every ranked row of the task, in an order that does not depend on the order given."""
+    methods: Mapping[str, str]
+    """The method of each of them, by the row's id."""
+    seeds: Sequence[int]
+    """Seeds that all methods share; empty if there is none: then means are compared."""
+    scores: Mapping[str, Sequence[float]]
+    """Of every method of every task: one score per shared seed, or the mean; more is better."""
+
+    @property
+    def any_row(self) -> Row:
+        return self.everyone[0]
+
+
+def entries_of(rows: Sequence[Row]) -> list[Entries]:
+    """One for each task, by name. A row of a single seed is a preview and takes no part."""
+    ranked = sorted((row for row in rows if not row.preview), key=lambda row: (row.task, row.id))
+    if not ranked:
+        raise InvalidSpec(
+            "There is nothing to rank across tasks: no row was run on two or more seeds. "
+            "`mmbench compare` and `mmbench search` make such rows."
+        )
+    tasks = [_newest(ranked, task) for task in dict.fromkeys(row.task for row in ranked)]
+    named = [methods_of(everyone) for everyone in tasks]
+    all_methods = sorted({method for names in named for method in names.values()})
+    found = []
+    for everyone, names in zip(tasks, named, strict=True):
+        chosen = _chosen(everyone, names)
+        scores = _scores(chosen, all_methods)
+        found.append(Entries(everyone[0].task, chosen, everyone, names, *scores))
+    return found
+
+
+def _newest(rows: Sequence[Row], task: str) -> list[Row]:
+    own = [row for row in rows if row.task == task]
+    newest = versions(own)[0]
+    return [row for row in own if row.task_version == newest]
+
+
+def methods_of(rows: Sequence[Row]) -> dict[str, str]:
+    """The method of every row of one task, by id; without a plain concat, any concat is concat."""
+    has_plain = any(row.fusion == CONCAT and row.objective == PLAIN for row in rows)
+    return {row.id: _method(row, has_plain=has_plain) for row in rows}
+
+
+def _method(row: Row, *, has_plain: bool) -> str:
+    if row.fusion == MAJORITY:
+        return MAJORITY
+    if row.fusion == "only" or row.fusion.startswith("only-"):
+        return SINGLE
+    if row.objective == PLAIN or (row.fusion == CONCAT and not has_plain):
+        return row.fusion
+    return f"{row.fusion} + {row.objective}"
+
+
+def _chosen(rows: Sequence[Row], names: Mapping[str, str]) -> dict[str, Row]:
+    """The best row of each method by validation; of equals, the first."""
+    by_method: dict[str, list[Row]] = {}
+    for row in rows:
+        by_method.setdefault(names[row.id], []).append(row)
+    return {method: max(own, key=_validation) for method, own in sorted(by_method.items())}
+
+
+def _validation(row: Row) -> float:
+    return row.validation["mean"] if row.higher_is_better else -row.validation["mean"]
+
+
+def _scores(
+    rows: Mapping[str, Row], methods: Sequence[str]
+) -> tuple[list[int], dict[str, list[float]]]:
+    """Shared seeds, and scores on them; who has no row scores like the majority, or below all."""
+    shared = sorted(set.intersection(*(set(row.seeds) for row in rows.values())))
+    own = {method: _on_seeds(row, shared) for method, row in rows.items()}
+    absent = own.get(MAJORITY, [float("-inf")] * max(1, len(shared)))
+    return shared, {method: own.get(method, absent) for method in methods}
+
+
+def _on_seeds(row: Row, seeds: Sequence[int]) -> list[float]:
+    sign = 1.0 if row.higher_is_better else -1.0
+    quality = row.quality[row.metric]
+    if not seeds:
+        return [sign * quality["mean"]]
+    by_seed = dict(zip(row.seeds, quality["per_seed"], strict=True))
+    return [sign * by_seed[seed] for seed in seeds]

@@ -1,0 +1,136 @@
+"""What a ranking across tasks says, in plain words, and what it does not say."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from mmbench.leaderboard.across.significance import (
+    ALPHA,
+    LEAST_METHODS,
+    LEAST_TASKS,
+    Significance,
+)
+from mmbench.leaderboard.cells import NONE
+
+if TYPE_CHECKING:
+    from mmbench.leaderboard.across.bradley_terry import Elo
+    from mmbench.leaderboard.across.summary import Across
+
+MOST_NAMES = 8
+
+
+def words(found: Across) -> list[str]:
+    """Sentences: who leads, what is shown to differ, what is missing, how tuning differs."""
+    return [
+        _leading(found),
+        *_significant(found.significance),
+        *_missing(found),
+        *_tuning(found),
+    ]
+
+
+def _leading(found: Across) -> str:
+    n = len(found.tasks)
+    where = f"{_count(n, 'task')} ({', '.join(t.task for t in found.tasks)})"
+    best, *others = found.methods
+    if not others:
+        return f"{best.method} is the only method on {where}."
+    return (
+        f"{best.method} has the best average rank of {len(found.methods)} methods on {where}, "
+        f"every task weighing the same: {best.average_rank:.2f}, Elo {elo_cell(best.elo)}."
+    )
+
+
+def elo_cell(elo: Elo) -> str:
+    """``1132 [1050, 1215]``; without an interval where there are too few tasks."""
+    if elo.low is None or elo.high is None:
+        return f"{elo.rating:.0f}"
+    return f"{elo.rating:.0f} [{elo.low:.0f}, {elo.high:.0f}]"
+
+
+def _significant(test: Significance) -> list[str]:
+    if test.tasks < LEAST_TASKS:
+        return [
+            f"With {_count(test.tasks, 'task')} nothing is claimed over tasks: a critical "
+            f"difference and intervals of Elo take {LEAST_TASKS} or more."
+        ]
+    if len(test.tested) < LEAST_METHODS:
+        return [
+            f"Only {_count(len(test.tested), 'method')} ran on every task: a Friedman test takes "
+            f"{LEAST_METHODS} or more."
+        ]
+    return [_friedman(test), *_sign_tests(test)]
+
+
+def _friedman(test: Significance) -> str:
+    asked = f"Of the {len(test.tested)} methods that ran on every task"
+    if test.critical_difference is None:
+        return (
+            f"{asked}, none is shown to differ from another in rank (Friedman, p {_p(test)} is "
+            f"not below {ALPHA})."
+        )
+    leaders = test.groups[0]
+    behind = [m for m in test.tested if m not in leaders]
+    distance = f"Nemenyi's critical difference of {test.critical_difference:.2f}"
+    if not behind:
+        return f"{asked}, none ranks worse than {leaders[0]} by more than {distance}."
+    return (
+        f"{asked}, {names(behind)} {'is' if len(behind) == 1 else 'are'} shown to rank worse than "
+        f"{leaders[0]} (Friedman, p {_p(test)}; by more than {distance})."
+    )
+
+
+def _p(test: Significance) -> str:
+    p = test.friedman_p or 0.0
+    return "< 0.001" if p < 0.001 else f"= {p:.3f}"
+
+
+def _sign_tests(test: Significance) -> list[str]:
+    if test.against is None or test.sign_test_needs is None:
+        return []
+    if not test.sign_tests:
+        return [
+            f"A sign test against {test.against} takes {test.sign_test_needs} tasks or more for so "
+            f"many methods; there are {test.tasks}."
+        ]
+    better, worse = (
+        [m for m, found in test.sign_tests.items() if found.verdict == verdict]
+        for verdict in ("better", "worse")
+    )
+    said = f"Against {test.against} over tasks (sign test, Holm-corrected)"
+    return [f"{said}: better {names(better)}; worse {names(worse)}."]
+
+
+def _missing(found: Across) -> list[str]:
+    cells = [cell for method in found.methods for cell in method.cells.values()]
+    absent = sum(cell.stands_in for cell in cells)
+    if not absent:
+        return []
+    results = f"{absent} of {len(cells)} results {'is' if absent == 1 else 'are'} missing (†)"
+    return [
+        f"{results}: the method failed on that task, was not run there, or a search did not keep "
+        f"it. Each counts as the majority baseline, so these methods rank lower than they might."
+    ]
+
+
+def _tuning(found: Across) -> list[str]:
+    kinds = {budget for task in found.tasks for budget in task.budgets}
+    if len(kinds) == 1:
+        return [f"Tuning: {kinds.pop()}, on every task."]
+    by_kind: dict[str, list[str]] = {}
+    for task in found.tasks:
+        by_kind.setdefault(" and ".join(task.budgets), []).append(task.task)
+    listed = "; ".join(f"{kind} on {', '.join(tasks)}" for kind, tasks in by_kind.items())
+    return [f"Tuning differs, so that ranks compare effort as well: {listed}."]
+
+
+def names(methods: Sequence[str]) -> str:
+    """At most eight of them, and how many more there are."""
+    shown = ", ".join(methods[:MOST_NAMES])
+    more = len(methods) - MOST_NAMES
+    return f"{shown} and {more} more" if more > 0 else shown or NONE
+
+
+def _count(n: int, noun: str) -> str:
+    return f"{n} {noun}{'' if n == 1 else 's'}"
