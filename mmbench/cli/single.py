@@ -103,6 +103,7 @@ def _evaluate(
     import torch
 
     from mmbench.campaign.places import Places
+    from mmbench.leaderboard.diagnoses import predictions_file
     from mmbench.standalone import evaluate_alone
     from mmbench.tracking import Tracker
     from mmbench.trial import Workbench, device_named
@@ -124,8 +125,9 @@ def _evaluate(
         spec, list(seeds), plugins, bench, folder, threads=threads, on_epoch=on_epoch
     )
     Tracker(places.tracking_uri, out / "artifacts").log_final(
-        row.task, row.to_dict(), [t.curve for t in trained], None, (), trained[0].model_folder
-    )
+        row.task, row.to_dict(), [t.curve for t in trained], None, (), trained[0].model_folder,
+        trained[0].folder / predictions_file(row.id),
+    )  # fmt: skip
     if not quiet:
         _print_row(row, trained[0].model_folder)
     return row

@@ -66,6 +66,7 @@ class Tracker:
         confusion: Sequence[Sequence[int]] | None,
         labels: Sequence[str],
         model_folder: Path | None,
+        predictions: Path | None = None,
     ) -> str:
         """The id of a run with everything of one final evaluation.
 
@@ -77,7 +78,7 @@ class Tracker:
         experiment = self.experiment(task)
         with store.storage(self.uri), store.write_lock(self.uri, self.artifacts):
             return final.find(self._client, experiment, row) or final.write(
-                self._client, experiment, row, curves, confusion, labels, model_folder
+                self._client, experiment, row, curves, confusion, labels, model_folder, predictions
             )
 
     def final_runs(self, task: str | None = None) -> pd.DataFrame:
