@@ -2,13 +2,20 @@
 
 import json
 import subprocess
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from mmbench.cli.options import BOARDS, OUT, AsJson, Boards, Out
-from mmbench.errors import InvalidParameter, StorageError, UnknownName, did_you_mean
+from mmbench.errors import (
+    InvalidParameter,
+    InvalidSpec,
+    StorageError,
+    UnknownName,
+    did_you_mean,
+)
 
 if TYPE_CHECKING:
     from mmbench.leaderboard.row import Row
@@ -31,25 +38,21 @@ def leaderboard(
 ) -> None:
     """Show the rows of a task, or of all; from the committed rows, or from this machine's runs."""
     from mmbench.leaderboard.rank import rank
-    from mmbench.leaderboard.row import public, row_from_dict
+    from mmbench.leaderboard.row import public
 
     if sort not in SORTS:
         raise InvalidParameter(
             f"--sort takes {', '.join(SORTS)}; got {sort!r}.{did_you_mean(sort, SORTS)}"
         )
+    predictions: dict[str, Path | None] = {}
     if mlflow:
-        from mmbench.campaign.places import Places
-        from mmbench.tracking import Tracker
-
-        tracker = Tracker(Places(out, out).tracking_uri, out / "artifacts")
-        found, problems = tracker.rows_of(tracker.final_runs(task))
-        rows = [row_from_dict(data, "MLflow") for data in found]
+        rows, predictions, problems = _tracked(out, task)
     else:
         rows, problems = _committed(leaderboards, task)
     for problem in problems:
         typer.secho(problem, fg="yellow", err=True)
     if write:
-        _write(leaderboards, rows)
+        write_rows(leaderboards, rows, predictions)
     standings = rank(rows, sort)
     if as_json:
         typer.echo(json.dumps([public(s.row) for s in standings], indent=2))
@@ -66,13 +69,33 @@ def leaderboard(
             console.print(line, highlight=False)
 
 
-def _write(boards: Path, rows: "list[Row]") -> None:
-    """The JSON of these rows, and the table and CSV of every task they belong to."""
+def _tracked(out: Path, task: str | None) -> "tuple[list[Row], dict[str, Path | None], list[str]]":
+    """Rows of this machine's runs, the folders of their predictions, and what cannot be read."""
+    from mmbench.campaign.places import Places
+    from mmbench.leaderboard.row import row_from_dict
+    from mmbench.tracking import Tracker
+
+    tracker = Tracker(Places(out, out).tracking_uri, out / "artifacts")
+    found, problems = tracker.rows_of(tracker.final_runs(task))
+    rows, predictions = [], {}
+    for run_id, (data, folder) in found.items():
+        try:
+            row = row_from_dict(data, f"MLflow run {run_id}")
+        except InvalidSpec as error:
+            problems.append(str(error))
+            continue
+        rows.append(row)
+        predictions[row.id] = folder
+    return rows, predictions, problems
+
+
+def write_rows(boards: Path, rows: "Sequence[Row]", predictions: Mapping[str, Path | None]) -> None:
+    """These rows with their predictions, and the table and CSV of every task they belong to."""
     from mmbench.leaderboard.render import write_board
     from mmbench.leaderboard.row import read_rows, write_row
 
     for row in rows:
-        write_row(boards, row)
+        write_row(boards, row, predictions.get(row.id))
     for task in sorted({row.task for row in rows}):
         page, _ = write_board(boards, read_rows(boards / task)[0])
         typer.echo(f"wrote {page.parent}", err=True)

@@ -6,7 +6,20 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from mmbench.cli import board, compare, doctor, listing, plugin_list, search, single, workers
+from mmbench.cli import (
+    board,
+    compare,
+    diff,
+    doctor,
+    hygiene,
+    listing,
+    plugin_list,
+    publish,
+    search,
+    single,
+    verify,
+    workers,
+)
 from mmbench.errors import MMBenchError
 
 USAGE_ERROR = 2
@@ -47,6 +60,11 @@ app.command("compare")(compare.compare)
 app.command("run")(single.run)
 app.command("rerun")(single.rerun)
 app.command("leaderboard")(board.leaderboard)
+app.command("diff")(diff.diff)
+app.command("publish")(publish.publish)
+app.command("verify")(verify.verify)
+app.command("hygiene")(hygiene.hygiene)
+app.command("sanity")(hygiene.sanity)
 app.command("list")(listing.list_components)
 app.command("describe")(listing.describe)
 app.command("plugins")(plugin_list.plugins)

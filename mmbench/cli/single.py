@@ -40,11 +40,11 @@ def run(
     if spec is not None:
         chosen = _spec_file(spec)
     elif task is not None:
-        chosen = _spec_of(task, fusion, names(encoder), head, objective, set_ or [], plugins)
+        chosen = spec_of(task, fusion, names(encoder), head, objective, set_ or [], plugins)
     else:
         raise InvalidSpec("Say what to run: --task NAME with options, or --spec FILE.")
     first = chosen.seed
-    row = _evaluate(
+    row = evaluate(
         chosen, range(first, first + seeds), plugins, device, threads, out, quiet=as_json
     )
     if as_json:
@@ -73,8 +73,8 @@ def rerun(
     from mmbench.standalone import changed_environment, differences
 
     plugins = load_plugins()
-    before = read_row(_find_row(row, leaderboards))
-    now = _evaluate(
+    before = read_row(find_row(row, leaderboards))
+    now = evaluate(
         spec_from_dict(before.spec), before.seeds[:seeds], plugins, device, threads, out,
         quiet=as_json,
     )  # fmt: skip
@@ -90,7 +90,7 @@ def rerun(
         typer.secho(f"not the same as for the row: {change}", fg="yellow")
 
 
-def _evaluate(
+def evaluate(
     spec: "TrialSpec",
     seeds: Any,
     plugins: "Plugins",
@@ -158,7 +158,7 @@ def _spec_file(path: Path) -> "TrialSpec":
         raise InvalidSpec(f"The spec {path} cannot be read: {error.strerror}.") from None
 
 
-def _spec_of(
+def spec_of(
     task: str,
     fusion: str,
     encoders: list[str],
@@ -199,7 +199,7 @@ def _spec_of(
     )
 
 
-def _find_row(row: str, boards: Path) -> Path:
+def find_row(row: str, boards: Path) -> Path:
     """A path, or an id looked for under the boards."""
     path = Path(row)
     if path.is_file():
