@@ -40,6 +40,10 @@ class DataUnavailable(MMBenchError):
     """Data or pretrained weights cannot be found or are damaged."""
 
 
+class Leak(MMBenchError):
+    """Two parts of a data set share a source or a row: a score on one would flatter."""
+
+
 class StorageError(MMBenchError):
     """A file, folder or database cannot be read or written."""
 

@@ -6,13 +6,16 @@ from pathlib import Path
 from mmbench.errors import StorageError
 
 
-def write_whole(path: Path, text: str) -> Path:
+def write_whole(path: Path, content: str | bytes) -> Path:
     """Write beside ``path`` and rename: a reader never sees half a file, a full disk loses none."""
     beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            beside.write_text(text, encoding="utf-8")
+            if isinstance(content, str):
+                beside.write_text(content, encoding="utf-8")
+            else:
+                beside.write_bytes(content)
             beside.replace(path)
         finally:
             beside.unlink(missing_ok=True)

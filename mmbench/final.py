@@ -5,7 +5,7 @@ evaluation goes on where it stopped:
 
     spec.json   what to train
     result.json how the training went; its presence says that the seed is done
-    test.safetensors  scores on the test part
+    test.safetensors  scores on the test part, rounded as they are kept beside a row
     model/      the trained model (see ``mmbench.saved``)
     robustness.json  and the like, if that was asked for (see ``mmbench.diagnosing``)
 """
@@ -25,6 +25,7 @@ from mmbench.diagnosing import Document
 from mmbench.errors import Incompatible, StorageError
 from mmbench.evaluation.intervals import Interval, PerRow, bootstrap, paired_gain
 from mmbench.evaluation.memory import PeakMemory
+from mmbench.evaluation.predictions import storable
 from mmbench.evaluation.quality import by_slice, confusion, quality
 from mmbench.evaluation.reliability import Reliability, reliability_bins
 from mmbench.files import write_whole
@@ -52,6 +53,8 @@ class SeedResult:
     seconds: float
     curve: list[dict[str, float]]
     training_peak_mib: float | None
+    splits: Mapping[str, str] | None = None
+    """A hash of the target and sources of each part."""
     diagnoses: Mapping[str, Document] = field(default_factory=dict)
 
     @property
@@ -108,9 +111,11 @@ def evaluate_seed(
         "seconds": trained.fitted.seconds,
         "curve": trained.fitted.curve,
         "training_peak_mib": peak.mib,
+        "splits": dict(result.splits),
     }
+    scores = storable(result.test_scores, trained.resolved.task.target)
     try:
-        save_file({"scores": result.test_scores}, folder / SCORES)
+        save_file({"scores": scores}, folder / SCORES)
         (folder / SPEC).write_text(json.dumps(trained.resolved.spec.to_dict(), indent=2))
         write_whole(folder / RESULT, json.dumps(document, indent=2))
     except OSError as error:
@@ -123,11 +128,12 @@ def load_seed(folder: Path) -> SeedResult:
     return SeedResult(
         spec=spec_from_json((folder / SPEC).read_text()),
         folder=folder,
-        test_scores=load_file(folder / SCORES)["scores"],
+        test_scores=load_file(folder / SCORES)["scores"].float(),
         validation=document["validation"],
         seconds=document["seconds"],
         curve=document["curve"],
         training_peak_mib=document["training_peak_mib"],
+        splits=document.get("splits"),
         diagnoses=diagnosing.diagnoses(folder),
     )
 

@@ -10,6 +10,7 @@ from mmbench.evaluation.environment import environment
 from mmbench.evaluation.measure import measure_in_fresh_process
 from mmbench.final import SeedResult, evaluate_family, evaluate_seed
 from mmbench.leaderboard.assemble import row_of
+from mmbench.leaderboard.kept import keep_predictions, keep_row
 from mmbench.leaderboard.row import Row
 from mmbench.plugins import Plugins
 from mmbench.resolve import resolve
@@ -39,7 +40,10 @@ def evaluate_alone(
         trained.append(evaluate_seed(seeded, plugins, bench, target, on_epoch, diagnose=diagnose))
     cost = measure_in_fresh_process(trained[0].model_folder, bench.device.type, threads)
     final = evaluate_family(trained, None, cost, bench.load(resolved, "test"), plugins)
-    return row_of(final, {"study": None, "trials": 0}, environment(plugins)), trained
+    search: dict[str, Any] = {"study": None, "trials": 0, "history": []}
+    row = row_of(final, search, environment(plugins), keep_predictions(trained))
+    keep_row(trained, row)
+    return row, trained
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from mmbench.contracts import Encoder, Metric
 from mmbench.errors import DeviceUnavailable
 from mmbench.features import FeatureCache, precompute, prepare
 from mmbench.model import FusionModel, build_encoders, build_model, build_objective
+from mmbench.parts import PARTS, check_parts, split_digest
 from mmbench.plugins import Plugins
 from mmbench.resolve import Resolved, resolve
 from mmbench.spec import TrialSpec, canonical_json
@@ -39,6 +40,7 @@ class Workbench:
     device: torch.device
     cache: FeatureCache = field(default_factory=lambda: FeatureCache(cache_root() / "features"))
     loaded: dict[tuple[str, Part], Split] = field(default_factory=dict)
+    digests: dict[str, dict[str, str]] = field(default_factory=dict)
 
     def load(self, resolved: Resolved, part: Part) -> Split:
         """A part of the task's data, read once per process; only the last task is kept."""
@@ -48,6 +50,15 @@ class Workbench:
         if (task, part) not in self.loaded:
             self.loaded[task, part] = resolved.dataset.load(part)
         return self.loaded[task, part]
+
+    def splits(self, resolved: Resolved) -> dict[str, str]:
+        """A hash of each part, test included. Raises ``Leak`` if two of them share something."""
+        task = data_key(resolved)
+        if task not in self.digests:
+            parts = {part: self.load(resolved, part) for part in PARTS}
+            check_parts(parts, resolved.spec.task.name)
+            self.digests[task] = {part: split_digest(split) for part, split in parts.items()}
+        return self.digests[task]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +81,8 @@ class TrialResult:
     test: Split
     ready_test: Split
     """The same rows as the model reads them: prepared, frozen modalities encoded."""
+    splits: Mapping[str, str]
+    """A hash of the target and sources of each part."""
 
 
 def train_trial(
@@ -113,12 +126,14 @@ def train_trial(
 def run_trial(
     spec: TrialSpec, plugins: Plugins, bench: Workbench, on_epoch: OnEpoch = ignore
 ) -> TrialResult:
-    """Train, then look at the test part once."""
+    """Train, then look at the test part once; parts that leak are refused before that."""
+    splits = bench.splits(resolve(spec, plugins))
     trained = train_trial(spec, plugins, bench, on_epoch)
     encoders = trained.model.encoders_by_modality
     test = bench.load(trained.resolved, "test")
     split = ready(prepare(test, encoders), "test", trained.resolved, encoders, bench)
-    return TrialResult(trained, predict(trained.model, split, bench.device), test, split)
+    scores = predict(trained.model, split, bench.device)
+    return TrialResult(trained, scores, test, split, splits)
 
 
 def spread_out(n_rows: int, wanted: int) -> Tensor:

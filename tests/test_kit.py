@@ -680,7 +680,7 @@ def test_the_kit_accepts_a_sound_dataset():
 @pytest.mark.parametrize(
     ("cls", "check"),
     [
-        (ValidatesOnTest, "parts_share_no_source"),
+        (ValidatesOnTest, "parts_share_nothing"),
         (DrawsAnew, "loading_is_deterministic"),
         (TooManyClasses, "targets_are_within_range"),
         (PointsBeyond, "columns_and_target_agree"),

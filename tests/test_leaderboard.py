@@ -240,7 +240,7 @@ def test_the_page_shows_the_figures_of_the_rows() -> None:
         "–",
         "612",
         "2.35 M",
-        "3",
+        "3 (community)",
         "A",
         "[`000000000001`](000000000001.json)",
     ]

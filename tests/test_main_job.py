@@ -88,7 +88,7 @@ def test_mlflow_holds_the_search_its_trials_and_the_finals(
     frame = tracker.final_runs("synergy")
     assert set(frame["row_id"]) == {r["id"] for r in searched}
     found, problems = tracker.rows_of(frame)
-    assert not problems and {r["id"] for r in found} == {r["id"] for r in searched}
+    assert not problems and {r["id"] for r, _ in found.values()} == {r["id"] for r in searched}
     children = search(
         tracker._client, [tracker.experiment("synergy")], "tags.`mmbench.kind` = 'trial'"
     )

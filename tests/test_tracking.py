@@ -267,8 +267,8 @@ def test_the_same_row_is_one_run_and_a_new_one_replaces_it(tracker: Tracker, fin
     frame = tracker.final_runs("vqa")
     assert list(frame.columns) == ["run_id", "task", "row_id", "created", "artifact_uri"]
     assert list(frame["row_id"]) == [row()["id"], "aaaaaaaaaaaa", "aaaaaaaaaaaa"]
-    rows, problems = tracker.rows_of(frame)
-    assert (rows, problems) == ([row(), newer], [])
+    found, problems = tracker.rows_of(frame)
+    assert ([r for r, _ in found.values()], problems) == ([row(), newer], [])
 
 
 def test_a_final_run_that_broke_off_does_not_count(tracker: Tracker, final: str) -> None:
@@ -284,8 +284,8 @@ def test_rows_that_cannot_be_read_are_named(tracker: Tracker, final: str) -> Non
     good = tracker.log_final("digits", row("eeeeeeeeeeee"), [], None, [], None)
     shutil.rmtree(artifacts(tracker, gone))
     (artifacts(tracker, bad) / "row.json").write_text("{")
-    rows, problems = tracker.rows_of(tracker.final_runs("digits"))
-    assert [r["id"] for r in rows] == ["eeeeeeeeeeee"]
+    found, problems = tracker.rows_of(tracker.final_runs("digits"))
+    assert [r["id"] for r, _ in found.values()] == ["eeeeeeeeeeee"]
     assert gone in problems[0]
     assert "If the store was moved" in problems[0]
     assert bad in problems[1]

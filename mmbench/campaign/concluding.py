@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from mmbench.evaluation.environment import environment
 from mmbench.evaluation.measure import measure_in_fresh_process
 from mmbench.final import FinalEvaluation, SeedResult, evaluate_family
 from mmbench.leaderboard.assemble import row_of
+from mmbench.leaderboard.diagnoses import predictions_file
+from mmbench.leaderboard.kept import keep_predictions, keep_row
 from mmbench.leaderboard.row import Row
 from mmbench.resolve import resolve_dataset
 
@@ -27,6 +29,8 @@ class Conclusion:
     undertaking: Undertaking
     summary: Mapping[str, Any]
     """What the reader should know of how the configurations were found."""
+    own: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """By family, what of that concerns it alone."""
 
     def rows(self, families: Mapping[str, list[SeedResult]]) -> list[Row]:
         """One row per configuration; models are measured one after the other, alone."""
@@ -35,13 +39,21 @@ class Conclusion:
         test = dataset.load("test")
         higher = job.plugins.metrics[dataset.task.metric].higher_is_better
         single = best_single(list(families.values()), higher_is_better=higher)
+        kept = {family: keep_predictions(seeds) for family, seeds in families.items()}
+        compared = None
+        if single is not None:
+            over = single[0].spec.family
+            compared = {"id": over, "sha256": kept[over]["sha256"]}
         rows = []
-        for number, seeds in enumerate(families.values()):
+        for number, (family, seeds) in enumerate(families.items()):
             label = f"{seeds[0].spec.encoders_label} → {seeds[0].spec.fusion_label}"
             job.listener.measuring(number, len(families), label)
             cost = self._cost(seeds[0])
             final = evaluate_family(seeds, single, cost, test, job.plugins)
-            row = row_of(final, self.summary, environment(job.plugins))
+            summary = {**self.summary, **self.own.get(family, {})}
+            summary["single"] = compared if final.gain else None
+            row = row_of(final, summary, environment(job.plugins), kept[family])
+            keep_row(seeds, row)
             self._track(final, row)
             rows.append(row)
         job.listener.measuring(len(families), len(families), "")
@@ -67,6 +79,7 @@ class Conclusion:
             final.resolved.task.outputs,
             final.seeds[0].model_folder,
             final.reliability,
+            final.seeds[0].folder / predictions_file(row.id),
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -24,7 +25,16 @@ def finish(undertaking: Undertaking, jobs: Sequence[Path]) -> None:
     diagnoses = "--diagnoses" if undertaking.diagnose else "--no-diagnoses"
     work(undertaking, "--job", jobs, "finals", undertaking.listener.evaluating, [diagnoses])
     if not any((job / RESULT).exists() for job in jobs):
-        raise SearchFailed(f"Every final evaluation failed; see {jobs[0].parent}.")
+        raise SearchFailed(
+            f"Every final evaluation failed; see {jobs[0].parent}.{_first_reason(jobs)}"
+        )
+
+
+def _first_reason(jobs: Sequence[Path]) -> str:
+    found = next((job / FAILURE for job in jobs if (job / FAILURE).exists()), None)
+    if found is None:
+        return ""
+    return f" The first failure: {json.loads(found.read_text())['error'].strip().splitlines()[-1]}"
 
 
 def work(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +11,7 @@ from mmbench.campaign.finishing import finish
 from mmbench.campaign.listener import Listener
 from mmbench.campaign.places import Crew, Places
 from mmbench.campaign.searching import search
+from mmbench.final import SeedResult
 from mmbench.leaderboard.render import write_board
 from mmbench.leaderboard.row import Row, read_rows, write_row
 from mmbench.plugins import Plugins
@@ -19,7 +20,7 @@ from mmbench.search.finals import chosen, fresh_seeds, results
 from mmbench.search.jobs import write_jobs
 from mmbench.search.pool import Pool
 from mmbench.search.request import SearchRequest, study_name
-from mmbench.search.study import snapshot
+from mmbench.search.study import attempted, snapshot
 from mmbench.search.worker import Budget
 from mmbench.spec import Component
 from mmbench.tracking import Tracker
@@ -60,14 +61,15 @@ class Campaign:
         seeded = [s.with_seed(n) for n in fresh_seeds(self.seeds, self.request.seed) for s in specs]
         jobs = write_jobs(self.places.finals(self.name), seeded)
         finish(self, jobs)
-        rows = Conclusion(self, self._summary(study)).rows(results(jobs))
-        self._write(rows)
+        families = results(jobs)
+        rows = Conclusion(self, self._summary(study)).rows(families)
+        self._write(rows, families)
         return rows
 
-    def _write(self, rows: list[Row]) -> None:
+    def _write(self, rows: list[Row], families: Mapping[str, list[SeedResult]]) -> None:
         """Rows beside those of earlier searches, and the board of them all."""
         for row in rows:
-            write_row(self.places.boards, row)
+            write_row(self.places.boards, row, families[row.id][0].folder)
         board, problems = read_rows(self.places.boards / self.request.task.name)
         for problem in problems:
             self.listener.note(problem)
@@ -89,6 +91,7 @@ class Campaign:
             "seed": request.seed,
             "trials": now.done,
             **{state: now.counts[state] for state in ("finished", "pruned", "violated", "failed")},
+            "history": [attempt.brief() for attempt in attempted(study)],
             "device": request.device,
             "workers": self.crew.workers,
             "max_latency_ms": request.max_latency_ms,

@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,7 +10,13 @@ import typer
 
 from mmbench.cli.across import show_across
 from mmbench.cli.options import BOARDS, OUT, AsJson, Boards, Out
-from mmbench.errors import InvalidParameter, StorageError, UnknownName, did_you_mean
+from mmbench.errors import (
+    InvalidParameter,
+    InvalidSpec,
+    StorageError,
+    UnknownName,
+    did_you_mean,
+)
 
 if TYPE_CHECKING:
     from mmbench.leaderboard.row import Row
@@ -42,14 +49,17 @@ def leaderboard(
 ) -> None:
     """Show the rows of a task, or of all; from the committed rows, or from this machine's runs."""
     _check(sort, source, across=across, mlflow=mlflow)
+    predictions: dict[str, Path | None] = {}
     if source is not None:
         rows, problems = _from(source, task)
+    elif mlflow:
+        rows, predictions, problems = _tracked(out, task)
     else:
-        rows, problems = _of_runs(out, task) if mlflow else _committed(leaderboards, task)
+        rows, problems = _committed(leaderboards, task)
     for problem in problems:
         typer.secho(problem, fg="yellow", err=True)
     if write and (mlflow or not across):
-        _write(leaderboards, rows)
+        write_rows(leaderboards, rows, predictions)
     if html is not None:
         _write_site(html, rows, leaderboards, task)
     if across:
@@ -95,13 +105,33 @@ def _show(rows: "list[Row]", task: str | None, sort: str, *, as_json: bool) -> N
             console.print(line, highlight=False)
 
 
-def _write(boards: Path, rows: "list[Row]") -> None:
-    """The JSON of these rows, and the table and CSV of every task they belong to."""
+def _tracked(out: Path, task: str | None) -> "tuple[list[Row], dict[str, Path | None], list[str]]":
+    """Rows of this machine's runs, the folders of their predictions, and what cannot be read."""
+    from mmbench.campaign.places import Places
+    from mmbench.leaderboard.row import row_from_dict
+    from mmbench.tracking import Tracker
+
+    tracker = Tracker(Places(out, out).tracking_uri, out / "artifacts")
+    found, problems = tracker.rows_of(tracker.final_runs(task))
+    rows, predictions = [], {}
+    for run_id, (data, folder) in found.items():
+        try:
+            row = row_from_dict(data, f"MLflow run {run_id}")
+        except InvalidSpec as error:
+            problems.append(str(error))
+            continue
+        rows.append(row)
+        predictions[row.id] = folder
+    return rows, predictions, problems
+
+
+def write_rows(boards: Path, rows: "Sequence[Row]", predictions: Mapping[str, Path | None]) -> None:
+    """These rows with their predictions, and the table and CSV of every task they belong to."""
     from mmbench.leaderboard.render import write_board
     from mmbench.leaderboard.row import read_rows, write_row
 
     for row in rows:
-        write_row(boards, row)
+        write_row(boards, row, predictions.get(row.id))
     for task in sorted({row.task for row in rows}):
         page, _ = write_board(boards, read_rows(boards / task)[0])
         typer.echo(f"wrote {page.parent}", err=True)
@@ -118,17 +148,6 @@ def _write_site(site: Path, rows: "list[Row]", boards: Path, task: str | None) -
         typer.secho(problem, fg="yellow", err=True)
     wanted = [c for c in comparisons if task is None or c.task == task]
     typer.echo(f"wrote {write_site(site, rows, wanted, boards)}", err=True)
-
-
-def _of_runs(out: Path, task: str | None) -> "tuple[list[Row], list[str]]":
-    """The rows of this machine's MLflow runs."""
-    from mmbench.campaign.places import Places
-    from mmbench.leaderboard.row import row_from_dict
-    from mmbench.tracking import Tracker
-
-    tracker = Tracker(Places(out, out).tracking_uri, out / "artifacts")
-    found, problems = tracker.rows_of(tracker.final_runs(task))
-    return [row_from_dict(data, "MLflow") for data in found], problems
 
 
 def _from(folder: Path, task: str | None) -> "tuple[list[Row], list[str]]":

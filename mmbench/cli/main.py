@@ -9,12 +9,16 @@ from typer.core import TyperGroup
 from mmbench.cli import (
     board,
     compare,
+    diff,
     doctor,
     explain,
+    hygiene,
     listing,
     plugin_list,
+    publish,
     search,
     single,
+    verify,
     workers,
 )
 from mmbench.errors import MMBenchError
@@ -58,6 +62,11 @@ app.command("run")(single.run)
 app.command("rerun")(single.rerun)
 app.command("explain")(explain.explain)
 app.command("leaderboard")(board.leaderboard)
+app.command("diff")(diff.diff)
+app.command("publish")(publish.publish)
+app.command("verify")(verify.verify)
+app.command("hygiene")(hygiene.hygiene)
+app.command("sanity")(hygiene.sanity)
 app.command("list")(listing.list_components)
 app.command("describe")(listing.describe)
 app.command("plugins")(plugin_list.plugins)

@@ -55,11 +55,11 @@ def run(
     if spec is not None:
         chosen = _spec_file(spec)
     elif task is not None:
-        chosen = _spec_of(task, fusion, names(encoder), head, objective, set_ or [], plugins)
+        chosen = spec_of(task, fusion, names(encoder), head, objective, set_ or [], plugins)
     else:
         raise InvalidSpec("Say what to run: --task NAME with options, or --spec FILE.")
     first = chosen.seed
-    row = _evaluate(
+    row = evaluate(
         chosen, range(first, first + seeds), plugins, device, threads, out,
         quiet=as_json, diagnose=diagnoses,
     )  # fmt: skip
@@ -90,7 +90,7 @@ def rerun(
 
     plugins = load_plugins()
     before = read_row(find_row(row, leaderboards))
-    now = _evaluate(
+    now = evaluate(
         spec_from_dict(before.spec), before.seeds[:seeds], plugins, device, threads, out,
         quiet=as_json,
     )  # fmt: skip
@@ -106,7 +106,7 @@ def rerun(
         typer.secho(f"not the same as for the row: {change}", fg="yellow")
 
 
-def _evaluate(
+def evaluate(
     spec: "TrialSpec",
     seeds: Any,
     plugins: "Plugins",
@@ -120,6 +120,7 @@ def _evaluate(
     import torch
 
     from mmbench.campaign.places import Places
+    from mmbench.leaderboard.diagnoses import predictions_file
     from mmbench.standalone import evaluate_alone
     from mmbench.tracking import Tracker
     from mmbench.trial import Workbench, device_named
@@ -142,8 +143,9 @@ def _evaluate(
         threads=threads, on_epoch=on_epoch, diagnose=diagnose,
     )  # fmt: skip
     Tracker(places.tracking_uri, out / "artifacts").log_final(
-        row.task, row.to_dict(), [t.curve for t in trained], None, (), trained[0].model_folder
-    )
+        row.task, row.to_dict(), [t.curve for t in trained], None, (), trained[0].model_folder,
+        predictions=trained[0].folder / predictions_file(row.id),
+    )  # fmt: skip
     if not quiet:
         _print_row(row, trained[0].model_folder)
     return row
@@ -174,7 +176,7 @@ def _spec_file(path: Path) -> "TrialSpec":
         raise InvalidSpec(f"The spec {path} cannot be read: {error.strerror}.") from None
 
 
-def _spec_of(
+def spec_of(
     task: str,
     fusion: str | None,
     encoders: list[str],

@@ -29,6 +29,7 @@ from mmbench.resolve import resolve_dataset
 from mmbench.search.finals import fresh_seeds, results
 from mmbench.search.jobs import write_jobs
 from mmbench.search.pool import Pool
+from mmbench.search.study import brief
 from mmbench.spec import Component, TrialSpec
 from mmbench.tracking import Tracker
 
@@ -43,6 +44,8 @@ class Outcome:
     """By label."""
     failures: Mapping[str, str]
     """Contestants without a result, and why."""
+    tuning: Mapping[str, Sequence[Mapping[str, Any]]]
+    """By label, every tuning trial."""
 
 
 @dataclass
@@ -72,8 +75,10 @@ class Comparison:
         tuned = self._tune(trials)
         best, failures = self._choose(trials, tuned)
         families = self._evaluate(best, failures)
-        rows = self._rows(families)
-        return Outcome(self.request, self._judge(families, trials, tuned), rows, failures)
+        tuning = _histories(trials, tuned)
+        rows = self._rows(families, tuning)
+        verdicts = self._judge(families, trials, tuned)
+        return Outcome(self.request, verdicts, rows, failures, tuning)
 
     def _tune(self, trials: Mapping[str, Sequence[TrialSpec]]) -> dict[str, dict[str, Any]]:
         """Every trial of every contestant, the first of each first; results by spec id."""
@@ -123,7 +128,11 @@ class Comparison:
                 failures[label] = "not all of its fresh seeds could be trained"
         return families
 
-    def _rows(self, families: Mapping[str, list[SeedResult]]) -> dict[str, Row]:
+    def _rows(
+        self,
+        families: Mapping[str, list[SeedResult]],
+        tuning: Mapping[str, Sequence[Mapping[str, Any]]],
+    ) -> dict[str, Row]:
         request = self.request
         summary = {
             "comparison": self.name,
@@ -133,7 +142,8 @@ class Comparison:
             "workers": self.crew.workers,
         }
         by_family = {seeds[0].spec.family: seeds for seeds in families.values()}
-        rows = {row.id: row for row in Conclusion(self, summary).rows(by_family)}
+        own = {s[0].spec.family: {"history": tuning[label]} for label, s in families.items()}
+        rows = {row.id: row for row in Conclusion(self, summary, own).rows(by_family)}
         return {label: rows[seeds[0].spec.family] for label, seeds in families.items()}
 
     def _judge(
@@ -188,6 +198,19 @@ def _result(job: Path) -> dict[str, Any]:
             document: dict[str, Any] = json.loads((job / name).read_text())
             return document
     raise SearchFailed(f"The workers ended before {job} was done. The same command goes on.")
+
+
+def _histories(
+    trials: Mapping[str, Sequence[TrialSpec]], tuned: Mapping[str, dict[str, Any]]
+) -> dict[str, list[dict[str, Any]]]:
+    """Each contestant's own trials, its defaults first."""
+    return {
+        label: [
+            brief(n, "failed" if "error" in tuned[s.id] else "finished", s, tuned[s.id])
+            for n, s in enumerate(specs)
+        ]
+        for label, specs in trials.items()
+    }
 
 
 def _last_line(error: str) -> str:

@@ -161,4 +161,5 @@ def _document(outcome: Outcome) -> dict[str, object]:
             for v in outcome.verdicts
         ],
         "failures": dict(outcome.failures),
+        "tuning": {label: list(trials) for label, trials in outcome.tuning.items()},
     }

@@ -10,10 +10,10 @@ from torch import Tensor
 
 from mmbench.contracts import Dataset
 from mmbench.errors import InvalidParameter
+from mmbench.parts import PARTS
 from mmbench.types import Column, Kind, Part, Split, Task
 
 SEED = 20260117
-PARTS: tuple[Part, ...] = ("train", "val", "test")
 
 
 class Generated(Dataset):

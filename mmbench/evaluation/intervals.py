@@ -86,6 +86,23 @@ def paired_gain(
     Both are scored on the same resampled sources (paired), so what is hard for both cancels out;
     their seeds have nothing in common and are drawn independently.
     """
+    gain, drawn = gain_draws(
+        metric, scores_a, scores_b, target, source, resamples=resamples, seed=seed
+    )
+    return _interval(gain, drawn, level)
+
+
+def gain_draws(
+    metric: Metric,
+    scores_a: Sequence[Tensor],
+    scores_b: Sequence[Tensor],
+    target: Tensor,
+    source: Tensor | None,
+    *,
+    resamples: int,
+    seed: int,
+) -> tuple[float, Tensor]:
+    """The gain of a over b, and what it is on each resample (resamples,)."""
     _check(scores_a, target, source)
     _check(scores_b, target, source)
     generator = stream(seed, "bootstrap")
@@ -97,7 +114,7 @@ def paired_gain(
         mean_a = _mean_over_seeds(a.scores(weights), generator)
         drawn.append(sign * (mean_a - _mean_over_seeds(b.scores(weights), generator)))
     gain = plain_mean(metric, scores_a, target) - plain_mean(metric, scores_b, target)
-    return _interval(sign * gain, torch.cat(drawn), level)
+    return sign * gain, torch.cat(drawn)
 
 
 class Resampler:

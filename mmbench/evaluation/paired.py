@@ -19,6 +19,7 @@ from mmbench.evaluation.intervals import (
     Resampler,
     affordable,
     draws,
+    gain_draws,
     mean_over_drawn,
     plain_mean,
 )
@@ -85,12 +86,28 @@ class Resampled:
     def difference(self, one: str, other: str, *, level: float = 0.95) -> Difference:
         """How much better ``one`` is than ``other``."""
         gains = self.sign * (self.drawn[one] - self.drawn[other])
-        gains = gains[~gains.isnan()]  # a metric may be undefined where a class was not drawn
-        tail = (1 - level) / 2
-        low, high = gains.quantile(torch.tensor([tail, 1 - tail], dtype=gains.dtype)).tolist()
-        wrong = min(int((gains <= 0).sum()), int((gains >= 0).sum()))
-        p = min(1.0, 2 * (wrong + 1) / (len(gains) + 1))
-        return Difference(Interval(self.sign * (self.plain[one] - self.plain[other]), low, high), p)
+        return _difference(self.sign * (self.plain[one] - self.plain[other]), gains, level)
+
+
+def difference_of_unlike_seeds(
+    metric: Metric,
+    one: Sequence[Tensor],
+    other: Sequence[Tensor],
+    target: Tensor,
+    source: Tensor | None,
+) -> Difference:
+    """How much better ``one`` is, where the seeds of the two have nothing in common."""
+    gain, drawn = gain_draws(metric, one, other, target, source, resamples=RESAMPLES, seed=0)
+    return _difference(gain, drawn, 0.95)
+
+
+def _difference(gain: float, gains: Tensor, level: float) -> Difference:
+    """From the gain on each resample (resamples,) to its interval and p-value."""
+    gains = gains[~gains.isnan()]  # a metric may be undefined where a class was not drawn
+    tail = (1 - level) / 2
+    low, high = gains.quantile(torch.tensor([tail, 1 - tail], dtype=gains.dtype)).tolist()
+    wrong = min(int((gains <= 0).sum()), int((gains >= 0).sum()))
+    return Difference(Interval(gain, low, high), min(1.0, 2 * (wrong + 1) / (len(gains) + 1)))
 
 
 def holm(p_values: Mapping[str, float]) -> dict[str, float]:

@@ -8,11 +8,15 @@ import torch
 
 from mmbench.evaluation.hardware import hardware_line
 from mmbench.final import FinalEvaluation
+from mmbench.leaderboard.diagnoses import Predictions
 from mmbench.leaderboard.row import Row
 
 
 def row_of(
-    final: FinalEvaluation, search: Mapping[str, Any], environment: Mapping[str, Any]
+    final: FinalEvaluation,
+    search: Mapping[str, Any],
+    environment: Mapping[str, Any],
+    predictions: Predictions | None = None,
 ) -> Row:
     """Everything a reader needs to judge the evaluation, and to run it again."""
     spec, task = final.spec, final.resolved.task
@@ -73,6 +77,8 @@ def row_of(
         hardware=hardware_line(cost["hardware"], torch.device(cost["device"])),
         environment={**environment, "hardware": cost["hardware"]},
         created=cost["measured"],
+        splits=None if final.seeds[0].splits is None else dict(final.seeds[0].splits),
+        predictions=predictions,
         **final.diagnoses,  # type: ignore[arg-type]  # plain JSON; write_row checks its shape
     )
 

@@ -86,7 +86,7 @@ def count(value: int) -> str:
 
 
 def seeds_cell(row: Row) -> str:
-    return "1 (preview)" if row.preview else str(len(row.seeds))
+    return f"{len(row.seeds)} ({row.level})"
 
 
 def machines(rows: Sequence[Row]) -> dict[str, str]:

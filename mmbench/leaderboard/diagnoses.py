@@ -14,6 +14,10 @@ class Predictions(TypedDict):
     sha256: str
 
 
+def predictions_file(row_id: str) -> str:
+    return f"{row_id}.predictions.safetensors.xz"
+
+
 class Robustness(TypedDict):
     """The main metric on disturbed test rows, averaged over the fresh seeds.
 

@@ -13,7 +13,7 @@ def headline(rows: Sequence[Row]) -> list[str]:
     newest = [row for row in rows if row.task_version in current]
     standings = [s for s in rank(newest) if s.rank is not None]
     if not standings:
-        return ["No row has been run on two or more seeds yet: there is nothing to compare."]
+        return ["No row has been run on three or more seeds yet: there is nothing to compare."]
     fused = best_fused(standings)
     return [
         *(_gain(fused, fused.gain) if fused and fused.gain else [_no_gain(standings[0].row)]),

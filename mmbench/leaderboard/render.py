@@ -116,10 +116,12 @@ def _reading(standings: Sequence[Standing]) -> str:
         "zero.",
         "Latency is that of one request (batch 1) through the whole model, encoders included; "
         "*× concat* compares it with the concat row on the same hardware.",
+        "*community*: three fresh seeds or more; *verified*: five or more. `mmbench verify <row>` "
+        "computes a row's figures again from its predictions.",
         "`mmbench rerun <row>` trains a row again and says how far its figures are from these.",
     ]
     if any(s.row.preview for s in standings):
-        notes.insert(2, "A *preview* has a single seed: it is shown, but not ranked.")
+        notes.insert(2, "A *preview* has fewer than three seeds: it is shown, but not ranked.")
     return "\n".join(f"- {note}" for note in notes)
 
 
@@ -181,6 +183,7 @@ def _record(standing: Standing) -> dict[str, Any]:
         "rank": "" if standing.rank is None else standing.rank,
         "tied": standing.tied,
         "preview": row.preview,
+        "level": row.level,
         "id": row.id,
         "task": row.task,
         "task_version": row.task_version,

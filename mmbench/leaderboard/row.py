@@ -7,16 +7,25 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from datetime import datetime
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any, Literal, TypedDict
 
 from mmbench.errors import InvalidSpec, StorageError
 from mmbench.files import write_whole
-from mmbench.leaderboard.diagnoses import Contribution, Predictions, Representation, Robustness
+from mmbench.leaderboard.diagnoses import (
+    Contribution,
+    Predictions,
+    Representation,
+    Robustness,
+    predictions_file,
+)
 from mmbench.leaderboard.shape import check_fields, read_json
 
 SCHEMA = 1
-ADDED = ("schema", "predictions", "robustness", "contribution", "representation")
+ADDED = ("schema", "splits", "predictions", "robustness", "contribution", "representation")
 """Fields that older rows lack."""
+Level = Literal["preview", "community", "verified"]
+LEVELS: tuple[tuple[int, Level], ...] = ((5, "verified"), (3, "community"))
+"""From how many fresh seeds on; fewer are a preview."""
 ROUNDING = 1e-9
 """By how much a mean may leave its interval: equal scores averaged in floating point."""
 
@@ -111,6 +120,8 @@ class Row:
     environment: dict[str, Any]
     created: str
     """ISO 8601."""
+    splits: dict[str, str] | None = None
+    """By part, a hash of its target and sources."""
     predictions: Predictions | None = None
     robustness: Robustness | None = None
     contribution: Contribution | None = None
@@ -128,9 +139,14 @@ class Row:
         return {"mean": quality["mean"], "low": low, "high": high}
 
     @property
+    def level(self) -> Level:
+        """How much the row can be trusted, by its number of fresh seeds."""
+        return next((name for n, name in LEVELS if len(self.seeds) >= n), "preview")
+
+    @property
     def preview(self) -> bool:
-        """One seed says nothing of the spread: shown, never ranked."""
-        return len(self.seeds) == 1
+        """Too few seeds to say how far they are apart: shown, never ranked."""
+        return self.level == "preview"
 
 
 def public(row: Row) -> dict[str, Any]:
@@ -156,6 +172,11 @@ def _check_names(row: Row, where: str) -> None:
         raise InvalidSpec(f"{where}: id is twelve hexadecimal digits; got {row.id!r}.")
     if not re.fullmatch(r"\w[\w.-]*", row.task):
         raise InvalidSpec(f"{where}: task is a name that can name a folder; got {row.task!r}.")
+    file = predictions_file(row.id)
+    if row.predictions is not None and row.predictions["file"] != file:
+        raise InvalidSpec(
+            f"{where}: predictions.file is {file}, beside the row; got {row.predictions['file']!r}."
+        )
     try:
         datetime.fromisoformat(row.created)
     except ValueError:
@@ -182,28 +203,57 @@ def _check_figures(row: Row, where: str) -> None:
             raise InvalidSpec(f"{where}: quality.{name}: per_seed has not one score per seed.")
 
 
-def write_row(folder: Path, row: Row) -> Path:
-    """Write ``folder/<task>/<id>.json``; a row that could not be read again is refused."""
+def write_row(folder: Path, row: Row, predictions_in: Path | None = None) -> Path:
+    """Write ``folder/<task>/<id>.json``; a row that could not be read again is refused.
+
+    ``predictions_in`` is the folder of the row's predictions, which are copied beside it. Without
+    it the row keeps only their hash.
+    """
     data = row.to_dict()
     row_from_dict(data, f"row {row.id}")
+    if predictions_in is not None and row.predictions is not None:
+        _copy(predictions_in / row.predictions["file"], folder / row.task)
     text = json.dumps(data, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False)
     return write_whole(folder / row.task / f"{row.id}.json", text + "\n")
+
+
+def _copy(file: Path, folder: Path) -> None:
+    try:
+        content = file.read_bytes()
+    except OSError as error:
+        raise StorageError(f"{file} cannot be read: {error.strerror or error}.") from None
+    write_whole(folder / file.name, content)
 
 
 def read_rows(folder: Path) -> tuple[list[Row], list[str]]:
     """All rows in ``folder`` and its task folders, and what is wrong with files that are not rows.
 
-    A bad file never hides the others: each problem names its file and the reason.
+    A bad file never hides the others: each problem names its file and the reason. Of two files with
+    one id and other content the first is taken.
     """
     if not folder.is_dir():
         return [], [f"There is no folder {folder}."]
-    rows, problems = [], []
+    rows: dict[str, Row] = {}
+    places: dict[str, Path] = {}
+    problems = []
     for path in sorted([*folder.glob("*.json"), *folder.glob("*/*.json")]):
         try:
-            rows.append(read_row(path))
+            row = read_row(path)
         except (InvalidSpec, StorageError) as error:
             problems.append(str(error))
-    return rows, problems
+            continue
+        if rows.setdefault(row.id, row) != row:
+            problems.append(same_id(path, row, places[row.id], rows[row.id]))
+        places.setdefault(row.id, path)
+    return list(rows.values()), problems
+
+
+def same_id(path: Path, row: Row, other_path: Path, other: Row) -> str:
+    """What is wrong with two files that are one row, but differ."""
+    return (
+        f"{path} is row {row.id}, and so is {other_path}, with other content: {row.hardware}, "
+        f"{row.created[:10]} and {other.hardware}, {other.created[:10]}. Keep one of them."
+    )
 
 
 def read_row(path: Path) -> Row:

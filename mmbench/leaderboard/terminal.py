@@ -59,7 +59,7 @@ def _wide(standings: Sequence[Standing], letters: dict[str, str]) -> list[Column
         ("×\nconcat", "right", cells.relative_cell),
         ("peak\nMiB", "right", lambda s: cells.memory_cell(s.row)),
         ("para-\nmeters", "right", lambda s: cells.count(s.row.parameters)),
-        ("seeds", "right", lambda s: str(len(s.row.seeds))),
+        ("seeds", "right", _seeds),
         ("hard-\nware", "left", lambda s: letters[s.row.hardware]),
         ("row", "left", lambda s: s.row.id),
     ]
@@ -112,6 +112,10 @@ def _configuration(standing: Standing) -> str:
     return f"{_fusion(standing)}\n{_encoders(standing)}\n{row.head}, {row.objective}"
 
 
+def _seeds(standing: Standing) -> str:
+    return cells.seeds_cell(standing.row).replace(" ", "\n")
+
+
 def _style(standing: Standing) -> str:
     if standing.rank == 1:
         return "bold"
@@ -125,7 +129,7 @@ def _legend(standings: Sequence[Standing], letters: dict[str, str]) -> list[str]
     if any(s.tied for s in standings):
         lines.append("≈ interval overlaps that of the first: the difference may be noise.")
     if any(s.row.preview for s in standings):
-        lines.append("A preview has a single seed and is not ranked.")
+        lines.append("A preview has fewer than three seeds and is not ranked.")
     if any(cells.gain_verdict(s.row) for s in standings):
         lines.append("not shown to help: the interval of the gain includes zero.")
     return lines

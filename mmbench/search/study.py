@@ -3,7 +3,7 @@
 import socket
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -97,6 +97,24 @@ class Attempted:
     def score(self) -> float | None:
         value = self.record.get("value")
         return None if value is None else float(value)
+
+    def brief(self) -> dict[str, Any]:
+        """What a row says of it, so that no trial is hidden behind the best."""
+        return brief(self.number, self.state, self.spec, self.record)
+
+
+def brief(
+    number: int, state: State, spec: TrialSpec | None, record: Mapping[str, Any]
+) -> dict[str, Any]:
+    """One trial in a row's history: how it ended, its score on validation, its fusion, its time."""
+    seconds = record.get("seconds")
+    return {
+        "number": number,
+        "state": state,
+        "value": record.get("value"),
+        "fusion": spec.fusion_label if spec else None,
+        "seconds": None if seconds is None else round(seconds, 2),
+    }
 
 
 def attempted(study: optuna.Study) -> list[Attempted]:

@@ -1,15 +1,14 @@
 """What every dataset promises. Authors call ``check_dataset(MyDataset())`` in one test."""
 
-from itertools import combinations
-
 import torch
 from torch import Tensor
 
 from mmbench.contracts import Dataset
+from mmbench.errors import Leak
+from mmbench.parts import PARTS, check_parts
 from mmbench.testing.promises import Check, promise
-from mmbench.types import MISSING, Column, Encoded, Part, Split
+from mmbench.types import MISSING, Column, Encoded, Split
 
-PARTS: tuple[Part, ...] = ("train", "val", "test")
 SAMPLE = 16
 
 
@@ -91,18 +90,12 @@ def targets_are_within_range(dataset: Dataset) -> None:
             assert fits and target.isfinite().all(), f"{where} must be {n} finite number(s) a row."
 
 
-def parts_share_no_source(dataset: Dataset) -> None:
-    """Nothing that a row was taken from (an image, a subject) is in two parts."""
-    sources = {part: dataset.load(part).source for part in PARTS}
-    for one, other in combinations(PARTS, 2):
-        a, b = sources[one], sources[other]
-        if a is None or b is None:
-            continue
-        shared = set(a.tolist()) & set(b.tolist())
-        assert not shared, (
-            f"dataset {dataset.name!r}: {one!r} and {other!r} share {len(shared)} source(s), such "
-            f"as {min(shared)}. Split by source, then take the rows."
-        )
+def parts_share_nothing(dataset: Dataset) -> None:
+    """No source (an image, a subject) and no whole row, values over all modalities, is in two."""
+    try:
+        check_parts({part: dataset.load(part) for part in PARTS}, dataset.name)
+    except Leak as leak:
+        raise AssertionError(str(leak)) from None
 
 
 def slices_and_sources_label_every_row(dataset: Dataset) -> None:
@@ -125,7 +118,7 @@ def dataset_checks() -> tuple[Check, ...]:
         loading_is_deterministic,
         columns_and_target_agree,
         targets_are_within_range,
-        parts_share_no_source,
+        parts_share_nothing,
         slices_and_sources_label_every_row,
     )
     return tuple(promise(check) for check in own)

@@ -37,6 +37,7 @@ def write(
     labels: Sequence[str],
     model_folder: Path | None,
     reliability: Mapping[str, Any] | None,
+    predictions: Path | None,
 ) -> str:
     """Make the run; it counts as final only when the last file is in place."""
     run = client.create_run(experiment, run_name=f"{row['fusion']} {row['id']}")
@@ -56,6 +57,8 @@ def write(
             client.log_artifacts(run_id, str(folder))
         if model_folder is not None:
             client.log_artifacts(run_id, str(model_folder), "model")
+        if predictions is not None:
+            client.log_artifact(run_id, str(predictions))
     except BaseException:
         client.set_terminated(run_id, "FAILED")
         raise

@@ -48,17 +48,21 @@ def local_folder(uri: str, artifacts: Path) -> Path | None:
     return next((place for place in (recorded, moved) if place.is_dir()), None)
 
 
+def fetch(client: MlflowClient, run_id: str, uri: str, artifacts: Path, name: str) -> Path:
+    """One file of a final run, on this machine; ``StorageError`` if its folder is gone."""
+    if not uri.startswith(("file:", "/")):
+        return Path(client.download_artifacts(run_id, name))
+    if (folder := local_folder(uri, artifacts)) is None:
+        raise StorageError(
+            f"Run {run_id}: its files are not at {uri}. If the store was moved, give the "
+            "folder where they lie now; otherwise delete the run in `mmbench ui`."
+        )
+    return folder / name
+
+
 def read_row(client: MlflowClient, run_id: str, uri: str, artifacts: Path) -> dict[str, Any]:
     """The ``row.json`` of a final run; ``StorageError`` says why it cannot be read."""
-    if uri.startswith(("file:", "/")):
-        if (folder := local_folder(uri, artifacts)) is None:
-            raise StorageError(
-                f"Run {run_id}: its files are not at {uri}. If the store was moved, give the "
-                "folder where they lie now; otherwise delete the run in `mmbench ui`."
-            )
-        path = folder / "row.json"
-    else:
-        path = Path(client.download_artifacts(run_id, "row.json"))
+    path = fetch(client, run_id, uri, artifacts, "row.json")
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:

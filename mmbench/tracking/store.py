@@ -120,4 +120,6 @@ def _step(reason: str, uri: str) -> str:
         return "The file is damaged: move it away, and the next search starts a new store."
     if "out-of-date" in reason:
         return f"Back it up, then run `{sys.executable} -m mlflow db upgrade {uri}`."
+    if "not found" in reason:
+        return "`mmbench ui` shows the runs there are."
     return "Make its folder writable, free some space, or choose another folder."

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from mmbench.errors import StorageError
 from mmbench.tracking import final, store
-from mmbench.tracking.query import FINAL, read_row, search
+from mmbench.tracking.query import FINAL, fetch, read_row, search
 from mmbench.tracking.records import log
 from mmbench.tracking.search_run import SearchRun
 
@@ -67,6 +67,7 @@ class Tracker:
         labels: Sequence[str],
         model_folder: Path | None,
         reliability: Mapping[str, Any] | None = None,
+        predictions: Path | None = None,
     ) -> str:
         """The id of a run with everything of one final evaluation.
 
@@ -78,7 +79,15 @@ class Tracker:
         experiment = self.experiment(task)
         with store.storage(self.uri), store.write_lock(self.uri, self.artifacts):
             return final.find(self._client, experiment, row) or final.write(
-                self._client, experiment, row, curves, confusion, labels, model_folder, reliability
+                self._client,
+                experiment,
+                row,
+                curves,
+                confusion,
+                labels,
+                model_folder,
+                reliability,
+                predictions,
             )
 
     def final_runs(self, task: str | None = None) -> pd.DataFrame:
@@ -111,20 +120,38 @@ class Tracker:
             )
         return pd.DataFrame(records, columns=list(COLUMNS))
 
-    def rows_of(self, frame: pd.DataFrame) -> tuple[list[dict[str, Any]], list[str]]:
-        """The rows of these runs, the newest where a row was evaluated again, and the problems.
+    def rows_of(
+        self, frame: pd.DataFrame
+    ) -> tuple[dict[str, tuple[dict[str, Any], Path | None]], list[str]]:
+        """By run: its row and the folder of its predictions; then the problems.
 
-        A run whose row cannot be read is named with the reason; the others are still read.
+        The newest, where a row was evaluated again. A run whose row cannot be read is named with
+        the reason; the others are still read.
         """
         newest = frame.drop_duplicates(["task", "row_id"], keep="last")
-        rows, problems = [], []
-        for run_id, uri in zip(newest["run_id"], newest["artifact_uri"], strict=True):
+        rows, problems = {}, []
+        for run_id in newest["run_id"]:
             try:
-                with store.storage(self.uri):
-                    rows.append(read_row(self._client, run_id, uri, self.artifacts))
+                rows[str(run_id)] = self.row_of(run_id)
             except StorageError as error:
                 problems.append(str(error))
         return rows, problems
+
+    def run_tags(self, run_id: str) -> dict[str, str]:
+        """What is known of any run: ``mmbench.kind`` is search, trial or final."""
+        store.check_exists(self.uri)
+        with store.storage(self.uri):
+            store.check_readable(self.uri)
+            return dict(self._client.get_run(run_id).data.tags)
+
+    def row_of(self, run_id: str) -> tuple[dict[str, Any], Path | None]:
+        """The row of a final run, and the folder of its predictions, if it has any."""
+        with store.storage(self.uri):
+            uri = str(self._client.get_run(run_id).info.artifact_uri)
+            place = (self._client, run_id, uri, self.artifacts)
+            row = read_row(*place)
+            kept = row.get("predictions")
+            return row, fetch(*place, kept["file"]).parent if kept else None
 
     @cached_property
     def _client(self) -> MlflowClient:

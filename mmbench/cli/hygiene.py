@@ -1,0 +1,104 @@
+"""``mmbench hygiene`` and ``mmbench sanity``: whether a task's parts, or its training, leak."""
+
+import json
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from mmbench.cli.options import AsJson, Device, Set, names, settings
+
+if TYPE_CHECKING:
+    from mmbench.sanity import Fallen
+
+TASK = typer.Option(help="What to check: `mmbench list tasks`.")
+
+
+def hygiene(
+    task: Annotated[str, TASK],
+    set_: Set = None,
+    as_json: AsJson = False,
+) -> None:
+    """Check that no source and no whole row of a task is in two of its parts; exit code 1 if so."""
+    from mmbench.parts import PARTS, overlaps, split_digest
+    from mmbench.plugins import load_plugins
+    from mmbench.resolve import resolve_dataset
+    from mmbench.spec import Component
+
+    given = settings(set_, ("task",))
+    _, dataset = resolve_dataset(Component(task, given.get("task", {})), load_plugins())
+    parts = {part: dataset.load(part) for part in PARTS}
+    shared = overlaps(parts)
+    document: dict[str, Any] = {
+        "task": task,
+        "version": dataset.version,
+        "parts": {
+            part: {
+                "rows": len(split),
+                "sources": None if split.source is None else len(split.source.unique()),
+                "sha256": split_digest(split),
+            }
+            for part, split in parts.items()
+        },
+        "shared": [
+            {"parts": [o.one, o.other], "sources": len(o.sources), "equal_rows": len(o.rows)}
+            for o in shared
+        ],
+    }
+    if as_json:
+        typer.echo(json.dumps(document, indent=2))
+    else:
+        typer.echo(f"{task} {dataset.version}")
+        for part, facts in document["parts"].items():
+            n, rows = facts["sources"], facts["rows"]
+            sources = "no sources stated" if n is None else f"{n:,} sources"
+            typer.echo(f"  {part:6} {rows:9,} rows   {sources:18} {facts['sha256'][:12]}")
+        for overlap in shared:
+            typer.secho(f"  {overlap}", fg="red" if overlap else None)
+    if any(shared):
+        raise typer.Exit(1)
+
+
+def sanity(
+    task: Annotated[str, TASK],
+    fusion: Annotated[str, typer.Option(help="A fusion, or only-<modality>.")] = "concat",
+    encoder: Annotated[list[str] | None, typer.Option(help="MODALITY=NAME.")] = None,
+    head: Annotated[str, typer.Option()] = "mlp",
+    objective: Annotated[str, typer.Option()] = "plain",
+    seeds: Annotated[int, typer.Option(min=1, help="How many permutations.")] = 3,
+    set_: Set = None,
+    device: Device = "auto",
+    threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 1,
+    as_json: AsJson = False,
+) -> None:
+    """Train on permuted labels: the score must fall to chance; exit code 1 if it does not."""
+    from dataclasses import asdict
+
+    import torch
+
+    from mmbench.cli.single import spec_of
+    from mmbench.plugins import load_plugins
+    from mmbench.sanity import fall_to_chance
+    from mmbench.trial import Workbench, device_named
+
+    torch.set_num_threads(threads)
+    plugins = load_plugins()
+    spec = spec_of(task, fusion, names(encoder), head, objective, set_ or [], plugins)
+    found = fall_to_chance(spec, range(seeds), plugins, Workbench(device_named(device)))
+    if as_json:
+        typer.echo(json.dumps([asdict(fallen) for fallen in found], indent=2))
+    else:
+        typer.echo(f"{task}, {fusion}, trained on permuted labels {seeds} times")
+        for fallen in found:
+            _show(fallen)
+    if not all(fallen.sane for fallen in found):
+        raise typer.Exit(1)
+
+
+def _show(fallen: "Fallen") -> None:
+    score = fallen.score
+    verdict = "at chance" if fallen.sane else "ABOVE CHANCE: labels reach the model some other way"
+    typer.secho(
+        f"  {fallen.part:5} {score.mean:.4f} [{score.low:.4f}, {score.high:.4f}]   "
+        f"chance {fallen.chance:.4f}   {verdict}",
+        fg=None if fallen.sane else "red",
+    )

@@ -1,0 +1,108 @@
+"""Two rows on the same test rows: the difference of their main metric, and McNemar's test."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import Tensor
+
+from mmbench.errors import DataUnavailable, Incompatible
+from mmbench.evaluation.mcnemar import McNemar, mcnemar
+from mmbench.evaluation.paired import Difference, Resampled, difference_of_unlike_seeds
+from mmbench.evaluation.predictions import read_predictions
+from mmbench.leaderboard.row import Row, read_row
+from mmbench.parts import split_digest
+from mmbench.plugins import Plugins
+from mmbench.resolve import resolve_dataset
+from mmbench.spec import Component
+from mmbench.types import Split, TargetKind
+
+
+@dataclass(frozen=True, slots=True)
+class Between:
+    """How two rows differ; positive is better for the first."""
+
+    task: str
+    metric: str
+    rows: int
+    one: str
+    other: str
+    difference: Difference
+    pairing: str
+    mcnemar: dict[str, McNemar]
+    """For classification, one test for each two seeds."""
+
+
+def between(one_file: Path, other_file: Path, plugins: Plugins) -> Between:
+    """The comparison of two rows from their files.
+
+    Raises ``Incompatible`` for rows that cannot be compared, ``DataUnavailable`` for want of
+    predictions or of the data that they were made on.
+    """
+    one, other = read_row(one_file), read_row(other_file)
+    _check_comparable(one, other)
+    test, target = _test_of(one, other, plugins)
+    first, second = _scores(one, one_file, len(test)), _scores(other, other_file, len(test))
+    common = [seed for seed in one.seeds if seed in other.seeds]
+    metric = plugins.metrics[one.metric]()
+    if common:
+        first = [first[one.seeds.index(seed)] for seed in common]
+        second = [second[other.seeds.index(seed)] for seed in common]
+        resampled = Resampled(metric, {"one": first, "other": second}, test.target, test.source)
+        difference = resampled.difference("one", "other")
+        names = [str(seed) for seed in common]
+    else:
+        difference = difference_of_unlike_seeds(metric, first, second, test.target, test.source)
+        names = [f"{a} and {b}" for a, b in zip(one.seeds, other.seeds, strict=False)]
+    pairs = list(zip(names, first, second, strict=False))
+    return Between(
+        one.task, one.metric, len(test), _label(one), _label(other), difference,
+        f"{len(common)} seeds that both have" if common else "seeds that they do not share",
+        _each(pairs, test.target) if target == "classification" else {},
+    )  # fmt: skip
+
+
+def _each(pairs: Sequence[tuple[str, Tensor, Tensor]], target: Tensor) -> dict[str, McNemar]:
+    return {name: mcnemar(x, y, target) for name, x, y in pairs}
+
+
+def _check_comparable(one: Row, other: Row) -> None:
+    for name in ("task", "task_version", "metric"):
+        if getattr(one, name) != getattr(other, name):
+            raise Incompatible(
+                f"Rows are compared on one task, version and metric; {one.id} has {name} "
+                f"{getattr(one, name)!r}, {other.id} has {getattr(other, name)!r}."
+            )
+
+
+def _test_of(one: Row, other: Row, plugins: Plugins) -> tuple[Split, TargetKind]:
+    """The test part that both rows were scored on."""
+    _, dataset = resolve_dataset(Component(**one.spec["task"]), plugins)
+    test = dataset.load("test")
+    now = split_digest(test)
+    for row in (one, other):
+        if row.splits is not None and row.splits.get("test") != now:
+            raise DataUnavailable(
+                f"Row {row.id} was scored on another test part than the installed one: {row.task} "
+                f"{dataset.version!r}, the row has {row.task_version!r}."
+            )
+    return test, dataset.task.target
+
+
+def _scores(row: Row, file: Path, rows: int) -> list[Tensor]:
+    if row.predictions is None:
+        raise DataUnavailable(
+            f"Row {row.id} has no predictions: it was made by an older mmbench. Run it again with "
+            f"`mmbench rerun {file}` and publish that."
+        )
+    scores = read_predictions(file.parent / row.predictions["file"], row.predictions["sha256"])
+    if (len(scores), len(scores[0])) != (len(row.seeds), rows):
+        raise DataUnavailable(
+            f"The predictions of row {row.id} are of {len(scores)} seeds and {len(scores[0])} "
+            f"rows; the row has {len(row.seeds)}, test has {rows}."
+        )
+    return scores
+
+
+def _label(row: Row) -> str:
+    return f"{row.fusion} ({row.id})"

@@ -1,0 +1,218 @@
+"""Check that rows say what follows from their spec, their search and their stored predictions.
+
+Needs the task and plugins of the rows, but no model, no MLflow and no network. What it cannot know
+is whether the predictions are those of the model: for that, train again (`--rerun`).
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from mmbench.errors import DataUnavailable, MMBenchError, StorageError
+from mmbench.evaluation.predictions import read_predictions
+from mmbench.leaderboard.restate import Single, differences, from_predictions, from_spec
+from mmbench.leaderboard.row import Row, read_row, same_id
+from mmbench.leaderboard.studied import check_search
+from mmbench.parts import PARTS, split_digest
+from mmbench.plugins import Plugins
+from mmbench.resolve import resolve, resolve_dataset
+from mmbench.spec import Component, canonical_json, digest, spec_from_dict
+from mmbench.types import Split
+
+MOST_DIFFERENCES = 5
+
+
+@dataclass(slots=True)
+class Checked:
+    """One row, and what is wrong with it."""
+
+    file: Path
+    row: Row | None = None
+    problems: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    """What could not be checked, and why that is no fault."""
+    recomputed: bool = False
+    """Every metric was computed again from stored predictions."""
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "file": str(self.file),
+            "id": self.row.id if self.row else None,
+            "valid": not self.problems,
+            "recomputed": self.recomputed,
+            "problems": self.problems,
+            "notes": self.notes,
+        }
+
+
+def verify(places: Sequence[Path], plugins: Plugins) -> Iterator[Checked]:
+    """Each row in these files, folders and trees; an invalid one never stops the others."""
+    files = [file for place in places for file in row_files(place)]
+    verifier, seen = Verifier(plugins), dict[tuple[Path, str], Checked]()
+    for file in files:
+        checked = verifier.check(file)
+        if checked.row is not None:
+            first = seen.setdefault((file.parent.parent, checked.row.id), checked)
+            if first.row is not None and first.row != checked.row:
+                checked.problems.append(same_id(file, checked.row, first.file, first.row))
+        yield checked
+
+
+def row_files(place: Path) -> list[Path]:
+    """The file itself, or all JSON files in the folders below that hold rows."""
+    if place.is_file():
+        return [place]
+    folders = {file.parent for file in place.rglob("*.json") if _named_by_id(file)}
+    found = sorted(file for folder in folders for file in folder.glob("*.json"))
+    if not found:
+        raise StorageError(
+            f"There is no row at {place}: a row is a file <id>.json in the folder of its task."
+        )
+    return found
+
+
+def _named_by_id(file: Path) -> bool:
+    return len(file.stem) == 12 and all(c in "0123456789abcdef" for c in file.stem)
+
+
+@dataclass(slots=True)
+class Data:
+    """The installed data of a task."""
+
+    key: str
+    splits: dict[str, str]
+    test: Split
+
+
+class Verifier:
+    """Checks row after row; the data of the last task is kept."""
+
+    def __init__(self, plugins: Plugins) -> None:
+        self.plugins = plugins
+        self._last: Data | None = None
+
+    def check(self, file: Path) -> Checked:
+        checked = Checked(file)
+        try:
+            row = checked.row = read_row(file)
+        except MMBenchError as error:
+            checked.problems.append(str(error))
+            return checked
+        steps: tuple[Callable[[Row, Checked], None], ...]
+        steps = (self._spec, self._seeds, self._search, self._version, self._splits, self._figures)
+        for step in steps:
+            try:
+                step(row, checked)
+            except MMBenchError as error:
+                checked.problems.append(str(error))
+            except Exception as error:  # noqa: BLE001 - a stranger's row may hold anything
+                checked.problems.append(
+                    f"{step.__name__.strip('_')}: {type(error).__name__}: {error}"
+                )
+        checked.problems = list(dict.fromkeys(checked.problems))
+        return checked
+
+    def _spec(self, row: Row, checked: Checked) -> None:
+        family = digest({k: v for k, v in row.spec.items() if k != "seed"})
+        if family != row.id:
+            checked.problems.append(f"the id of this spec is {family}, not {row.id}")
+        resolved = resolve(spec_from_dict(row.spec), self.plugins).spec.to_dict()
+        if canonical_json(resolved) != canonical_json(row.spec):
+            checked.notes.append("components have other settings now than when the row was made")
+
+    def _seeds(self, row: Row, checked: Checked) -> None:
+        if row.spec.get("seed") != row.seeds[0]:
+            checked.problems.append(
+                f"spec.seed is {row.spec.get('seed')!r}, the first of seeds is {row.seeds[0]}"
+            )
+        if row.search.get("seed") in row.seeds:
+            checked.problems.append(
+                f"the search used the seed {row.search['seed']}: it is not fresh"
+            )
+
+    def _search(self, row: Row, checked: Checked) -> None:
+        problems, notes = check_search(row.search)
+        checked.problems += problems
+        checked.notes += notes
+
+    def _version(self, row: Row, checked: Checked) -> None:
+        _, dataset = resolve_dataset(Component(**row.spec["task"]), self.plugins)
+        if dataset.version != row.task_version:
+            checked.problems.append(
+                f"the row is of {row.task} at version {row.task_version!r}; installed is "
+                f"{dataset.version!r}: its figures cannot be computed again here"
+            )
+
+    def _splits(self, row: Row, checked: Checked) -> None:
+        if row.splits is None:
+            checked.notes.append("an older row: it has no hashes of its splits")
+            return
+        now = self._data(row).splits
+        if different := [part for part in PARTS if row.splits.get(part) != now[part]]:
+            checked.problems.append(
+                f"the {' and '.join(different)} split of {row.task} is not the installed one"
+            )
+
+    def _figures(self, row: Row, checked: Checked) -> None:
+        scores = self._predictions(row, checked)
+        if scores is None:
+            restated = from_spec(row, self.plugins)
+        else:
+            test, single = self._data(row).test, self._single(row, checked)
+            restated = from_predictions(row, scores, single, test, self.plugins)
+            if single is None:
+                restated = replace(restated, gain=row.gain)
+            checked.recomputed = True
+        found = differences(row, restated)
+        checked.problems += found[:MOST_DIFFERENCES]
+        if len(found) > MOST_DIFFERENCES:
+            checked.problems.append(f"and {len(found) - MOST_DIFFERENCES} more figures differ")
+
+    def _predictions(self, row: Row, checked: Checked) -> list[Tensor] | None:
+        """The scores of each seed; None, with the reason, where they are not here."""
+        if row.predictions is None:
+            checked.notes.append("it has no predictions: its quality is not computed again")
+            return None
+        path = checked.file.parent / row.predictions["file"]
+        if not path.exists():
+            if "comparison" not in row.search:
+                raise DataUnavailable(f"its predictions are missing: {path}")
+            checked.notes.append("its predictions are not here: its quality is not computed again")
+            return None
+        scores = read_predictions(path, row.predictions["sha256"])
+        wanted = (len(row.seeds), len(self._data(row).test))
+        if (len(scores), len(scores[0])) != wanted:
+            raise DataUnavailable(
+                f"{path} holds {len(scores)} seeds of {len(scores[0])} rows; the row has "
+                f"{wanted[0]}, test has {wanted[1]}."
+            )
+        return scores
+
+    def _single(self, row: Row, checked: Checked) -> Single | None:
+        """The single modality that the gain is over, if it lies beside the row."""
+        if row.gain is None:
+            return None
+        named = row.search.get("single")
+        if not isinstance(named, dict):
+            raise DataUnavailable("gain is given, but search.single does not say over which row")
+        file = checked.file.parent / f"{named['id']}.json"
+        other = read_row(file) if file.exists() else None
+        kept = other.predictions if other else None
+        if other is None or kept is None or kept["sha256"] != named["sha256"]:
+            checked.notes.append(
+                f"the single modality it was compared with ({named['id']}) is not here as it was: "
+                f"its gain is not computed again"
+            )
+            return None
+        return other, read_predictions(file.parent / kept["file"], kept["sha256"])
+
+    def _data(self, row: Row) -> Data:
+        key = canonical_json(row.spec["task"])
+        if self._last is None or self._last.key != key:
+            _, dataset = resolve_dataset(Component(**row.spec["task"]), self.plugins)
+            splits: dict[str, str] = {part: split_digest(dataset.load(part)) for part in PARTS}
+            self._last = Data(key, splits, dataset.load("test"))
+        return self._last

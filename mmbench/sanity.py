@@ -1,0 +1,99 @@
+"""A trial whose training labels mean nothing: it must fall to chance, or something leaks.
+
+The labels of the training part are permuted over its rows; all else is as ever. What is still
+learnt of validation and test came in by another way than training (Ojala & Garriga, "Permutation
+tests for studying classifier performance", JMLR 2010; Zhang et al., ICLR 2017, for training on
+random labels).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from mmbench.contracts import Metric
+from mmbench.evaluation.intervals import Interval, bootstrap
+from mmbench.features import prepare
+from mmbench.plugins import Plugins
+from mmbench.resolve import resolve
+from mmbench.seeds import stream
+from mmbench.spec import TrialSpec
+from mmbench.training import predict
+from mmbench.trial import Workbench, data_key, main_metric, ready, train_trial
+from mmbench.types import Part, Split, Task
+
+SCORED: tuple[Part, ...] = ("val", "test")
+LEVEL = 0.99
+"""Of the interval that chance must lie in; validation also chose the epoch."""
+SHUFFLES = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Fallen:
+    """What training on permuted labels scored on one part."""
+
+    part: Part
+    score: Interval
+    chance: float
+    """The better of the best constant answer and of the same predictions for shuffled rows."""
+    sane: bool
+    """Not above chance by more than noise."""
+
+
+def permuted(train: Split, seed: int) -> Split:
+    """The same rows with their targets dealt anew."""
+    dealt = torch.randperm(len(train), generator=stream(seed, "data"))
+    return replace(train, target=train.target[dealt])
+
+
+def fall_to_chance(
+    spec: TrialSpec, seeds: Sequence[int], plugins: Plugins, bench: Workbench
+) -> list[Fallen]:
+    """Train once per seed, each with a permutation of its own; score on validation and test."""
+    resolved = resolve(spec, plugins)
+    parts = {part: bench.load(resolved, part) for part in SCORED}
+    train = bench.load(resolved, "train")
+    scores: dict[Part, list[Tensor]] = {part: [] for part in SCORED}
+    for seed in seeds:
+        bench.loaded[data_key(resolved), "train"] = permuted(train, seed)
+        trained = train_trial(spec.with_seed(seed), plugins, bench)
+        encoders = trained.model.encoders_by_modality
+        for part, split in parts.items():
+            given = ready(prepare(split, encoders), part, trained.resolved, encoders, bench)
+            scores[part].append(predict(trained.model, given, bench.device))
+    bench.loaded[data_key(resolved), "train"] = train
+    metric = main_metric(resolved, plugins)
+    return [judged(part, scores[part], parts[part], resolved.task, metric) for part in SCORED]
+
+
+def judged(
+    part: Part, scores: Sequence[Tensor], split: Split, task: Task, metric: Metric
+) -> Fallen:
+    """Whether scores (rows, n_outputs) of each seed are no better than chance on ``split``."""
+    score = bootstrap(metric, scores, split.target, source=split.source, level=LEVEL)
+    chance = chance_level(scores, split, task, metric)
+    sane = score.low <= chance if metric.higher_is_better else score.high >= chance
+    return Fallen(part, score, chance, sane)
+
+
+def chance_level(scores: Sequence[Tensor], split: Split, task: Task, metric: Metric) -> float:
+    """What can be had without a look at the rows: neither rule wins for every metric."""
+    generator, shuffled = stream(0, "bootstrap"), []
+    for i in range(SHUFFLES):
+        rows = torch.randperm(len(split), generator=generator)
+        shuffled.append(float(metric(scores[i % len(scores)][rows], split.target)))
+    ways = [float(metric(constant(split, task), split.target)), sum(shuffled) / SHUFFLES]
+    return max(ways) if metric.higher_is_better else min(ways)
+
+
+def constant(split: Split, task: Task) -> Tensor:
+    """(rows, n_outputs) the best answer that is the same for every row: shares, or the mean."""
+    target = split.target
+    if task.target == "classification":
+        answer = torch.bincount(target, minlength=task.n_outputs).float().clamp(min=0.5).log()
+    elif task.target == "multilabel":
+        answer = torch.logit(target.float().mean(0), eps=1e-6)
+    else:
+        answer = target.float().view(len(target), -1).mean(0)
+    return answer.expand(len(target), -1).contiguous()
