@@ -2,6 +2,7 @@
 
 import math
 from collections import Counter
+from dataclasses import replace
 from itertools import permutations
 
 import numpy as np
@@ -47,8 +48,11 @@ def test_purity_finds_classes_that_lie_apart_and_no_others():
 
 def test_an_encoder_goes_back_by_the_gap_between_its_purities():
     hand = Hand(DiagnoseRelearnObjective, params={"strength": 2.0, "every": 2, "times": 1})
+    val = hand.course.val
+    hand.course.val = replace(val, target=val.target.roll(1))  # nothing of it can be known
     hand.objective.begin(hand.model, hand.course)
     first = {n: p.detach().clone() for n, p in hand.model.named_parameters()}
+    torch.manual_seed(0)
     with torch.no_grad():
         for parameter in hand.model.parameters():
             parameter += torch.randn_like(parameter)
@@ -62,7 +66,7 @@ def test_an_encoder_goes_back_by_the_gap_between_its_purities():
     shares = {
         m: math.tanh(2 * abs(purity(*looked[m], 3) - purity(*unseen[m], 3))) for m in LEARNERS
     }
-    assert max(shares.values()) > 0
+    assert min(shares.values()) > 0.1
     for name, parameter in hand.model.named_parameters():
         part, modality = name.split(".")[:2]
         share = shares[modality] if part == "encoders" else 0.0
