@@ -1,4 +1,4 @@
-"""What a row says beyond quality and cost, in plain JSON: mistakes, robustness, contributions …
+"""What a row says beyond quality and cost, in plain JSON: calibration, robustness and so on.
 
 All of it is optional: a row of an older mmbench, or of a quick run, has None.
 """

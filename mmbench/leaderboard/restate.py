@@ -50,8 +50,8 @@ def from_spec(row: Row, plugins: Plugins) -> Row:
     if row.gain is not None:
         gain = row.gain["over"], Interval(row.gain["mean"], row.gain["low"], row.gain["high"])
     final = FinalEvaluation(
-        resolve(seeds[0].spec, plugins), seeds, quality, row.slices, row.confusion, row.reliability, gain,  # type: ignore[arg-type]
-        _cost(row), plugins.metrics[row.metric].higher_is_better, {},
+        resolve(seeds[0].spec, plugins), seeds, quality, row.slices, row.confusion,  # type: ignore[arg-type]
+        row.reliability, gain, _cost(row), plugins.metrics[row.metric].higher_is_better, {},
     )  # fmt: skip
     return row_of(final, row.search, row.environment)
 

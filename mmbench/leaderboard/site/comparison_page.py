@@ -39,7 +39,7 @@ class ContestantLine:
 
 def comparison_pages(comparison: Comparison, boards: PurePosixPath) -> list[Page]:
     """Its own page first, then one for each row."""
-    folder = f"comparisons/{comparison.name}"
+    folder = comparison.folder_on_site
     standings = rank(list(comparison.rows.values()))
     own = f"{folder}/index.html"
     rows = boards / "comparisons" / comparison.name / "rows"

@@ -69,13 +69,13 @@ def _scatter(
     costs = [cost(s.row) or 0.0 for s in standings]
     return figure(
         data,
-        title(axis, **_log_axis(min(costs), max(costs))),
+        title(axis, **log_axis(min(costs), max(costs))),
         title(f"{row.metric} on test"),
         hovermode="closest",
     )
 
 
-def _log_axis(low: float, high: float) -> dict[str, Any]:
+def log_axis(low: float, high: float) -> dict[str, Any]:
     """From the least to the greatest with a margin, ticks at 1, 2 and 5 times powers of ten."""
     margin = 0.08 * max(log10(high / low), 0.3)
     powers = range(floor(log10(low)) - 1, floor(log10(high)) + 2)
@@ -91,17 +91,21 @@ def _log_axis(low: float, high: float) -> dict[str, Any]:
 
 
 def _front(standings: Sequence[Standing], cost: Cost) -> dict[str, Any]:
-    """The front as steps, its rows named."""
-    rows = {s.row.id: s.row for s in standings}
+    names = {s.row.id: s.row.fusion for s in standings}
     points = [(cost(s.row) or 0.0, s.row.main["mean"], s.row.id) for s in standings]
     best = front(points, higher_is_better=standings[0].row.higher_is_better)
+    return front_line(best, names)
+
+
+def front_line(best: Sequence[Point], names: Mapping[str, str]) -> dict[str, Any]:
+    """A front as steps, its points named by their labels' ``names``."""
     return {
         "type": "scatter",
         "mode": "lines+text",
         "name": "Pareto front",
         "x": [x for x, *_ in best],
         "y": [y for _, y, _ in best],
-        "text": _names(best, rows),
+        "text": _apart(best, names),
         "textposition": "top left",
         "textfont": {"color": "var(--ink)"},
         "line": {"shape": "hv", "color": "var(--soft)", "width": 1.5, "dash": "dot"},
@@ -110,19 +114,19 @@ def _front(standings: Sequence[Standing], cost: Cost) -> dict[str, Any]:
     }
 
 
-def _names(best: Sequence[Point], rows: Mapping[str, Row]) -> list[str]:
-    """Fusions of the front, but not where a name would lie on the one before."""
+def _apart(best: Sequence[Point], names: Mapping[str, str]) -> list[str]:
+    """The names of the front, but not where one would lie on the one before."""
     width = log10(best[-1][0] / best[0][0]) or 1.0
     height = abs(best[-1][1] - best[0][1]) or 1.0
-    names: list[str] = []
+    shown: list[str] = []
     last: Point | None = None
     for point in best:
         far = last is None or (
             log10(point[0] / last[0]) > 0.3 * width or abs(point[1] - last[1]) > 0.1 * height
         )
-        names.append(label(rows[point[2]].fusion, 24) if far else "")
+        shown.append(label(names[point[2]], 24) if far else "")
         last = point if far else last
-    return names
+    return shown
 
 
 def _points(

@@ -31,7 +31,7 @@ function themeButton() {
 
 // Tables: each heading is a button; a second press turns the order round; missing figures stay last.
 // Of a long board only the first lines are laid out until the reader asks for all.
-const DESCENDING_FIRST = new Set(["gain"]);
+const DESCENDING_FIRST = new Set(["gain", "wins", "tasks"]);
 const FIRST = 100;
 
 function interactive(board) {
