@@ -101,12 +101,13 @@ def front_line(best: Sequence[Point], names: Mapping[str, str]) -> dict[str, Any
     """A front as steps, its points named by their labels' ``names``."""
     return {
         "type": "scatter",
-        "mode": "lines+text",
+        "mode": "lines+markers+text",
         "name": "Pareto front",
         "x": [x for x, *_ in best],
         "y": [y for _, y, _ in best],
         "text": _apart(best, names),
         "textposition": "top left",
+        "marker": {"size": 13, "color": "rgba(0,0,0,0)"},  # keeps names off the points
         "textfont": {"color": "var(--ink)"},
         "line": {"shape": "hv", "color": "var(--soft)", "width": 1.5, "dash": "dot"},
         "hoverinfo": "skip",
