@@ -1,13 +1,18 @@
 """Average rank against latency: what a better place costs, over all tasks."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from mmbench.leaderboard.across import figures
 from mmbench.leaderboard.across.summary import Across, MethodSummary
 from mmbench.leaderboard.across.words import elo_cell
-from mmbench.leaderboard.front import front
+from mmbench.leaderboard.front import Point, front
 from mmbench.leaderboard.site.charts import Chart, View, figure, label, title
+from mmbench.leaderboard.site.names import names
 from mmbench.leaderboard.site.trade_off import front_line, log_axis
+
+FIRST = 5
+"""Places that are named though others are faster and better."""
 
 
 def rank_against_latency(found: Across) -> list[Chart]:
@@ -18,16 +23,19 @@ def rank_against_latency(found: Across) -> list[Chart]:
     ratios = [m.latency_vs_concat or 0.0 for m in measured]
     points = [(m.latency_vs_concat or 0.0, m.average_rank, m.method) for m in measured]
     best = front(points, higher_is_better=False)
+    margin = 0.08 * (max(r for _, r, _ in points) - min(r for _, r, _ in points)) or 0.1
+    worst, first = max(r for _, r, _ in points) + margin, min(r for _, r, _ in points) - margin
     fused = [m for m in measured if not m.reference]
     yardsticks = [m for m in measured if m.reference]
     drawn = figure(
         [
-            front_line(best, {m.method: m.method for m in measured}),
+            front_line(best),
             *([_points(yardsticks, "reference")] if yardsticks else []),
             *([_points(fused, "fusion")] if fused else []),
+            names(_worth_naming(measured, best), (min(ratios), max(ratios)), (worst, first)),
         ],
         title("latency of one request over concat's", **log_axis(min(ratios), max(ratios))),
-        title("average rank", autorange="reversed"),
+        title("average rank", range=[worst, first]),
         hovermode="closest",
     )
     caption = (
@@ -35,6 +43,12 @@ def rank_against_latency(found: Across) -> list[Chart]:
         "front: no method ranks better and is faster at once."
     )
     return [Chart("rank-latency", "Average rank × latency", caption, [View("latency", drawn)])]
+
+
+def _worth_naming(measured: Sequence[MethodSummary], best: Sequence[Point]) -> list[Point]:
+    """The front, then the first places."""
+    first = [(m.latency_vs_concat or 0.0, m.average_rank, m.method) for m in measured[:FIRST]]
+    return list(dict.fromkeys([*reversed(best), *first]))
 
 
 def _points(methods: list[MethodSummary], name: str) -> dict[str, Any]:

@@ -78,6 +78,7 @@ def _page(path: str, name: str, source: str, rows: Sequence[Row], pages: Pages) 
         "columns": _columns(),
         "lines": _lines(found),
         "by_task": by_task(found, pages),
+        "stands_in": any(c.stands_in for m in found.methods for c in m.cells.values()),
         "wins": wins(found),
         "charts_list": rank_against_latency(found),
         "fronts": found.fronts,

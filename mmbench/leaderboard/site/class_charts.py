@@ -60,9 +60,9 @@ def reliability_chart(row: Row) -> list[Chart]:
     }
     drawn = figure(
         [accuracy, _sure(bins, seen), _diagonal(), rows],
-        title("confidence: probability of the predicted class", range=[0, 1]),
+        title("confidence: probability of the predicted class", range=[0, 1], anchor="y2"),
         title("share that is right", range=[0, 1.02], domain=[0.3, 1]),
-        yaxis2={"domain": [0, 0.2], "anchor": "x", "showgrid": False, "showticklabels": False},
+        yaxis2={"domain": [0, 0.2], "showgrid": False, "showticklabels": False},
         hovermode="closest",
     )
     caption = (
