@@ -30,9 +30,9 @@ def rank_against_latency(found: Across) -> list[Chart]:
     drawn = figure(
         [
             front_line(best),
+            names(_worth_naming(measured, best), (min(ratios), max(ratios)), (worst, first)),
             *([_points(yardsticks, "reference")] if yardsticks else []),
             *([_points(fused, "fusion")] if fused else []),
-            names(_worth_naming(measured, best), (min(ratios), max(ratios)), (worst, first)),
         ],
         title("latency of one request over concat's", **log_axis(min(ratios), max(ratios))),
         title("average rank", range=[worst, first]),

@@ -30,6 +30,7 @@ def trade_offs(standings: Sequence[Standing], link: Callable[[Row], str]) -> lis
     Ranked rows only. ``link`` is where a click on a point leads.
     """
     ranked = [s for s in standings if s.rank is not None]
+    many = max(Counter(s.row.hardware for s in ranked).values(), default=0) > MOST_BARS
     charts = []
     for name, axis, cost in COSTS:
         views = [
@@ -39,7 +40,7 @@ def trade_offs(standings: Sequence[Standing], link: Callable[[Row], str]) -> lis
         ]
         if views:
             heading = f"{ranked[0].row.metric} × {name}"
-            caption = _caption(ranked[0].row, many=len(ranked) > MOST_BARS)
+            caption = _caption(ranked[0].row, many=many)
             charts.append(Chart(f"score-{name}", heading, caption, views, "Hardware"))
     return charts
 
@@ -71,9 +72,9 @@ def _scatter(
     best = front(points, higher_is_better=row.higher_is_better)
     data = [
         front_line(best),
+        _names(best, standings, cost, costs, scores),
         *([_points(yardsticks, cost, link, "reference", bars=bars)] if yardsticks else []),
         *([_points(fused, cost, link, "fusion", bars=bars)] if fused else []),
-        _names(best, standings, cost, costs, scores),
     ]
     return figure(
         data,
