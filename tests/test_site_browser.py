@@ -9,9 +9,12 @@ from typing import Any
 
 import pytest
 from site_rows import full_rows
+from test_leaderboard import make_row
+from test_site import compared
 
 from mmbench.leaderboard.row import Row
 from mmbench.leaderboard.site.build import write_site
+from mmbench.leaderboard.site.comparison_file import read_comparisons
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 FLAGS = (
@@ -20,6 +23,13 @@ FLAGS = (
     "--force-prefers-reduced-motion",
 )  # fmt: skip
 DESKTOP, PHONE = (1280, 900), (375, 812)
+SET_BACK = """
+    const form = document.querySelector("form.filters"), rank = document.querySelector("th.c-rank");
+    form.reset();
+    form.dispatchEvent(new Event("input"));
+    do rank.querySelector("button").click();
+    while (rank.getAttribute("aria-sort") !== "ascending");
+"""
 
 
 @pytest.fixture(scope="module")
@@ -54,9 +64,16 @@ def big(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Row], floa
 
 @pytest.fixture
 def page(browser: Any, full: Path) -> Iterator[Any]:
-    """The page of the task, anew; at its end nothing was complained of or asked of a network."""
+    """The page of the task as it opens; at its end nothing was complained of or asked of a network.
+
+    If the test before left it open, its table is only set back: loading costs a second.
+    """
     resize(browser, DESKTOP)
-    open_page(browser, full / "tasks" / "stamps.html")
+    task = full / "tasks" / "stamps.html"
+    if browser.current_url == task.as_uri():
+        browser.execute_script(SET_BACK)
+    else:
+        open_page(browser, task)
     yield browser
     assert browser.get_log("browser") == []
     assert requested(browser) <= {"file", "data", "blob"}
@@ -124,20 +141,25 @@ def test_what_was_not_measured_stays_last_either_way(page: Any) -> None:
 
 
 def test_filters_combine_and_the_count_is_told(page: Any) -> None:
+    from selenium.webdriver.support.select import Select
+
     rows = full_rows(12)
     page.find_element("css selector", "input[name=words]").send_keys("GATED bag")
     assert len(column(page, "rank")) == sum(row.fusion == "gated" for row in rows) == 2
     told = page.find_element("css selector", "output").text
     assert told == f"2 of {len(rows)} rows"
-    click(page, "input[name=ranked]")
-    assert len(column(page, "rank")) == 1
+    levels = Select(page.find_element("css selector", "select[name=level]"))
+    levels.select_by_visible_text("community")
+    assert column(page, "seeds") == [3]
+    levels.select_by_visible_text("all")
     page.find_element("css selector", "input[name=words]").send_keys("\ue003" * 9)
     click(page, "input[name=fused]")
-    assert len(column(page, "rank")) == sum(not r.reference and not r.preview for r in rows)
+    assert len(column(page, "rank")) == sum(not r.reference for r in rows)
 
 
 def test_the_keyboard_is_enough(page: Any) -> None:
     tab, enter = "\ue004", "\ue007"
+    page.refresh()  # where the tests before clicked, the first tab would start
     press(page, tab)
     assert page.switch_to.active_element.text == "Skip to the content"
     assert page.switch_to.active_element.rect["y"] >= 0
@@ -200,10 +222,33 @@ def test_every_chart_is_drawn_and_its_views_change(page: Any) -> None:
     assert page.execute_script(ordinates) != before
 
 
-def test_a_phone_needs_no_sideways_scrolling(page: Any, full: Path) -> None:
+def test_the_page_across_tasks_sorts_filters_and_draws(page: Any, committed: Path) -> None:
+    open_page(page, committed / "across.html")
+    rates = column(page, "wins")
+    click(page, "button[data-column=wins]")
+    assert column(page, "wins") == sorted(rates, key=float, reverse=True)
+    click(page, "input[name=fused]")
+    assert len(column(page, "wins")) == len(rates) - 3
+    assert page.find_elements("css selector", "#rank-latency .main-svg")
+
+
+def test_contestants_can_be_narrowed_to_those_not_shown_to_be_worse(
+    page: Any, tmp_path: Path
+) -> None:
+    compared(tmp_path)
+    comparisons, _ = read_comparisons(tmp_path / "comparisons")
+    write_site(tmp_path, [make_row(9)], comparisons, tmp_path)
+    open_page(page, tmp_path / "comparisons" / "vqa-fusions" / "index.html")
+    assert len(column(page, "score")) == 4
+    click(page, "input[name=leads]")
+    assert column(page, "score") == [0.9]
+
+
+def test_a_phone_needs_no_sideways_scrolling(page: Any, full: Path, committed: Path) -> None:
     resize(page, PHONE)
-    for path in ("index.html", "tasks/stamps.html", f"rows/stamps/{0:012x}.html"):
-        open_page(page, full / path)
+    row = full / "rows" / "stamps" / f"{0:012x}.html"
+    for path in (full / "index.html", full / "tasks/stamps.html", row, committed / "across.html"):
+        open_page(page, path)
         width = page.execute_script("return document.documentElement.scrollWidth")
         assert width == PHONE[0], path
 
@@ -233,7 +278,7 @@ def test_hundreds_of_rows_sort_at_once(browser: Any, big: tuple[Path, list[Row],
     )
     everything = sorted(row.latency_ms_p95 or 0.0 for row in big[1])
     assert column(browser, "p95") == everything[:100]
-    assert milliseconds < 500
+    assert milliseconds < 400
     assert "300 rows, the first 100 shown" in browser.find_element("css selector", "output").text
     click(browser, ".filters .all")
     assert column(browser, "p95") == everything

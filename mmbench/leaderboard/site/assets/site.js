@@ -42,6 +42,7 @@ function interactive(board) {
   form.hidden = false;
   form.addEventListener("submit", (event) => event.preventDefault());
   form.addEventListener("input", refresh);
+  form.addEventListener("change", refresh); // not every browser tells both of a menu
   all.addEventListener("click", () => {
     most = Infinity;
     refresh();
