@@ -17,7 +17,7 @@ function themeButton() {
   const button = document.getElementById("theme");
   const show = () => {
     button.setAttribute("aria-pressed", String(dark()));
-    drawAll();
+    drawAll(drawn());
   };
   button.hidden = false;
   button.addEventListener("click", () => {
@@ -164,8 +164,20 @@ function draw(chart, look) {
   select?.addEventListener("change", () => drawAll([chart]));
 }
 
-function drawAll(charts = document.querySelectorAll("figure.chart")) {
-  if (!window.Plotly) return;
+// A chart is drawn when the reader comes near it; from then on it follows the theme.
+function drawNear() {
+  const near = new IntersectionObserver((entries) => {
+    const seen = entries.filter((entry) => entry.isIntersecting).map((entry) => entry.target);
+    for (const chart of seen) near.unobserve(chart);
+    if (seen.length) drawAll(seen);
+  }, { rootMargin: "50% 0px" });
+  for (const chart of document.querySelectorAll("figure.chart")) near.observe(chart);
+}
+
+const drawn = () => [...document.querySelectorAll("figure.chart:has([data-ready])")];
+
+function drawAll(charts) {
+  if (!window.Plotly || !charts.length) return;
   const { look, done } = colours();
   for (const chart of charts) draw(chart, look);
   done();
@@ -179,17 +191,18 @@ addEventListener("beforeprint", () => {
   printing = true;
   before = root.dataset.theme;
   root.dataset.theme = "light";
-  drawAll();
+  drawAll([...document.querySelectorAll("figure.chart")]);
 });
 addEventListener("afterprint", () => {
   printing = false;
   if (before) root.dataset.theme = before;
   else delete root.dataset.theme;
-  drawAll();
+  drawAll(drawn());
 });
 
 addEventListener("DOMContentLoaded", () => {
   document.querySelectorAll(".board").forEach(interactive);
   document.querySelectorAll("button.copy").forEach(copyable);
   themeButton();
+  drawNear();
 });
