@@ -20,6 +20,7 @@ CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 FLAGS = (
     "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
+    "--disable-extensions", "--disable-features=Translate,OptimizationHints,MediaRouter",
     "--force-prefers-reduced-motion",
 )  # fmt: skip
 DESKTOP, PHONE = (1280, 900), (375, 812)
