@@ -13,7 +13,9 @@ def supervised_loss(kind: TargetKind, scores: Tensor, target: Tensor) -> Tensor:
     There is none for retrieval, whose paradigms compare the rows of a batch with each other.
     """
     if kind == "retrieval":
-        raise Incompatible("A retrieval task has no loss per sample; choose a contrastive objective.")
+        raise Incompatible(
+            "A retrieval task has no loss per sample; choose a contrastive objective."
+        )
     if kind == "classification":
         return F.cross_entropy(scores, target, reduction="none")
     if kind == "multilabel":
