@@ -85,7 +85,8 @@ def test_what_leaks_is_refused_before_it_is_trained_and_by_the_kit(plugins: Plug
         check_dataset(Leaking(size=400))
     bench = Workbench(torch.device("cpu"))
     task = Component("leaking", {"size": 400})
-    spec = TrialSpec(task, {m: Component("mlp") for m in "ab"}, Component("concat"), Component("mlp"))  # fmt: skip
+    encoders = {m: Component("mlp") for m in "ab"}
+    spec = TrialSpec(task, encoders, Component("concat"), Component("mlp"))
     with pytest.raises(Leak, match="train and test share 200 equal row"):
         run_trial(spec, plugins, bench, lambda *_: pytest.fail("it was trained"))
 
