@@ -84,8 +84,10 @@ def test_what_leaks_is_refused_before_it_is_trained_and_by_the_kit(plugins: Plug
     with pytest.raises(AssertionError, match="200 equal row"):
         check_dataset(Leaking(size=400))
     bench = Workbench(torch.device("cpu"))
-    task = Component("leaking", {"size": 400})
-    spec = TrialSpec(task, {m: Component("mlp") for m in "ab"}, Component("concat"), Component("mlp"))  # fmt: skip
+    spec = TrialSpec(
+        Component("leaking", {"size": 400}), {m: Component("mlp") for m in "ab"},
+        Component("concat"), Component("mlp"),
+    )  # fmt: skip
     with pytest.raises(Leak, match="train and test share 200 equal row"):
         run_trial(spec, plugins, bench, lambda *_: pytest.fail("it was trained"))
 

@@ -32,7 +32,7 @@ def mcnemar(one: Tensor, other: Tensor, target: Tensor) -> McNemar:
 
 
 def mid_p(b: int, c: int) -> float:
-    """The mid-p value of ``b`` heads and ``c`` tails of a fair coin, two-sided; 1 without a toss."""
+    """The two-sided mid-p value of ``b`` heads and ``c`` tails of a fair coin; 1 without a toss."""
     from scipy.stats import binom  # type: ignore[import-untyped]
 
     if b == c == 0:
