@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from safetensors.torch import load_file, save_file
-from torch import Tensor
+from torch import Tensor, cat
 
 from mmbench import diagnosing
 from mmbench.contracts import Metric
@@ -27,7 +27,7 @@ from mmbench.evaluation.intervals import Interval, PerRow, bootstrap, paired_gai
 from mmbench.evaluation.memory import PeakMemory
 from mmbench.evaluation.predictions import storable
 from mmbench.evaluation.quality import by_slice, confusion, quality
-from mmbench.evaluation.reliability import Reliability, reliability_bins
+from mmbench.evaluation.reliability import reliability_bins
 from mmbench.files import write_whole
 from mmbench.plugins import Plugins
 from mmbench.resolve import Resolved, resolve
@@ -72,8 +72,9 @@ class FinalEvaluation:
     """By metric: the interval over seeds × samples, where there is one, and each seed's value."""
     slices: Mapping[str, Mapping[str, Mapping[str, float]]]
     confusion: list[list[int]] | None
-    reliability: Reliability | None
-    """Of the first seed, as is the confusion; None unless classes are predicted."""
+    """``[true class][predicted class]``, summed over seeds; None unless classes are predicted."""
+    reliability: Mapping[str, Any] | None
+    """Bins of the predictions of all seeds together; None unless classes are predicted."""
     gain: tuple[str, Interval] | None
     """What it adds to the best single modality (named), which validation chose."""
     cost: Mapping[str, Any]
@@ -155,13 +156,16 @@ def evaluate_family(
     metric = main_metric(resolved, plugins)
     scores = [s.test_scores for s in seeds]
     classes = resolved.task.target == "classification"
+    confused, reliable = (
+        _by_class(scores, test, resolved.task.n_outputs) if classes else (None, None)
+    )
     return FinalEvaluation(
         resolved,
         seeds,
         _quality(scores, test, resolved, plugins),
         _slices(scores, test, metric),
-        confusion(scores[0], test.target, resolved.task.n_outputs) if classes else None,
-        reliability_bins(scores[0], test.target) if classes else None,
+        confused,
+        reliable,
         None if resolved.fusion.offered == "baseline" else _gain(scores, single, metric, test),
         cost,
         metric.higher_is_better,
@@ -210,6 +214,14 @@ def _slices(
         }
         for name, values in per_seed[0].items()
     }
+
+
+def _by_class(
+    scores: Sequence[Tensor], test: Split, n_classes: int
+) -> tuple[list[list[int]], dict[str, Any]]:
+    """Confusion and reliability of the predictions of all seeds together."""
+    predicted, target = cat(list(scores)), test.target.repeat(len(scores))
+    return confusion(predicted, target, n_classes), reliability_bins(predicted, target)
 
 
 def _gain(

@@ -3,15 +3,24 @@
 import random
 from dataclasses import replace
 from itertools import chain, combinations
+from pathlib import Path
 from typing import Any
 
 from test_leaderboard import make_row
 
-from mmbench.leaderboard.diagnoses import Contribution, Robustness
-from mmbench.leaderboard.row import Row
+from mmbench.leaderboard.diagnoses import (
+    Contribution,
+    Reliability,
+    Robustness,
+    predictions_file,
+)
+from mmbench.leaderboard.row import Row, read_rows
 
 MODALITIES = ("image", "question", "sound")
 FUSIONS = ("gated", "product", "lowrank", "mutan", "film", "cross-attention", "perceiver", "mult")
+BOARDS = Path(__file__).parents[1] / "leaderboards"
+COMMITTED = [row for task in sorted(BOARDS.glob("[!.]*")) for row in read_rows(task)[0]]
+CLASSES = ("circle", "square", "a long name", "none")
 NOISES = ("gaussian", "blur", "dropped")
 
 
@@ -22,10 +31,15 @@ def full_rows(n: int, task: str = "stamps", seed: int = 0, metric: str = "accura
         {"number": i, "state": "finished", "value": 0.5 + 0.4 * draw.random(), "fusion": "gated"}
         for i in range(30)
     ]
+    history[3] |= {"state": "failed", "value": None, "fusion": None}
     search = {"study": f"{task}-study", "trials": 30, "history": history}
     rows = [_fusion_row(i, draw) for i in range(n)]
     rows += [_reference(n + i, name, draw) for i, name in enumerate(_references())]
-    return [_on(replace(row, search=search), task, metric) for row in rows]
+    own = [{"trial": i} if i < 3 else {} for i in range(len(rows))]
+    return [
+        _on(replace(row, search={**search, **known}), task, metric)
+        for row, known in zip(rows, own, strict=True)
+    ]
 
 
 def _references() -> list[str]:
@@ -53,7 +67,7 @@ def _reference(i: int, name: str, draw: random.Random) -> Row:
 
 def _full(i: int, fusion: str, score: float, draw: random.Random, **changes: Any) -> Row:
     p50, spread = draw.uniform(0.2, 12), draw.uniform(0.004, 0.02)
-    seeds = [101] if i % 9 == 8 else [101, 102, 103]
+    seeds = [101] if i % 9 == 8 else [101, 102, 103, 104, 105][: 5 if i % 4 == 1 else 3]
     per_seed = [score + draw.uniform(-spread, spread) for _ in seeds]
     quality = {
         "accuracy": {"mean": score, "low": score - spread, "high": score + spread},
@@ -77,9 +91,33 @@ def _full(i: int, fusion: str, score: float, draw: random.Random, **changes: Any
         robustness=_robustness(score, draw),
         contribution=_contribution(score, draw),
         representation={"nmi": 0.61, "ari": 0.52, "silhouette": 0.18},
-        predictions={"file": f"{i:012x}.npz", "sha256": "0" * 64},
+        predictions={"file": predictions_file(f"{i:012x}"), "sha256": "0" * 64},
+        outputs=list(CLASSES),
+        confusion=_confusion(score, draw, 100 * len(seeds)),
+        reliability=_reliability(draw),
         **changes,
     )
+
+
+def _confusion(score: float, draw: random.Random, rows: int) -> list[list[int]]:
+    """``rows`` of each class; so many are right as the score says."""
+    lines = []
+    for true in range(len(CLASSES)):
+        taken = [true if draw.random() < score else draw.randrange(4) for _ in range(rows)]
+        lines.append([taken.count(c) for c in range(len(CLASSES))])
+    return lines
+
+
+def _reliability(draw: random.Random) -> Reliability:
+    """Sixteen edges; nobody is less than a quarter sure of the likeliest of four classes."""
+    rows = [0] * 4 + [draw.randrange(5, 20 * k) for k in range(4, 15)]
+    confidence = [(k + 0.5) / 15 if n else None for k, n in enumerate(rows)]
+    return {
+        "edges": [k / 15 for k in range(16)],
+        "rows": rows,
+        "confidence": confidence,
+        "accuracy": [None if c is None else c * draw.uniform(0.7, 1) for c in confidence],
+    }
 
 
 def _slices(score: float, draw: random.Random) -> dict[str, Any]:

@@ -1,6 +1,9 @@
 """The main job from the command line, on a small task: what a user sees and what is left behind."""
 
+import copy
+import dataclasses
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -9,7 +12,9 @@ from pathlib import Path
 import pytest
 from small_search import SEARCH, study_in
 
-from mmbench.leaderboard.row import read_rows
+from mmbench.leaderboard.row import Row, read_rows, row_from_dict, write_row
+from mmbench.leaderboard.verify import verify
+from mmbench.plugins import load_plugins
 
 FINAL = ["--top-k", "1", "--seeds", "2"]
 
@@ -120,6 +125,25 @@ def test_a_rerun_gives_the_same_quality(searched: list[dict], mmbench: Mmbench, 
     quality = next(d for d in again["differences"] if d["figure"] == "accuracy, seed 1000")
     assert quality["now"] == quality["before"] and quality["note"] == "identical"
     assert again["changes"] == []
+
+
+def test_rows_say_who_is_taken_for_whom_and_verification_counts_again(
+    searched: list[dict], home: Path, tmp_path: Path
+) -> None:
+    best = copy.deepcopy(next(r for r in searched if r["fusion"] == "product"))
+    n = sum(map(sum, best["confusion"]))
+    right = sum(line[i] for i, line in enumerate(best["confusion"]))
+    assert right / n == pytest.approx(best["accuracy"])
+    assert sum(best["reliability"]["rows"]) == n
+    trials = {t["number"]: t for t in best["search"]["history"]}
+    assert trials[best["search"]["trial"]]["fusion"] == "product"
+    boards, plugins = shutil.copytree(home / "leaderboards", tmp_path / "boards"), load_plugins()
+    assert not any(checked.problems for checked in verify([boards], plugins))
+    best["confusion"][0][0] += 1
+    fields = {f.name for f in dataclasses.fields(Row)}
+    row = row_from_dict({key: value for key, value in best.items() if key in fields})
+    (checked,) = verify([write_row(boards, row)], plugins)
+    assert "confusion" in checked.problems[0]
 
 
 def test_the_same_command_has_nothing_left_to_do(

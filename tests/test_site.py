@@ -2,42 +2,31 @@
 
 import json
 import os
+import random
 import re
 import sys
 from dataclasses import replace
+from math import log10
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
 import pytest
 from html_elements import Element, elements
-from site_rows import full_rows
+from site_rows import CLASSES, COMMITTED, full_rows
 from test_leaderboard import gain, make_row
 
 from mmbench.cli import main as cli
+from mmbench.leaderboard.across import across
 from mmbench.leaderboard.rank import rank
-from mmbench.leaderboard.row import Row, read_rows, row_from_dict, write_row
+from mmbench.leaderboard.row import Row, row_from_dict, write_row
 from mmbench.leaderboard.site.build import write_site
 from mmbench.leaderboard.site.comparison_file import read_comparisons
+from mmbench.leaderboard.site.names import names
+from mmbench.leaderboard.site.trade_off import trade_offs
 from mmbench.leaderboard.site.whisker import scale
 
-BOARDS = Path(__file__).parents[1] / "leaderboards"
-COMMITTED = [row for task in sorted(BOARDS.glob("[!.]*")) for row in read_rows(task)[0]]
 EVIL = "</script><script>alert(1)</script>\"'><img src=x onerror=alert(2)>{{ 7 * 7 }}"
-
-
-@pytest.fixture(scope="module")
-def committed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    site = tmp_path_factory.mktemp("committed")
-    write_site(site, COMMITTED, [], Path("leaderboards"))
-    return site
-
-
-@pytest.fixture(scope="module")
-def full(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    site = tmp_path_factory.mktemp("full")
-    write_site(site, full_rows(12), [], Path("leaderboards"))
-    return site
 
 
 def cells_by_row(page: Path) -> dict[str, dict[str, dict[str, str]]]:
@@ -138,7 +127,11 @@ def test_text_of_strangers_is_harmless_everywhere(tmp_path: Path) -> None:
         quality={EVIL: row.quality["accuracy"]},
         slices={EVIL: {EVIL: {"rows": 3, "score": 0.5}}},
         spec={"fusion": {"name": EVIL, "params": {EVIL: EVIL}}, "head": EVIL},
-        search={"study": EVIL, "history": [{"number": 0, "value": 0.5, "fusion": EVIL}, EVIL]},
+        search={
+            "study": EVIL,
+            "history": [{"number": 0, "state": "finished", "value": 0.5, "fusion": EVIL}, EVIL],
+        },
+        outputs=[EVIL] * 4,
         environment={EVIL: EVIL},
         cost={"latency": {"batch_1": {"encoders": EVIL}, EVIL: 1}, "memory": EVIL},
         gain={"over": EVIL, "mean": 0.1, "low": 0.05, "high": 0.2},
@@ -216,7 +209,7 @@ def test_the_answer_comes_first_as_a_word_and_a_sign(
 def test_a_board_of_one_preview_says_that_nothing_is_known(tmp_path: Path) -> None:
     site = written(tmp_path, [make_row(1, seeds=[7], gain=None, latency_ms_p50=None)])
     assert "nothing to compare" in texts(site / "tasks" / "vqa.html", "h1")[0]
-    assert "1 (preview)" in texts(site / "tasks" / "vqa.html", "td")
+    assert "1 preview" in texts(site / "tasks" / "vqa.html", "td")
 
 
 def test_versions_have_tables_apart_the_newest_first(tmp_path: Path) -> None:
@@ -263,16 +256,114 @@ def test_only_what_has_changed_is_written_again(tmp_path: Path) -> None:
     assert touched == {f"{rows[0].id}.html", f"{rows[0].id}.json"}
 
 
+def test_a_row_says_its_level_on_the_board_and_on_its_page(full: Path) -> None:
+    levels = {row.id: row.level for row in full_rows(12)}
+    assert set(levels.values()) == {"preview", "community", "verified"}
+    board = elements(full / "tasks" / "stamps.html")
+    shown = {e.attributes["data-id"]: e.attributes for e in board if "data-level" in e.attributes}
+    assert {id_: line["data-level"] for id_, line in shown.items()} == levels
+    tags = [e for e in board if e.tag == "em" and e.inside[-2:] == ["tr", "td"]]
+    assert [e.text for e in tags] == [levels[id_] for id_ in shown]
+    for id_, level in levels.items():
+        assert texts(full / "rows" / "stamps" / f"{id_}.html", "h1")[0].endswith(level)
+
+
+def test_a_row_page_shows_its_mistakes_its_calibration_and_its_trial(full: Path) -> None:
+    row = full_rows(12)[2]
+    assert row.confusion and row.reliability
+    page = full / "rows" / "stamps" / f"{row.id}.html"
+    cells = [e.attributes for e in elements(page) if "shade" in e.attributes.get("class", "")]
+    assert [int(c["data-value"]) for c in cells] == [n for line in row.confusion for n in line]
+    assert set(CLASSES) <= set(texts(page, "th"))
+    drawn = {trace["name"]: trace for f in figures(page) for trace in f["data"] if "name" in trace}
+    assert drawn["accuracy"]["y"] == [a for a in row.reliability["accuracy"] if a is not None]
+    assert drawn["rows"]["y"] == [n for n in row.reliability["rows"] if n]
+    trial = row.search["history"][2]
+    assert (drawn["this row"]["x"], drawn["this row"]["y"]) == ([2], [trial["value"]])
+    assert "29 of 30 trials finished; 1 failed." in " ".join(texts(page, "p"))
+    other = figures(full / "rows" / "stamps" / f"{5:012x}.html")
+    assert not any(trace.get("name") == "this row" for f in other for trace in f["data"])
+
+
+def test_the_page_across_tasks_says_what_the_ranking_says(committed: Path) -> None:
+    found, page = across(COMMITTED).to_dict(), committed / "across.html"
+    assert texts(page, "h1") == found["words"][:1] and len(found["words"]) > 2
+    assert set(found["words"]) <= {*texts(page, "h1"), *texts(page, "p")}
+    lines = cells_by_row(page)
+    assert list(lines) == [method["method"] for method in found["methods"]]
+    keys = {"meanrank": "average_rank", "wins": "win_rate", "concat": "latency_vs_concat"}
+    for method in found["methods"]:
+        cells = lines[method["method"]]
+        elo = [float(cells["score"][key]) for key in ("data-value", "data-low", "data-high")]
+        assert elo == [method["elo"][key] for key in ("rating", "low", "high")]
+        assert all(number(cells[k]["data-value"]) == method[v] for k, v in keys.items())
+        assert int(cells["tasks"]["data-value"]) == method["tasks"]
+    shaded = [e for e in elements(page) if "shade" in e.attributes.get("class", "")]
+    by_task = [e for e in shaded if "data-rank" in e.attributes]
+    each = [cell for method in found["methods"] for cell in method["cells"].values()]
+    assert [float(e.attributes["data-rank"]) for e in by_task] == [c["rank"] for c in each]
+    assert ["†" in e.text for e in by_task] == [cell["stands_in"] for cell in each]
+    rates = [e.attributes["data-value"] for e in shaded[len(by_task) :] if e.text]
+    order = list(lines)
+    assert [float(r) for r in rates] == [
+        found["win_rates"][a][b] for a in order for b in order if a != b
+    ]
+    for front in found["fronts"]:
+        assert front["hypervolume"] is None or repr(front["hypervolume"]) in page.read_text()
+    assert "Across tasks" in texts(committed / "index.html", "a")
+
+
+def test_one_task_or_only_previews_have_no_page_across(full: Path, tmp_path: Path) -> None:
+    assert not (full / "across.html").exists()
+    previews = [make_row(1, task=task, seeds=[7]) for task in ("vqa", "other")]
+    assert not (written(tmp_path, previews) / "across.html").exists()
+
+
+def test_comparisons_on_two_tasks_are_ranked_apart_from_boards(tmp_path: Path) -> None:
+    for task in ("vqa", "other"):
+        compared(tmp_path, task=task)
+    comparisons, _ = read_comparisons(tmp_path / "comparisons")
+    write_site(tmp_path / "site", [make_row(9)], comparisons, tmp_path)
+    page = tmp_path / "site" / "across-comparisons.html"
+    links = [e.attributes["href"] for e in elements(page) if "td" in e.inside and e.tag == "a"]
+    assert len(links) == 8 and all((page.parent / link).is_file() for link in links)
+    assert "controlled comparisons" in " ".join(texts(page, "p"))
+    assert not (tmp_path / "site" / "across.html").exists()
+
+
+def test_names_in_a_chart_never_lie_on_each_other_and_the_first_come_first() -> None:
+    draw = random.Random(0)
+    points = [(10 ** draw.uniform(-1, 1), draw.random(), f"name-{i}") for i in range(70)]
+    trace = names(points, (0.1, 10.0), (0.0, 1.0))
+    assert trace["text"][0] == "name-0" and 3 < len(trace["text"]) <= 10
+    places = list(zip(trace["x"], trace["y"], strict=True))
+    for i, (x, y) in enumerate(places):
+        for other_x, other_y in places[:i]:
+            apart = abs(log10(x / other_x)) / 2 * 430 > 6 * 7
+            assert apart or abs(y - other_y) * 250 >= 17
+    assert names([(1.0, 5.0, "outside")], (0.1, 10.0), (0.0, 1.0))["text"] == []
+
+
+def test_a_chart_of_many_names_its_front_and_leaves_far_references_outside() -> None:
+    rows = [make_row(i, 0.8 + i / 1000, latency_ms_p50=1.0 + i % 7) for i in range(60)]
+    rows.append(make_row(60, 0.1, fusion="majority", reference=True))
+    chart, *_ = trade_offs(rank(rows), lambda row: row.id)
+    layout = chart.views[0].figure["layout"]
+    assert 0.7 < layout["yaxis"]["range"][0] < 0.8 and "press twice" in chart.caption
+    few, *_ = trade_offs(rank(rows[-9:]), lambda row: row.id)
+    assert few.views[0].figure["layout"]["yaxis"]["range"][0] < 0.1
+
+
 PLACES = [("gated", 0.0004), ("sum", 0.4), ("concat", None), ("majority", 0.01)]
 """Contestants, best first, with the p-value against concat."""
 
 
-def compared(boards: Path, **changes: Any) -> Path:
+def compared(boards: Path, task: str = "vqa", **changes: Any) -> Path:
     """A comparison as `mmbench compare` writes it: three contestants and a reference."""
-    folder = boards / "comparisons" / "vqa-fusions"
+    folder = boards / "comparisons" / f"{task}-fusions"
     verdicts = []
     for i, (label, p) in enumerate(PLACES):
-        row = make_row(i, 0.9 - i / 10, fusion=label, reference=label == "majority")
+        row = make_row(i, 0.9 - i / 10, task=task, fusion=label, reference=label == "majority")
         write_row(folder / "rows", row)
         against = {"other": "concat", "mean": 0.2 - i / 10, "low": 0.1, "high": 0.3, "p_holm": p}
         verdicts.append(

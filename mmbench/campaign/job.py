@@ -20,7 +20,7 @@ from mmbench.search.finals import chosen, fresh_seeds, results
 from mmbench.search.jobs import write_jobs
 from mmbench.search.pool import Pool
 from mmbench.search.request import SearchRequest, study_name
-from mmbench.search.study import attempted, snapshot
+from mmbench.search.study import attempted, snapshot, trials_of_families
 from mmbench.search.worker import Budget
 from mmbench.spec import Component
 from mmbench.tracking import Tracker
@@ -62,7 +62,7 @@ class Campaign:
         jobs = write_jobs(self.places.finals(self.name), seeded)
         finish(self, jobs)
         families = results(jobs)
-        rows = Conclusion(self, self._summary(study)).rows(families)
+        rows = Conclusion(self, self._summary(study), trials_of_families(study)).rows(families)
         self._write(rows, families)
         return rows
 

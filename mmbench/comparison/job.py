@@ -76,7 +76,7 @@ class Comparison:
         best, failures = self._choose(trials, tuned)
         families = self._evaluate(best, failures)
         tuning = _histories(trials, tuned)
-        rows = self._rows(families, tuning)
+        rows = self._rows(families, trials, tuning)
         verdicts = self._judge(families, trials, tuned)
         return Outcome(self.request, verdicts, rows, failures, tuning)
 
@@ -131,6 +131,7 @@ class Comparison:
     def _rows(
         self,
         families: Mapping[str, list[SeedResult]],
+        trials: Mapping[str, Sequence[TrialSpec]],
         tuning: Mapping[str, Sequence[Mapping[str, Any]]],
     ) -> dict[str, Row]:
         request = self.request
@@ -142,7 +143,11 @@ class Comparison:
             "workers": self.crew.workers,
         }
         by_family = {seeds[0].spec.family: seeds for seeds in families.values()}
-        own = {s[0].spec.family: {"history": tuning[label]} for label, s in families.items()}
+        own = {}
+        for label, seeds in families.items():
+            tried = [spec.family for spec in trials[label]]
+            family = seeds[0].spec.family
+            own[family] = {"history": tuning[label], "trial": tried.index(family)}
         rows = {row.id: row for row in Conclusion(self, summary, own).rows(by_family)}
         return {label: rows[seeds[0].spec.family] for label, seeds in families.items()}
 

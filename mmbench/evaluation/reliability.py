@@ -4,7 +4,7 @@ Guo, Pleiss, Sun & Weinberger, "On Calibration of Modern Neural Networks", ICML 
 those of the expected calibration error, which is the mean gap that they show, weighted by rows.
 """
 
-from typing import TypedDict
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,20 +13,11 @@ from mmbench.metrics.classification import CALIBRATION_BINS as BINS
 from mmbench.metrics.classification import confidences
 
 
-class Reliability(TypedDict):
-    """One entry for each of 15 equal bins of confidence; None where a bin has no rows."""
+def reliability_bins(scores: Tensor, target: Tensor) -> dict[str, Any]:
+    """Plain lists from ``scores`` (rows, classes), logits, and ``target`` (rows,).
 
-    edges: list[float]
-    """Lower edge of each bin, and 1."""
-    rows: list[int]
-    confidence: list[float | None]
-    """Mean probability of the predicted class."""
-    accuracy: list[float | None]
-    """Share of rows where that class was right."""
-
-
-def reliability_bins(scores: Tensor, target: Tensor) -> Reliability:
-    """Plain lists from ``scores`` (rows, classes), logits, and ``target`` (rows,)."""
+    Fields are those of ``mmbench.leaderboard.diagnoses.Reliability``.
+    """
     confidence, right, bins = confidences(scores, target)
     rows = torch.bincount(bins, minlength=BINS)
     return {

@@ -8,6 +8,7 @@ import torch
 
 from mmbench.evaluation.hardware import hardware_line
 from mmbench.final import FinalEvaluation
+from mmbench.leaderboard.by_class import MOST_CLASSES
 from mmbench.leaderboard.diagnoses import Predictions
 from mmbench.leaderboard.row import Row
 
@@ -79,8 +80,20 @@ def row_of(
         created=cost["measured"],
         splits=None if final.seeds[0].splits is None else dict(final.seeds[0].splits),
         predictions=predictions,
+        **_by_class(final),
         **final.diagnoses,  # type: ignore[arg-type]  # plain JSON; write_row checks its shape
     )
+
+
+def _by_class(final: FinalEvaluation) -> dict[str, Any]:
+    """Who is taken for whom, where classes are few enough to be shown, and calibration."""
+    outputs = final.resolved.task.outputs
+    few = final.confusion is not None and len(outputs) <= MOST_CLASSES
+    return {
+        "outputs": list(outputs) if few else None,
+        "confusion": final.confusion if few else None,
+        "reliability": final.reliability,
+    }
 
 
 def _is_reference(final: FinalEvaluation) -> bool:

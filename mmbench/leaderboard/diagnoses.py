@@ -1,4 +1,4 @@
-"""What a row says beyond quality and cost, in plain JSON: predictions, robustness, contributions.
+"""What a row says beyond quality and cost, in plain JSON: calibration, robustness and so on.
 
 All of it is optional: a row of an older mmbench, or of a quick run, has None.
 """
@@ -16,6 +16,19 @@ class Predictions(TypedDict):
 
 def predictions_file(row_id: str) -> str:
     return f"{row_id}.predictions.safetensors.xz"
+
+
+class Reliability(TypedDict):
+    """One entry for each of 15 equal bins of confidence; None where a bin has no rows."""
+
+    edges: list[float]
+    """Lower edge of each bin, and 1."""
+    rows: list[int]
+    """Test rows, each counted once per fresh seed."""
+    confidence: list[float | None]
+    """Mean probability of the predicted class."""
+    accuracy: list[float | None]
+    """Share of rows where that class was right."""
 
 
 class Robustness(TypedDict):

@@ -15,7 +15,7 @@ from torch import Tensor
 from mmbench.evaluation.intervals import Interval
 from mmbench.final import FinalEvaluation, SeedResult, evaluate_family
 from mmbench.leaderboard.assemble import row_of
-from mmbench.leaderboard.row import Row
+from mmbench.leaderboard.row import ADDED, Row
 from mmbench.plugins import Plugins
 from mmbench.resolve import resolve
 from mmbench.spec import spec_from_dict
@@ -25,7 +25,7 @@ STATED = (
     "task", "task_version", "encoders", "fusion", "head", "objective", "metric",
     "higher_is_better", "quality", "slices", "validation", "latency_ms_p50", "latency_ms_p90",
     "latency_ms_p95", "peak_memory_mib", "parameters", "fusion_parameters", "flops", "gain",
-    "reference", "optimum", "hardware", "created",
+    "reference", "optimum", "hardware", "created", "outputs", "confusion", "reliability",
 )  # fmt: skip
 """Fields that follow from the spec, the cost document and the predictions."""
 ROUNDING = 1e-6
@@ -50,8 +50,8 @@ def from_spec(row: Row, plugins: Plugins) -> Row:
     if row.gain is not None:
         gain = row.gain["over"], Interval(row.gain["mean"], row.gain["low"], row.gain["high"])
     final = FinalEvaluation(
-        resolve(seeds[0].spec, plugins), seeds, quality, row.slices, None, None, gain,  # type: ignore[arg-type]
-        _cost(row), plugins.metrics[row.metric].higher_is_better, {},
+        resolve(seeds[0].spec, plugins), seeds, quality, row.slices, row.confusion,  # type: ignore[arg-type]
+        row.reliability, gain, _cost(row), plugins.metrics[row.metric].higher_is_better, {},
     )  # fmt: skip
     return row_of(final, row.search, row.environment)
 
@@ -74,13 +74,15 @@ def seeds_of(row: Row, scores: Sequence[Tensor]) -> list[SeedResult]:
 def differences(stated: Row, restated: Row) -> list[str]:
     """Where the row says something else than it must: the field, its figure and the right one.
 
-    Metrics that only one of them has (a plugin was added, or is gone) are left out.
+    Metrics that only one of them has (a plugin was added, or is gone) are left out, and fields
+    that an older row lacks.
     """
     one, other = stated.to_dict(), restated.to_dict()
     common = one["quality"].keys() & other["quality"].keys()
     for row in (one, other):
         row["quality"] = {name: row["quality"][name] for name in sorted(common)}
-    return [text for name in STATED for text in _differ(one[name], other[name], name)]
+    said = [name for name in STATED if not (name in ADDED and one[name] is None)]
+    return [text for name in said for text in _differ(one[name], other[name], name)]
 
 
 def _differ(one: Any, other: Any, where: str) -> Iterator[str]:

@@ -11,9 +11,11 @@ from typing import Any, Literal, TypedDict
 
 from mmbench.errors import InvalidSpec, StorageError
 from mmbench.files import write_whole
+from mmbench.leaderboard.by_class import check_classes
 from mmbench.leaderboard.diagnoses import (
     Contribution,
     Predictions,
+    Reliability,
     Representation,
     Robustness,
     predictions_file,
@@ -21,7 +23,10 @@ from mmbench.leaderboard.diagnoses import (
 from mmbench.leaderboard.shape import check_fields, read_json
 
 SCHEMA = 1
-ADDED = ("schema", "splits", "predictions", "robustness", "contribution", "representation")
+ADDED = (
+    "schema", "splits", "predictions", "outputs", "confusion", "reliability", "robustness",
+    "contribution", "representation",
+)  # fmt: skip
 """Fields that older rows lack."""
 Level = Literal["preview", "community", "verified"]
 LEVELS: tuple[tuple[int, Level], ...] = ((5, "verified"), (3, "community"))
@@ -123,6 +128,11 @@ class Row:
     splits: dict[str, str] | None = None
     """By part, a hash of its target and sources."""
     predictions: Predictions | None = None
+    outputs: list[str] | None = None
+    """Names of the classes of ``confusion``, in its order."""
+    confusion: list[list[int]] | None = None
+    """Test rows by ``[true class][predicted class]``, summed over seeds; up to 30 classes."""
+    reliability: Reliability | None = None
     robustness: Robustness | None = None
     contribution: Contribution | None = None
     representation: Representation | None = None
@@ -164,6 +174,7 @@ def row_from_dict(data: Any, where: str = "row") -> Row:
     row = Row(**data)
     _check_names(row, where)
     _check_figures(row, where)
+    check_classes(row.outputs, row.confusion, row.reliability, where)
     return row
 
 

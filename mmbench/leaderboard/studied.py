@@ -20,6 +20,7 @@ def check_search(search: Mapping[str, Any]) -> tuple[list[str], list[str]]:
     problems = [
         *([] if numbers == sorted(set(numbers)) else ["search.history lists a trial twice"]),
         *_values(history),
+        *_trial(search, history),
         *(_compared(search, history) if "comparison" in search else _counted(search, history)),
     ]
     return problems, _left_out(numbers)
@@ -33,6 +34,14 @@ def _left_out(numbers: list[int]) -> list[str]:
 def _values(history: list[dict[str, Any]]) -> list[str]:
     bad = [t["number"] for t in history if t["state"] == "finished" and t["value"] is None]
     return [f"trials {bad} finished without a value"] if bad else []
+
+
+def _trial(search: Mapping[str, Any], history: list[dict[str, Any]]) -> list[str]:
+    """The row's own trial, where it is known, is one that finished."""
+    finished = [t["number"] for t in history if t["state"] == "finished"]
+    if search.get("trial") in (None, *finished):
+        return []
+    return [f"search.trial is {search['trial']!r}, which search.history does not say finished"]
 
 
 def _counted(search: Mapping[str, Any], history: list[dict[str, Any]]) -> list[str]:

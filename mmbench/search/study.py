@@ -135,6 +135,15 @@ def attempted(study: optuna.Study) -> list[Attempted]:
     return done
 
 
+def trials_of_families(study: optuna.Study) -> dict[str, dict[str, int]]:
+    """By family, the first trial that finished with it: what a row says of its own search."""
+    found: dict[str, dict[str, int]] = {}
+    for attempt in attempted(study):
+        if attempt.spec is not None and attempt.state == "finished":
+            found.setdefault(attempt.spec.family, {"trial": attempt.number})
+    return found
+
+
 @dataclass(frozen=True, slots=True)
 class Running:
     """A trial under way."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from mmbench.leaderboard import cells
 from mmbench.leaderboard.front import front
 from mmbench.leaderboard.rank import Standing
-from mmbench.leaderboard.row import Row
+from mmbench.leaderboard.row import LEVELS, Row
 from mmbench.leaderboard.site.verdict import Verdict, verdict
 from mmbench.leaderboard.site.whisker import Scale, Whisker, scale
 
@@ -30,6 +30,8 @@ class Cell:
     value: float | int | str | None
     """Unrounded, as in the row's JSON; what is sorted."""
     text: str
+    tag: str = ""
+    """A word beside the figure."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +61,8 @@ class Table:
     lines: Sequence[Line]
     machines: dict[str, str]
     """Hardware to its letter."""
-    previews: bool
+    levels: Sequence[str]
+    """Those that its rows have, the surest first."""
     references: bool
 
 
@@ -79,7 +82,11 @@ def board_table(standings: Sequence[Standing]) -> Table:
         columns=_columns(rows[0].metric),
         lines=[_line(s, scores, gains, best, letters) for s in standings],
         machines=letters,
-        previews=any(row.preview for row in rows),
+        levels=[
+            level
+            for level in (*dict(LEVELS).values(), "preview")
+            if level in {r.level for r in rows}
+        ],
         references=any(row.reference for row in rows),
     )
 
@@ -111,9 +118,14 @@ def _columns(metric: str) -> list[Column]:
         Column("concat", "× concat", "Median latency over that of concat on the same hardware"),
         Column("memory", "Peak MiB", "Peak memory of one request"),
         Column("parameters", "Params", "Trained and frozen, encoders included"),
-        Column("seeds", "Seeds", "Fresh seeds; a single one is a preview and is not ranked"),
+        Column("seeds", "Seeds", _seeds_hint()),
         Column("hardware", "On", "Hardware: see below the table", numeric=False),
     ]
+
+
+def _seeds_hint() -> str:
+    levels = "; ".join(f"{name} from {n} on" for n, name in reversed(LEVELS))
+    return f"Fresh seeds; {levels}; fewer are a preview, which is not ranked"
 
 
 def _line(
@@ -134,6 +146,7 @@ def _line(
             (
                 *(f"{m}:{name}" for m, name in row.encoders.items()),
                 *(row.fusion, row.head, row.objective, row.id, row.hardware, answer.words),
+                row.level,
                 *(["reference"] if row.reference else []),
                 *(["pareto front"] if on_front else []),
             )
@@ -154,6 +167,6 @@ def _figures(standing: Standing, letter: str) -> list[Cell]:
         Cell("concat", "× concat", ratio, cells.relative_cell(standing)),
         Cell("memory", "peak MiB", row.peak_memory_mib, cells.memory_cell(row)),
         Cell("parameters", "parameters", row.parameters, cells.count(row.parameters)),
-        Cell("seeds", "seeds", len(row.seeds), cells.seeds_cell(row)),
+        Cell("seeds", "seeds", len(row.seeds), str(len(row.seeds)), row.level),
         Cell("hardware", "on", letter, letter),
     ]

@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 
 from mmbench.files import write_whole
 from mmbench.leaderboard.row import Row
+from mmbench.leaderboard.site.across_page import across_pages
 from mmbench.leaderboard.site.comparison_file import Comparison
 from mmbench.leaderboard.site.comparison_page import comparison_pages
 from mmbench.leaderboard.site.index_page import index_page
@@ -49,7 +50,7 @@ def pages_of(
     """
     tasks = {task: [row for row in rows if row.task == task] for task in _tasks(rows)}
     compared = [comparison_pages(comparison, boards) for comparison in comparisons]
-    pages = [index_page(tasks, [own for own, *_ in compared])]
+    pages = [index_page(tasks, [own for own, *_ in compared]), *across_pages(rows, comparisons)]
     for task, found in tasks.items():
         pages.append(task_page(found, boards))
         standings = [s for part in by_version(found) for s in part]

@@ -49,6 +49,10 @@ class Comparison:
         return self.folder.name
 
     @property
+    def folder_on_site(self) -> str:
+        return f"comparisons/{self.name}"
+
+    @property
     def task(self) -> str:
         return next(iter(self.rows.values())).task
 

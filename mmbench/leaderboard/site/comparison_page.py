@@ -7,6 +7,7 @@ from pathlib import PurePosixPath
 from mmbench.leaderboard import cells
 from mmbench.leaderboard.rank import Standing, rank
 from mmbench.leaderboard.row import Row
+from mmbench.leaderboard.site.board_table import fast_and_good
 from mmbench.leaderboard.site.charts import SERIES
 from mmbench.leaderboard.site.comparison_file import Comparison, Contestant
 from mmbench.leaderboard.site.page import Page
@@ -35,11 +36,13 @@ class ContestantLine:
     difference: Whisker | None
     verdict: Verdict
     latency_vs_concat: float | None
+    front: bool
+    """None on the same hardware is better and faster at once."""
 
 
 def comparison_pages(comparison: Comparison, boards: PurePosixPath) -> list[Page]:
     """Its own page first, then one for each row."""
-    folder = f"comparisons/{comparison.name}"
+    folder = comparison.folder_on_site
     standings = rank(list(comparison.rows.values()))
     own = f"{folder}/index.html"
     rows = boards / "comparisons" / comparison.name / "rows"
@@ -83,11 +86,12 @@ def _lines(
     scores = scale((m["low"], m["mean"], m["high"]) for m in mains.values())
     against = [y for c in comparison.contestants if (y := c["yardstick"])]
     differences = scale(((y["low"], y["mean"], y["high"]) for y in against), zero=True)
+    best = fast_and_good(standings)
     lines, place = [], 0
     for contestant in comparison.contestants:
         place += not contestant["reference"]
         standing = by_id[contestant["row"]]
-        lines.append(_line(contestant, standing, place, (scores, differences), folder))
+        lines.append(_line(contestant, standing, place, (scores, differences), folder, best))
     return lines
 
 
@@ -97,6 +101,7 @@ def _line(
     place: int,
     scales: tuple[Scale, Scale],
     folder: str,
+    best: set[str],
 ) -> ContestantLine:
     row, against = standing.row, contestant["yardstick"]
     scores, differences = scales
@@ -111,6 +116,7 @@ def _line(
         else None,
         _verdict(contestant),
         standing.latency_vs_concat,
+        row.id in best,
     )
 
 

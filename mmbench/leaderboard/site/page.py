@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from mmbench.leaderboard import cells
+from mmbench.leaderboard.row import LEVELS
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -64,5 +65,6 @@ def _environment() -> "Environment":
     )
     environment.policies["json.dumps_kwargs"] = {"separators": (",", ":"), "allow_nan": False}
     environment.globals["cells"] = cells
+    environment.globals["LEVELS"] = LEVELS
     environment.filters["pretty"] = lambda data: json.dumps(data, indent=2, ensure_ascii=False)
     return environment

@@ -9,10 +9,12 @@ from mmbench.leaderboard import cells
 from mmbench.leaderboard.rank import Standing
 from mmbench.leaderboard.row import Row
 from mmbench.leaderboard.site.board_table import row_page
+from mmbench.leaderboard.site.class_charts import confusion_lines, reliability_chart
 from mmbench.leaderboard.site.contribution_charts import contributions
 from mmbench.leaderboard.site.page import Page
 from mmbench.leaderboard.site.robustness_charts import robustness_of_one
 from mmbench.leaderboard.site.task_page import rerun_command
+from mmbench.leaderboard.site.tuning_charts import search_behind
 from mmbench.leaderboard.site.verdict import verdict
 
 STAGES = ("transfer", "encoders", "fusion", "head")
@@ -60,6 +62,9 @@ def _page(standing: Standing, boards: PurePosixPath, parent: tuple[str, str], fo
         "further": _further(row),
         "robustness": robustness_of_one(row),
         "contributions": contributions([row]),
+        "confusion": confusion_lines(row),
+        "reliability": reliability_chart(row),
+        "searched": search_behind(row),
         "search": _search(row),
         "parts": _parts(row),
     }
@@ -120,7 +125,7 @@ def _parts(row: Row) -> list[tuple[str, str, str]]:
 
 
 def _search(row: Row) -> list[tuple[str, str]]:
-    """How the configuration was found; its curve is on the page of the task."""
+    """How the configuration was found, in figures."""
     return [
         (name.replace("_", " "), str(value))
         for name, value in row.search.items()

@@ -1,7 +1,7 @@
 """Score against latency and against memory, with the Pareto front."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from math import floor, log10
 from typing import Any
 
@@ -10,11 +10,14 @@ from mmbench.leaderboard.front import Point, front
 from mmbench.leaderboard.rank import Standing
 from mmbench.leaderboard.row import Row
 from mmbench.leaderboard.site.charts import Chart, Figure, View, figure, label, title
+from mmbench.leaderboard.site.names import names
 
 Cost = Callable[[Row], float | None]
 
 MOST_BARS = 40
 """Rows up to which every point has its interval; beyond, the hover says it."""
+FAR = 0.5
+"""Of many rows, references are left outside if the fusions would have less of the height."""
 COSTS: Sequence[tuple[str, str, Cost]] = (
     ("latency", "latency of one request, p50, ms", lambda row: row.latency_ms_p50),
     ("memory", "peak memory of one request, MiB", lambda row: row.peak_memory_mib),
@@ -27,6 +30,7 @@ def trade_offs(standings: Sequence[Standing], link: Callable[[Row], str]) -> lis
     Ranked rows only. ``link`` is where a click on a point leads.
     """
     ranked = [s for s in standings if s.rank is not None]
+    many = max(Counter(s.row.hardware for s in ranked).values(), default=0) > MOST_BARS
     charts = []
     for name, axis, cost in COSTS:
         views = [
@@ -36,9 +40,8 @@ def trade_offs(standings: Sequence[Standing], link: Callable[[Row], str]) -> lis
         ]
         if views:
             heading = f"{ranked[0].row.metric} × {name}"
-            charts.append(
-                Chart(f"score-{name}", heading, _caption(ranked[0].row), views, "Hardware")
-            )
+            caption = _caption(ranked[0].row, many=many)
+            charts.append(Chart(f"score-{name}", heading, caption, views, "Hardware"))
     return charts
 
 
@@ -46,11 +49,13 @@ def _measured(standings: Sequence[Standing], machine: str, cost: Cost) -> list[S
     return [s for s in standings if s.row.hardware == machine and (cost(s.row) or 0.0) > 0]
 
 
-def _caption(row: Row) -> str:
+def _caption(row: Row, *, many: bool) -> str:
     side = "upper" if row.higher_is_better else "lower"
+    bars = "" if many else " Bars are 95 % intervals."
+    outside = " References may lie outside: press twice to see all." if many else ""
     return (
-        f"The {side} left is best. Bars are 95 % intervals; the stepped line is the Pareto front: "
-        "no row is better and cheaper at once. A point leads to its row."
+        f"The {side} left is best.{bars} The stepped line is the Pareto front: no row is better "
+        f"and cheaper at once. A point leads to its row.{outside}"
     )
 
 
@@ -61,21 +66,25 @@ def _scatter(
     fused = [s for s in standings if not s.row.reference]
     yardsticks = [s for s in standings if s.row.reference]
     bars = len(standings) <= MOST_BARS
+    costs = [cost(s.row) or 0.0 for s in standings]
+    scores = _score_axis(standings, bars=bars)
+    points = [(x, s.row.main["mean"], s.row.id) for x, s in zip(costs, standings, strict=True)]
+    best = front(points, higher_is_better=row.higher_is_better)
     data = [
-        _front(standings, cost),
+        front_line(best),
+        _names(best, standings, cost, costs, scores),
         *([_points(yardsticks, cost, link, "reference", bars=bars)] if yardsticks else []),
         *([_points(fused, cost, link, "fusion", bars=bars)] if fused else []),
     ]
-    costs = [cost(s.row) or 0.0 for s in standings]
     return figure(
         data,
-        title(axis, **_log_axis(min(costs), max(costs))),
-        title(f"{row.metric} on test"),
+        title(axis, **log_axis(min(costs), max(costs))),
+        title(f"{row.metric} on test", range=list(scores)),
         hovermode="closest",
     )
 
 
-def _log_axis(low: float, high: float) -> dict[str, Any]:
+def log_axis(low: float, high: float) -> dict[str, Any]:
     """From the least to the greatest with a margin, ticks at 1, 2 and 5 times powers of ten."""
     margin = 0.08 * max(log10(high / low), 0.3)
     powers = range(floor(log10(low)) - 1, floor(log10(high)) + 2)
@@ -84,45 +93,57 @@ def _log_axis(low: float, high: float) -> dict[str, Any]:
         ticks = [float(f"{low * (high / low) ** (i / 4):.2g}") for i in range(5)]
     return {
         "type": "log",
-        "range": [log10(low) - 1.6 * margin, log10(high) + margin],
+        "range": [log10(low) - 2.2 * margin, log10(high) + margin],
         "tickvals": ticks,
         "ticktext": [f"{tick:,g}" for tick in ticks],
     }
 
 
-def _front(standings: Sequence[Standing], cost: Cost) -> dict[str, Any]:
-    """The front as steps, its rows named."""
-    rows = {s.row.id: s.row for s in standings}
-    points = [(cost(s.row) or 0.0, s.row.main["mean"], s.row.id) for s in standings]
-    best = front(points, higher_is_better=standings[0].row.higher_is_better)
+def front_line(best: Sequence[Point]) -> dict[str, Any]:
+    """A Pareto front as steps."""
     return {
         "type": "scatter",
-        "mode": "lines+text",
+        "mode": "lines",
         "name": "Pareto front",
         "x": [x for x, *_ in best],
         "y": [y for _, y, _ in best],
-        "text": _names(best, rows),
-        "textposition": "top left",
-        "textfont": {"color": "var(--ink)"},
         "line": {"shape": "hv", "color": "var(--soft)", "width": 1.5, "dash": "dot"},
         "hoverinfo": "skip",
         "cliponaxis": False,
     }
 
 
-def _names(best: Sequence[Point], rows: Mapping[str, Row]) -> list[str]:
-    """Fusions of the front, but not where a name would lie on the one before."""
-    width = log10(best[-1][0] / best[0][0]) or 1.0
-    height = abs(best[-1][1] - best[0][1]) or 1.0
-    names: list[str] = []
-    last: Point | None = None
-    for point in best:
-        far = last is None or (
-            log10(point[0] / last[0]) > 0.3 * width or abs(point[1] - last[1]) > 0.1 * height
-        )
-        names.append(label(rows[point[2]].fusion, 24) if far else "")
-        last = point if far else last
-    return names
+def _score_axis(standings: Sequence[Standing], *, bars: bool) -> tuple[float, float]:
+    """The ends of the axis: those of all rows, or of the fusions if references lie far off."""
+    everyone = _span(standings, bars=bars)
+    fused = _span([s for s in standings if not s.row.reference] or standings, bars=bars)
+    near = fused[1] - fused[0] < FAR * (everyone[1] - everyone[0])
+    low, high = fused if near and len(standings) > MOST_BARS else everyone
+    margin = 0.08 * (high - low) or 0.01
+    return low - margin, high + 1.5 * margin
+
+
+def _span(standings: Sequence[Standing], *, bars: bool) -> tuple[float, float]:
+    mains = [s.row.main for s in standings]
+    return (
+        min(m["low"] if bars else m["mean"] for m in mains),
+        max(m["high"] if bars else m["mean"] for m in mains),
+    )
+
+
+def _names(
+    best: Sequence[Point],
+    standings: Sequence[Standing],
+    cost: Cost,
+    costs: Sequence[float],
+    scores: tuple[float, float],
+) -> dict[str, Any]:
+    """Of the front and of the leaders: those that are first or tied with it."""
+    by_id = {s.row.id: s for s in standings}
+    leaders = [s.row.id for s in standings if s.rank == 1 or s.tied]
+    chosen = dict.fromkeys([*(i for *_, i in reversed(best)), *leaders])
+    points = [(cost(row := by_id[i].row) or 0.0, row.main["mean"], row.fusion) for i in chosen]
+    return names(points, (min(costs), max(costs)), scores)
 
 
 def _points(
@@ -149,7 +170,7 @@ def _points(
         },
         "marker": {
             "color": colour,
-            "size": 10,
+            "size": 10 if bars else 8,
             "symbol": "circle" if fused else "diamond-open",
             "line": {"width": 1 if fused else 2, "color": "var(--raised)" if fused else colour},
         },

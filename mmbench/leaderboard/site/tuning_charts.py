@@ -1,5 +1,6 @@
 """What searching longer brought: the best validation score after n trials."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import accumulate
 from typing import Any
@@ -16,7 +17,7 @@ def search_curves(rows: Sequence[Row]) -> list[Chart]:
     for row in rows:
         history = _readable(row.search.get("history"))
         if history:
-            histories.setdefault(str(row.search.get("study", "search")), history)
+            histories.setdefault(str(row.search.get("study") or row.fusion), history)
     if not histories:
         return []
     metric, better = rows[0].metric, max if rows[0].higher_is_better else min
@@ -37,6 +38,42 @@ def search_curves(rows: Sequence[Row]) -> list[Chart]:
     return [Chart("search", "Best after n trials", caption, [View("search", drawn)])]
 
 
+def search_behind(row: Row) -> list[Chart]:
+    """The trials of the search that found the row, its own one marked where that is known."""
+    history = _readable(row.search.get("history"))
+    if not history:
+        return []
+    numbers, values = [t["number"] for t in history], [t["value"] for t in history]
+    best = list(accumulate(values, max if row.higher_is_better else min))
+    step = curve(0, "best so far", numbers, best, mode="lines")
+    step["line"]["shape"] = "hv"
+    own = [t for t in history if t["number"] == row.search.get("trial")]
+    drawn = figure(
+        [step, _trials(0, history), *([_own(own)] if own else [])],
+        title("trial"),
+        title(f"{row.metric} on validation"),
+    )
+    caption = (
+        f"{_ends(row.search['history'])} The line is the best so far on validation, with the "
+        f"search's own seed{'; the ring is this row' if own else ''}."
+    )
+    return [Chart("search", "The search behind it", caption, [View("search", drawn)])]
+
+
+def _ends(history: Sequence[Any]) -> str:
+    """Such as ``12 of 14 trials finished; 2 pruned.``."""
+    states = Counter(str(t.get("state")) for t in history if isinstance(t, dict))
+    others = ", ".join(f"{n} {state}" for state, n in states.items() if state != FINISHED)
+    said = f"{states[FINISHED]} of {states.total()} trials finished"
+    return f"{said}; {others}." if others else f"{said}."
+
+
+def _own(trials: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    dots = curve(1, "this row", [t["number"] for t in trials], [t["value"] for t in trials])
+    ring = {"size": 15, "symbol": "circle-open", "line": {"width": 2.5, "color": "var(--c2)"}}
+    return dots | {"mode": "markers", "marker": dots["marker"] | ring}
+
+
 def _readable(history: Any) -> list[Mapping[str, Any]]:
     """Trials that have a score; ``search`` is free-form, so strangers may write anything there."""
     if not isinstance(history, list):
@@ -47,7 +84,7 @@ def _readable(history: Any) -> list[Mapping[str, Any]]:
         if isinstance(trial, dict)
         and isinstance(trial.get("number"), int)
         and isinstance(trial.get("value"), int | float)
-        and trial.get("state", FINISHED) not in ("failed", "pruned", "violated")
+        and trial.get("state") == FINISHED
     ]
 
 

@@ -31,7 +31,7 @@ function themeButton() {
 
 // Tables: each heading is a button; a second press turns the order round; missing figures stay last.
 // Of a long board only the first lines are laid out until the reader asks for all.
-const DESCENDING_FIRST = new Set(["gain"]);
+const DESCENDING_FIRST = new Set(["gain", "wins", "tasks"]);
 const FIRST = 100;
 
 function interactive(board) {
@@ -90,14 +90,15 @@ function show(board, form, all, most) {
 }
 
 function wanted(form) {
-  const { words, hardware, fused, front, ranked } = form.elements;
+  const { words, hardware, level, fused, front, leads } = form.elements;
   const asked = words.value.toLowerCase().split(/\s+/).filter(Boolean);
   return (row) =>
     asked.every((word) => row.dataset.words.includes(word)) &&
     (!hardware?.value || row.querySelector(".c-hardware").dataset.value === hardware.value) &&
     !(fused?.checked && "reference" in row.dataset) &&
     !(front?.checked && !("front" in row.dataset)) &&
-    !(ranked?.checked && "unranked" in row.dataset);
+    (!level?.value || row.dataset.level === level.value) &&
+    !(leads?.checked && !row.classList.contains("leads"));
 }
 
 function copyable(button) {
