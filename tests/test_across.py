@@ -33,6 +33,7 @@ from mmbench.leaderboard.row import Row, write_row
 from mmbench.leaderboard.sources import rows_under
 
 SEEDS = [101, 102, 103]
+MORE_SEEDS = [*SEEDS, 104]
 NUMBER = iter(range(1, 10**6))
 
 
@@ -43,7 +44,7 @@ def made(task: str, fusion: str, *per_seed: float, **changes: Any) -> Row:
     own = {
         "task": task,
         "fusion": fusion,
-        "seeds": SEEDS[: len(per_seed)],
+        "seeds": MORE_SEEDS[: len(per_seed)],
         "quality": {"accuracy": figures},
         "validation": {"mean": mean, "per_seed": list(per_seed)},
         "reference": fusion in ("majority", "concat") or fusion.startswith("only"),
@@ -64,12 +65,14 @@ def by_name(rows: list[Row]) -> dict[str, Any]:
 
 
 def test_a_method_is_a_fusion_with_its_paradigm_and_its_row_the_best_on_validation() -> None:
-    better_on_test = made("t", "gated", 0.9, 0.9, validation={"mean": 0.5, "per_seed": [0.5] * 2})
-    better_on_validation = made(
-        "t", "gated", 0.8, 0.8, validation={"mean": 0.6, "per_seed": [0.6] * 2}
+    better_on_test = made(
+        "t", "gated", 0.9, 0.9, 0.9, validation={"mean": 0.5, "per_seed": [0.5] * 3}
     )
-    joint = made("t", "gated", 0.7, 0.7, objective="joint")
-    singles = [made("t", "only-image", 0.4, 0.4), made("t", "only-question", 0.6, 0.6)]
+    better_on_validation = made(
+        "t", "gated", 0.8, 0.8, 0.8, validation={"mean": 0.6, "per_seed": [0.6] * 3}
+    )
+    joint = made("t", "gated", 0.7, 0.7, 0.7, objective="joint")
+    singles = [made("t", "only-image", 0.4, 0.4, 0.4), made("t", "only-question", 0.6, 0.6, 0.6)]
     (here,) = entries_of([better_on_test, joint, better_on_validation, *singles])
     assert {m: row.id for m, row in here.rows.items()} == {
         "best single modality": singles[1].id,
@@ -79,27 +82,30 @@ def test_a_method_is_a_fusion_with_its_paradigm_and_its_row_the_best_on_validati
 
 
 def test_without_a_plain_concat_any_concat_is_the_yardstick() -> None:
-    joint = made("t", "concat", 0.9, 0.9, objective="joint")
+    joint = made("t", "concat", 0.9, 0.9, 0.9, objective="joint")
     assert list(entries_of([joint])[0].rows) == ["concat"]
-    plain = made("t", "concat", 0.8, 0.8)
+    plain = made("t", "concat", 0.8, 0.8, 0.8)
     assert sorted(entries_of([joint, plain])[0].rows) == ["concat", "concat + joint"]
 
 
 def test_lower_validation_is_better_where_the_metric_says_so() -> None:
     lower = {"higher_is_better": False}
-    worse, better = made("t", "gated", 0.5, 0.5, **lower), made("t", "gated", 0.2, 0.2, **lower)
-    other = made("t", "sum", 0.3, 0.3, **lower)
+    worse, better = (
+        made("t", "gated", 0.5, 0.5, 0.5, **lower),
+        made("t", "gated", 0.25, 0.25, 0.25, **lower),
+    )
+    other = made("t", "sum", 0.3, 0.3, 0.3, **lower)
     found = by_name([worse, better, other])
     assert found["gated"].cells["t"].row == better.id
     assert (found["gated"].average_rank, found["sum"].average_rank) == (1, 2)
-    assert found["gated"].cells["t"].score == 0.2
+    assert found["gated"].cells["t"].score == 0.25
 
 
 def test_previews_and_older_versions_take_no_part() -> None:
-    new = made("t", "sum", 0.5, 0.5, task_version="2")
-    old = made("t", "gated", 0.9, 0.9, created="2025-01-01T00:00:00+00:00")
+    new = made("t", "sum", 0.5, 0.5, 0.5, task_version="2")
+    old = made("t", "gated", 0.9, 0.9, 0.9, created="2025-01-01T00:00:00+00:00")
     assert list(by_name([new, old, made("t", "film", 0.99)])) == ["sum"]
-    with pytest.raises(InvalidSpec, match="two or more seeds"):
+    with pytest.raises(InvalidSpec, match="three or more seeds"):
         across([made("t", "sum", 0.5)])
 
 
@@ -154,7 +160,7 @@ def test_average_ranks_and_win_rates_equal_their_slow_formulas() -> None:
 
 def test_tasks_weigh_the_same_however_many_seeds_they_have() -> None:
     rows = [
-        made("a", "gated", 0.9, 0.9), made("a", "sum", 0.1, 0.1),
+        made("a", "gated", *[0.9] * 4), made("a", "sum", *[0.1] * 4),
         made("b", "gated", 0.1, 0.1, 0.1), made("b", "sum", 0.9, 0.9, 0.9),
     ]  # fmt: skip
     found = across(rows)
@@ -164,10 +170,10 @@ def test_tasks_weigh_the_same_however_many_seeds_they_have() -> None:
 
 def test_methods_are_ranked_on_the_seeds_they_share_else_by_their_means() -> None:
     one = made("t", "gated", 0.1, 0.9, 0.9)
-    two = made("t", "sum", 0.8, 0.8, seeds=[102, 103])
+    two = made("t", "sum", 0.8, 0.8, 0.8, seeds=[102, 103, 104])
     assert across([one, two]).tasks[0].seeds == [102, 103]
     assert by_name([one, two])["gated"].average_rank == 1
-    apart = made("t", "sum", 0.8, 0.8, seeds=[7, 8])
+    apart = made("t", "sum", 0.8, 0.8, 0.8, seeds=[7, 8, 9])
     assert across([one, apart]).tasks[0].seeds == []
     assert by_name([one, apart])["gated"].average_rank == 2  # 0.63 to 0.8
 
@@ -338,10 +344,10 @@ def test_the_hypervolume_of_one_best_row_is_all_and_of_nothing_is_none() -> None
 def test_costs_of_different_hardware_are_never_mixed() -> None:
     slow, fast = {"hardware": CPU}, {"hardware": GPU}
     rows = [
-        made("t", "concat", 0.5, 0.5, latency_ms_p50=2.0, **slow),
-        made("t", "gated", 0.6, 0.6, latency_ms_p50=3.0, **slow),
-        made("t", "concat", 0.4, 0.4, latency_ms_p50=0.2, objective="joint", **fast),
-        made("t", "film", 0.9, 0.9, latency_ms_p50=0.1, **fast),
+        made("t", "concat", 0.5, 0.5, 0.5, latency_ms_p50=2.0, **slow),
+        made("t", "gated", 0.6, 0.6, 0.6, latency_ms_p50=3.0, **slow),
+        made("t", "concat", 0.4, 0.4, 0.4, latency_ms_p50=0.2, objective="joint", **fast),
+        made("t", "film", 0.9, 0.9, 0.9, latency_ms_p50=0.1, **fast),
     ]
     found = across(rows)
     latency = {f.hardware: f for f in found.fronts if f.cost == "latency_ms_p50"}
@@ -354,7 +360,7 @@ def test_costs_of_different_hardware_are_never_mixed() -> None:
 
 def test_latency_against_concat_is_a_geometric_mean_over_tasks() -> None:
     rows = [
-        made(t, m, 0.5, 0.5, latency_ms_p50=ms)
+        made(t, m, 0.5, 0.5, 0.5, latency_ms_p50=ms)
         for t, m, ms in (
             ("a", "concat", 1.0), ("a", "gated", 2.0), ("b", "concat", 10.0), ("b", "gated", 5.0),
         )
@@ -371,7 +377,10 @@ def test_latency_against_concat_is_a_geometric_mean_over_tasks() -> None:
 def test_the_tuning_budget_is_told_and_so_is_a_difference() -> None:
     compared = {"search": {"comparison": "a-compare-1", "trials": 8}}
     searched = {"search": {"study": "b-1", "trials": 48}}
-    rows = [made("a", "sum", 0.5, 0.5, **compared), made("b", "sum", 0.5, 0.5, **searched)]
+    rows = [
+        made("a", "sum", 0.5, 0.5, 0.5, **compared),
+        made("b", "sum", 0.5, 0.5, 0.5, **searched),
+    ]
     found = across(rows)
     assert [t.budgets for t in found.tasks] == [
         ["8 trials each (comparison)"],

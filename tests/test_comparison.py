@@ -32,6 +32,7 @@ from mmbench.evaluation.paired import Resampled, holm, mean_ranks
 from mmbench.features import FeatureCache
 from mmbench.fusions.concat import ConcatFusion
 from mmbench.leaderboard.row import read_rows
+from mmbench.leaderboard.verify import verify
 from mmbench.metrics.classification import Accuracy
 from mmbench.metrics.regression import MeanAbsoluteError
 from mmbench.plugins import Plugins, load_plugins
@@ -380,6 +381,12 @@ def test_page_pictures_rows_and_figures_lie_together(home):
     assert not problems and len(rows) == 5
     assert all(f"rows/synergy/{row.id}.json" in page for row in rows)
     document = json.loads((folder / "comparison.json").read_text())
+    by_label = {v["label"]: v["row"] for v in document["verdicts"]}
+    histories = {row.id: row.search["history"] for row in rows}
+    assert {label: histories[by_label[label]] for label in by_label} == document["tuning"]
+    assert len(document["tuning"]["concat"]) == 2, "every trial is listed, not the best alone"
+    for checked in verify([folder / "rows"], load_plugins()):
+        assert not checked.problems and "predictions are not here" in " ".join(checked.notes)
     assert document["headline"][0] in (folder.parent / "README.md").read_text()
     product = next(v for v in document["verdicts"] if v["label"] == "product")
     assert product["yardstick"]["other"] == "concat" and product["leads"]

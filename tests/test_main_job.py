@@ -108,6 +108,9 @@ def test_the_leaderboard_command_reads_rows_and_runs(
         shown = json.loads(mmbench("leaderboard", "--task", "synergy", "--json", *source).stdout)
         assert {r["id"]: r["accuracy"] for r in shown} == by_id
     mmbench("leaderboard", "--mlflow", "--write", "--leaderboards", "elsewhere")
+    kept = sorted(p.name for p in (home / "leaderboards" / "synergy").glob("*.xz"))
+    assert kept == sorted(p.name for p in (home / "elsewhere" / "synergy").glob("*.xz"))
+    assert len(kept) == len(searched)
     written = (home / "elsewhere" / "synergy" / "README.md").read_text()
     assert written == (home / "leaderboards" / "synergy" / "README.md").read_text()
     by_latency = json.loads(mmbench("leaderboard", "--sort", "latency", "--json").stdout)
@@ -150,3 +153,26 @@ def test_the_same_command_has_nothing_left_to_do(
     again = {r["id"]: r["accuracy"] for r in json.loads(done.stdout)}
     assert again == {r["id"]: r["accuracy"] for r in searched}
     assert len(study_in(home)) == 6
+
+
+def test_all_trials_stand_in_every_row(searched: list[dict], home: Path) -> None:
+    ended = study_in(home)
+    for row in searched:
+        history = row["search"]["history"]
+        assert [(t["number"], t["state"]) for t in history] == [(a.number, a.state) for a in ended]
+
+
+def test_rows_are_published_from_mlflow_and_verified(
+    searched: list[dict], mmbench: Mmbench, home: Path
+) -> None:
+    from mmbench.tracking import Tracker, store_uri
+
+    frame = Tracker(store_uri(home / "runs"), home / "runs" / "artifacts").final_runs("synergy")
+    run_id = frame.loc[frame["row_id"] == searched[0]["id"], "run_id"].item()
+    done = mmbench("publish", run_id, "--leaderboards", "published", "--json")
+    assert json.loads(done.stdout) == {"published": [searched[0]["id"]], "refused": {}}
+    checked = json.loads(mmbench("verify", "leaderboards", "published", "--json").stdout)
+    assert len(checked) == len(searched) + 1
+    assert all(row["valid"] and row["recomputed"] for row in checked)
+    (row,) = (home / "published" / "synergy").glob("*.json")
+    assert row.read_text() == (home / "leaderboards" / "synergy" / row.name).read_text()

@@ -24,10 +24,10 @@ def explain(
     leaderboards: Boards = BOARDS,
     as_json: AsJson = False,
 ) -> None:
-    """Say which modality, and which words, pixels, fields or steps, a prediction rests on.
+    """Say why a model answers as it does on one test sample.
 
-    A row's model is looked for under --out and trained again if it is not there. A picture and the
-    figures are written to OUT/explanations.
+    Which modality, and which words, pixels, fields or steps. A row's model is looked for under
+    --out and trained again if it is not there. A picture and the figures go to OUT/explanations.
     """
     from mmbench.explain.explanation import explain as explained
     from mmbench.explain.pictures import picture

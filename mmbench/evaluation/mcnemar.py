@@ -32,9 +32,11 @@ def mcnemar(one: Tensor, other: Tensor, target: Tensor) -> McNemar:
 
 
 def mid_p(b: int, c: int) -> float:
-    """The mid-p value of ``b`` heads and ``c`` tails of a fair coin, two-sided."""
+    """Two-sided, of ``b`` heads and ``c`` tails of a fair coin; 1 without a toss."""
     from scipy.stats import binom  # type: ignore[import-untyped]
 
+    if b == c == 0:
+        return 1.0
     if b == c:
         return 1 - 0.5 * float(binom.pmf(b, b + c, 0.5))
     fewer = min(b, c)

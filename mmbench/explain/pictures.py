@@ -69,8 +69,11 @@ def _modality_bars(axes: Axes, found: Explanation) -> None:
 
 def _bars(axes: Axes, parts: list[Part], title: str) -> None:
     """In the order of the parts, from the top; a word may occur twice."""
+    from matplotlib.ticker import MaxNLocator
+
     values = [p.value for p in parts]
     colours = [FOR if v >= 0 else AGAINST for v in values]
+    axes.xaxis.set_major_locator(MaxNLocator(5))
     axes.barh(range(len(parts)), values, color=colours, height=0.7)
     axes.set_yticks(range(len(parts)), [p.label for p in parts])
     axes.invert_yaxis()

@@ -12,9 +12,10 @@ def budgets(rows: Sequence[Row]) -> list[str]:
 
 def budget(row: Row) -> str:
     """``8 trials each``, ``48 trials shared by all``, or ``not tuned``; by the job that made it."""
-    trials = row.search.get("trials")
+    n = row.search.get("trials")
+    trials = f"{n} trial{'' if n == 1 else 's'}"
     if row.search.get("comparison"):
-        return f"{trials} trials each (comparison)"
+        return f"{trials} each (comparison)"
     if row.search.get("study"):
-        return f"{trials} trials shared by all (search)"
+        return f"{trials} shared by all (search)"
     return "not tuned (single run)"

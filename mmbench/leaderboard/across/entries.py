@@ -50,7 +50,7 @@ def entries_of(rows: Sequence[Row]) -> list[Entries]:
     ranked = sorted((row for row in rows if not row.preview), key=lambda row: (row.task, row.id))
     if not ranked:
         raise InvalidSpec(
-            "There is nothing to rank across tasks: no row was run on two or more seeds. "
+            "There is nothing to rank across tasks: no row was run on three or more seeds. "
             "`mmbench compare` and `mmbench search` make such rows."
         )
     tasks = [_newest(ranked, task) for task in dict.fromkeys(row.task for row in ranked)]

@@ -102,7 +102,7 @@ class Across:
 def across(rows: Sequence[Row]) -> Across:
     """Rank the methods of ``rows`` over their tasks; nothing is remembered from other rows.
 
-    Raises ``InvalidSpec`` if no row was run on two or more seeds.
+    Raises ``InvalidSpec`` if no row was run on three or more seeds.
     """
     entries = entries_of(rows)
     methods = list(entries[0].scores)

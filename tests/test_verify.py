@@ -1,0 +1,435 @@
+"""Rows that can be trusted: published, verified, compared; and what a forged one says."""
+
+import json
+import lzma
+import shutil
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+
+from mmbench.campaign import concluding
+from mmbench.cli import main as cli
+from mmbench.errors import DataUnavailable
+from mmbench.evaluation.intervals import Interval
+from mmbench.evaluation.mcnemar import mcnemar, mid_p
+from mmbench.evaluation.predictions import read_predictions, storable, write_predictions
+from mmbench.features import FeatureCache
+from mmbench.final import evaluate_seed
+from mmbench.leaderboard.diagnoses import predictions_file
+from mmbench.leaderboard.row import Row, read_row, read_rows, write_row
+from mmbench.leaderboard.studied import check_search
+from mmbench.leaderboard.verify import Checked, verify
+from mmbench.plugins import load_plugins
+from mmbench.resolve import resolve
+from mmbench.spec import Component, TrialSpec, digest, train_spec
+from mmbench.trial import Workbench
+
+ROOT = Path(__file__).parents[1]
+SEEDS = [1000, 1001, 1002]
+
+
+def cost_document() -> dict[str, Any]:
+    """That of a committed row: costs are not what is tested here."""
+    row = json.loads(next((ROOT / "leaderboards" / "synergy").glob("*.json")).read_text())
+    return {k: v for k, v in row["cost"].items() if k != "training_peak_memory_mib"}
+
+
+def spec_of(fusion: Component, modalities: str) -> TrialSpec:
+    return TrialSpec(
+        Component("synergy", {"size": 300}), {m: Component("mlp") for m in modalities}, fusion,
+        Component("mlp"), train=train_spec({"max_epochs": 2}),
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def finals(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[Row], Path]:
+    """Rows of the product and of a single modality, and the folder of their seeds."""
+    home, plugins = tmp_path_factory.mktemp("runs") / "study" / "finals", load_plugins()
+    bench = Workbench(torch.device("cpu"), FeatureCache(home / "features"))
+    families = {}
+    alone = Component("only", {"modality": "a"})
+    for spec in (spec_of(Component("product"), "ab"), spec_of(alone, "a")):
+        resolved = resolve(spec, plugins).spec
+        folders = {seed: home / resolved.with_seed(seed).id for seed in SEEDS}
+        for folder in folders.values():
+            folder.mkdir(parents=True)
+        families[resolved.family] = [
+            evaluate_seed(resolved.with_seed(seed), plugins, bench, folder)
+            for seed, folder in folders.items()
+        ]
+    quiet = SimpleNamespace(measuring=lambda *_: None, log_final=lambda *_: None)
+    job = SimpleNamespace(
+        task=Component("synergy", {"size": 300}), plugins=plugins, listener=quiet, tracker=quiet,
+        crew=SimpleNamespace(threads=1), device="cpu",
+    )  # fmt: skip
+    history = [
+        {"number": i, "state": s, "value": v, "fusion": "product", "seconds": 1.0}
+        for i, (s, v) in enumerate([("finished", 0.9), ("pruned", None), ("failed", None)])
+    ]
+    summary = {"study": "study", "seed": 0, "trials": 3, "finished": 1, "pruned": 1, "violated": 0,
+               "failed": 1, "history": history}  # fmt: skip
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(concluding, "measure_in_fresh_process", lambda *_: cost_document())
+        rows = concluding.Conclusion(job, summary).rows(families)
+    return rows, home
+
+
+@pytest.fixture
+def board(finals: tuple[list[Row], Path], tmp_path: Path) -> Path:
+    """The two rows as they stand on a board, with their predictions."""
+    rows, home = finals
+    for row in rows:
+        write_row(tmp_path, row, next(home.glob(f"*/{predictions_file(row.id)}")).parent)
+    return tmp_path
+
+
+@pytest.fixture
+def product(finals: tuple[list[Row], Path], board: Path) -> Path:
+    return board / "synergy" / f"{finals[0][0].id}.json"
+
+
+@pytest.fixture
+def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable:
+    def run(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["mmbench", *map(str, arguments)])
+        with pytest.raises(SystemExit) as end:
+            cli.main()
+            raise SystemExit(0)
+        said = capsys.readouterr()
+        return int(end.value.code or 0), said.out, said.err
+
+    return run
+
+
+def change(path: Path, edit: Callable[[dict[str, Any]], object]) -> None:
+    data = json.loads(path.read_text())
+    edit(data)
+    path.write_text(json.dumps(data))
+
+
+def verified(*places: Path) -> dict[str, Checked]:
+    return {checked.file.name: checked for checked in verify(places, load_plugins())}
+
+
+# Predictions -----------------------------------------------------------------------------------
+
+
+def test_predictions_are_read_as_they_were_written_and_scored(tmp_path: Path) -> None:
+    drawn = torch.randn(2, 50, 3, generator=torch.Generator().manual_seed(0)) * 9
+    scores = [storable(s, "classification").float() for s in drawn]
+    path = tmp_path / "x.xz"
+    sha = write_predictions(path, scores)
+    assert all(torch.equal(a, b) for a, b in zip(read_predictions(path, sha), scores, strict=True))
+    assert len(lzma.decompress(path.read_bytes())) < 2 * 50 * 3 * 2 + 200, "not float16"
+    assert write_predictions(tmp_path / "y.xz", scores) == sha, "the same scores, the same bytes"
+
+
+def test_scores_beyond_float16_stay_finite_and_a_regression_is_not_rounded(tmp_path: Path) -> None:
+    scores = torch.tensor([[1e9, -1e9], [float("inf"), -float("inf")], [0.1, 70_000.0]])
+    half = storable(scores, "classification")
+    assert half.dtype == torch.float16 and half.isfinite().all()
+    assert half.argmax(1).tolist() == [0, 0, 1]
+    assert torch.equal(storable(scores[2:], "regression"), scores[2:])
+    sha = write_predictions(tmp_path / "x.xz", [scores[2:]])
+    assert torch.equal(read_predictions(tmp_path / "x.xz", sha)[0], scores[2:])
+
+
+def test_what_is_no_file_of_predictions_is_refused(tmp_path: Path) -> None:
+    import hashlib
+
+    path = tmp_path / "x.xz"
+    for content in (b"no archive", lzma.compress(b"no tensors"), lzma.compress(b"x" * 99)[:-9]):
+        path.write_bytes(content)
+        with pytest.raises(DataUnavailable, match="damaged"):
+            read_predictions(path, hashlib.sha256(content).hexdigest())
+
+
+# What a row says of itself ---------------------------------------------------------------------
+
+
+def test_rows_list_all_trials_and_keep_hashes(finals: tuple[list[Row], Path]) -> None:
+    row, alone = finals[0]
+    assert [t["state"] for t in row.search["history"]] == ["finished", "pruned", "failed"]
+    assert set(row.splits or {}) == {"train", "val", "test"}
+    assert row.search["single"]["id"] == alone.id and alone.search["single"] is None
+    assert row.level == "community" and not row.preview
+
+
+@pytest.mark.parametrize(
+    ("n", "level"),
+    [(1, "preview"), (2, "preview"), (3, "community"), (4, "community"), (5, "verified")],
+)
+def test_the_level_goes_by_fresh_seeds(finals: tuple[list[Row], Path], n: int, level: str) -> None:
+    row = replace(finals[0][0], seeds=list(range(n)))
+    assert row.level == level and row.preview == (level == "preview")
+
+
+# Verifying -------------------------------------------------------------------------------------
+
+
+def test_an_honest_board_is_valid_and_recomputed(board: Path) -> None:
+    found = verified(board)
+    assert len(found) == 2
+    for checked in found.values():
+        assert (checked.problems, checked.notes, checked.recomputed) == ([], [], True)
+
+
+FORGERIES: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
+    "a better mean": (
+        lambda r: r["quality"]["accuracy"].update(mean=0.99, high=0.995),
+        "quality.accuracy.mean is 0.99",
+    ),
+    "a better seed": (
+        lambda r: r["quality"]["accuracy"]["per_seed"].__setitem__(1, 1.0),
+        "quality.accuracy.per_seed.1",
+    ),
+    "a side metric": (
+        lambda r: r["quality"]["macro-f1"].update(mean=0.999),
+        "quality.macro-f1.mean",
+    ),
+    "a narrow interval": (
+        lambda r: r["quality"]["accuracy"].update(low=r["quality"]["accuracy"]["mean"]),
+        "quality.accuracy.low",
+    ),
+    "a larger gain": (lambda r: r["gain"].update(mean=0.9, high=0.95), "gain.mean is 0.9"),
+    "a faster model": (lambda r: r.update(latency_ms_p50=0.001), "latency_ms_p50 is 0.001"),
+    "a smaller model": (lambda r: r.update(parameters=1), "parameters is 1"),
+    "another fusion": (lambda r: r.update(fusion="gated"), "fusion is 'gated'"),
+    "other settings": (
+        lambda r: r["spec"]["train"].update(max_epochs=99),
+        "the id of this spec is",
+    ),
+    "an old seed": (lambda r: r["search"].update(seed=1001), "it is not fresh"),
+    "a hidden trial": (
+        lambda r: r["search"]["history"].pop(),
+        "search.trials is 3, but search.history lists 2",
+    ),
+    "a renamed end": (
+        lambda r: r["search"]["history"][2].update(state="pruned"),
+        "search.pruned is 1, but",
+    ),
+    "another split": (
+        lambda r: r["splits"].update(test="0" * 64),
+        "the test split of synergy is not",
+    ),
+    "an old version": (lambda r: r.update(task_version="0"), "at version '0'; installed is"),
+    "a task that is gone": (
+        lambda r: r["spec"]["task"].update(name="gone"),
+        "no task named 'gone'",
+    ),
+    "an unknown schema": (lambda r: r.update(schema=7), "schema 7"),
+    "not a number": (lambda r: r["quality"]["accuracy"].update(mean=float("nan")), "NaN"),
+    "other predictions": (
+        lambda r: r["predictions"].update(sha256="0" * 64),
+        "not those of the row",
+    ),
+    "a path elsewhere": (lambda r: r["predictions"].update(file="../x"), "predictions.file is"),
+    "no yardstick": (lambda r: r["search"].update(single=None), "search.single does not say"),
+    "nonsense": (lambda r: r.update(cost={}), "figures: KeyError"),
+}
+
+
+@pytest.mark.parametrize("forgery", FORGERIES)
+def test_a_forged_row_is_named_with_its_reason_and_the_rest_is_checked(
+    forgery: str, board: Path, product: Path
+) -> None:
+    edit, reason = FORGERIES[forgery]
+    change(product, edit)
+    found = verified(board)
+    assert reason in "; ".join(found.pop(product.name).problems)
+    (other,) = found.values()
+    assert not other.problems and other.recomputed
+
+
+def test_changed_predictions_are_found_out(board: Path, product: Path) -> None:
+    """Whoever replaces scores and hash alike still has to get every figure right."""
+    row = read_row(product)
+    path = product.parent / predictions_file(row.id)
+    assert row.predictions is not None
+    scores = read_predictions(path, row.predictions["sha256"])
+    scores[0][:3] = -scores[0][:3]
+    sha = write_predictions(path, scores)
+    change(product, lambda r: r["predictions"].update(sha256=sha))
+    problems = "; ".join(verified(product)[product.name].problems)
+    assert "quality.accuracy.per_seed.0" in problems
+
+
+def test_missing_predictions_are_a_fault_but_for_a_comparison(board: Path, product: Path) -> None:
+    (product.parent / predictions_file(product.stem)).unlink()
+    assert "predictions are missing" in verified(board)[product.name].problems[0]
+    change(product, lambda r: r["search"].update(comparison="x", trials=3))
+    checked = verified(board)[product.name]
+    assert not checked.problems and not checked.recomputed
+    assert "predictions are not here" in checked.notes[0]
+
+
+def test_a_gain_whose_yardstick_is_gone_is_a_note(board: Path, product: Path) -> None:
+    for file in product.parent.glob("*.json"):
+        if file != product:
+            file.unlink()
+    checked = verified(board)[product.name]
+    assert not checked.problems and "is not here as it was" in checked.notes[0]
+
+
+def test_a_row_of_an_older_mmbench_is_valid_with_notes(board: Path, product: Path) -> None:
+    def age(row: dict[str, Any]) -> None:
+        for name in ("splits", "predictions"):
+            del row[name]
+        del row["search"]["history"], row["search"]["single"]
+
+    change(product, age)
+    checked = verified(board)[product.name]
+    assert not checked.problems and len(checked.notes) == 3
+
+
+def test_two_rows_of_one_id_are_named_and_the_first_is_on_the_board(
+    board: Path, product: Path
+) -> None:
+    twin = board / "gpu" / product.name
+    twin.parent.mkdir()
+    shutil.copy(product, twin)
+    assert read_rows(board)[1] == [], "a mere copy"
+    change(twin, lambda r: r.update(train_seconds=1.5))
+    rows, problems = read_rows(board)
+    assert len(rows) == 2 and len(problems) == 1
+    assert (
+        str(twin) in problems[0] and str(product) in problems[0] and "other content" in problems[0]
+    )
+    checked = {str(c.file): c.problems for c in verify([board], load_plugins())}
+    assert any("other content" in p for p in checked[str(product)] + checked[str(twin)])
+
+
+def test_a_comparison_has_one_budget_for_all() -> None:
+    trial = {"number": 0, "state": "finished", "value": 0.5, "fusion": "x", "seconds": 1.0}
+    search = {"comparison": "c", "trials": 4}
+    trials = [{**trial, "number": i} for i in range(5)]
+    assert check_search({**search, "history": trials[:4]}) == ([], [])
+    assert check_search({**search, "history": trials[:1]}) == ([], [])
+    assert "lists 5" in check_search({**search, "history": trials})[0][0]
+    assert "twice" in check_search({**search, "trials": 2, "history": [trial, trial]})[0][0]
+    gap = check_search({**search, "trials": 2, "history": [trials[0], trials[2]]})
+    assert gap == ([], ["trials [1] are not listed: they had not ended"])
+
+
+# The commands ----------------------------------------------------------------------------------
+
+
+def test_verify_says_what_and_where_and_its_exit_code(call, board: Path, product: Path) -> None:
+    code, output, _ = call("verify", board)
+    assert code == 0 and "2 valid, 2 of them computed again" in output
+    change(product, lambda r: r.update(parameters=1))
+    code, output, _ = call("verify", board)
+    assert code == 1 and f"INVALID  {product}" in output and "1 valid" in output
+    code, output, _ = call("verify", board, "--json")
+    document = {d["id"]: d for d in json.loads(output)}
+    assert code == 1 and not document[product.stem]["valid"]
+    for wrong in (board / "nowhere", board.parent / "empty"):
+        (board.parent / "empty").mkdir(exist_ok=True)
+        code, _, errors = call("verify", wrong)
+        assert code == 2 and "There is no" in errors
+
+
+def test_verify_can_train_again(call, board: Path, product: Path, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr("mmbench.standalone.measure_in_fresh_process", lambda *_: cost_document())
+    monkeypatch.setattr("mmbench.tracking.Tracker.log_final", lambda *_: "run")
+    code, output, _ = call("verify", product, "--rerun", "--json", "--out", tmp_path / "again")
+    (document,) = json.loads(output)
+    accuracy = f"{read_row(product).main['mean']:.4f}"
+    assert code == 0
+    assert f"trained again, accuracy is {accuracy}; the row has {accuracy}" in document["notes"]
+
+
+@pytest.mark.parametrize("what", ["", "study", "seed", "model"])
+def test_publish_takes_a_study_or_a_folder_of_it(
+    call, finals: tuple[list[Row], Path], tmp_path: Path, what: str
+) -> None:
+    rows, home = finals
+    seed = home / replace_seed(rows[0], SEEDS[1])
+    run = {"": home, "study": home.parent.name, "seed": seed, "model": seed / "model"}[what]
+    boards = tmp_path / "boards"
+    code, _, errors = call("publish", run, "--out", home.parents[1], "--leaderboards", boards)
+    assert code == 0, errors
+    published = rows if what in ("", "study") else rows[:1]
+    found, problems = read_rows(boards)
+    assert not problems and {r.id for r in found} == {r.id for r in published}
+    assert (boards / "synergy" / "README.md").exists()
+    assert all(c.recomputed and not c.problems for c in verified(boards).values())
+
+
+def replace_seed(row: Row, seed: int) -> str:
+    return digest({**row.spec, "seed": seed})
+
+
+def test_publish_replaces_no_other_figures_unasked(
+    call, finals: tuple[list[Row], Path], board: Path, product: Path
+) -> None:
+    run = ("publish", finals[1], "--leaderboards", board)
+    change(product, lambda r: r.update(hardware="another machine"))
+    code, _, errors = call(*run)
+    assert code == 1 and "has other figures, of another machine" in errors
+    assert read_row(product).hardware == "another machine"
+    assert (board / "synergy" / "README.md").exists(), "the rest is published"
+    assert call(*run, "--replace")[0] == 0
+    assert read_row(product) == finals[0][0]
+
+
+@pytest.mark.parametrize(
+    ("run", "message"), [("nothing", "There is no run 'nothing'"), ("a" * 32, "no MLflow store")]
+)
+def test_publish_of_nothing_is_bad_input(call, tmp_path: Path, run: str, message: str) -> None:
+    code, _, errors = call("publish", run, "--out", tmp_path, "--leaderboards", tmp_path)
+    assert code == 2 and message in errors
+
+
+def test_diff_says_whether_it_is_more_than_noise(call, board: Path, product: Path) -> None:
+    (other,) = (f for f in product.parent.glob("*.json") if f != product)
+    code, output, _ = call("diff", product.stem, other.stem, "--leaderboards", board)
+    assert code == 0 and "McNemar" in output and "paired test   p = " in output
+    code, output, _ = call("diff", product, other, "--json")
+    found = json.loads(output)
+    gain = Interval(**found["difference"]["gain"])
+    means = [read_row(f).main["mean"] for f in (product, other)]
+    assert gain.mean == pytest.approx(means[0] - means[1]) and gain.low <= gain.mean <= gain.high
+    assert set(found["mcnemar"]) == {str(seed) for seed in SEEDS}
+    same = json.loads(call("diff", product, product, "--json")[1])
+    assert same["difference"] == {"gain": {"mean": 0.0, "low": 0.0, "high": 0.0}, "p": 1.0}
+    assert all(m["p"] == 1.0 for m in same["mcnemar"].values())
+
+
+def test_diff_needs_predictions_and_one_task(call, board: Path, product: Path) -> None:
+    old = ROOT / "leaderboards"
+    code, _, errors = call("diff", product, next((old / "vqa").glob("*.json")))
+    assert code == 2 and "one task" in errors
+    change(product, lambda r: r.update(predictions=None))
+    code, _, errors = call("diff", product, product)
+    assert code == 2 and "has no predictions" in errors
+
+
+# McNemar ---------------------------------------------------------------------------------------
+
+
+def test_mid_p_against_a_sum_over_all_outcomes() -> None:
+    from math import comb
+
+    for b, c in [(0, 1), (1, 7), (3, 9), (10, 2), (30, 41)]:
+        n = b + c
+        chances = [comb(n, k) / 2**n for k in range(n + 1)]
+        as_far = sum(p for k, p in enumerate(chances) if abs(k - n / 2) > abs(b - n / 2))
+        # half of what is as far off as what was seen, all of what is farther
+        assert mid_p(b, c) == pytest.approx(as_far + chances[b]), (b, c)
+    assert mid_p(0, 0) == 1.0
+    assert mid_p(4, 4) == pytest.approx(1 - comb(8, 4) / 2**9)
+
+
+def test_mcnemar_counts_the_rows_that_only_one_gets_right() -> None:
+    target = torch.tensor([0, 0, 1, 1, 1])
+    one, other = (torch.eye(2)[torch.tensor(c)] for c in ([0, 0, 1, 0, 1], [0, 1, 0, 1, 0]))
+    found = mcnemar(one, other, target)
+    assert (found.only_one, found.only_other) == (3, 1)
+    assert found.p == pytest.approx(mid_p(1, 3))
