@@ -337,7 +337,7 @@ def test_verify_says_what_and_where_and_its_exit_code(call, board: Path, product
 
 def test_verify_can_train_again(call, board: Path, product: Path, tmp_path, monkeypatch) -> None:
     monkeypatch.setattr("mmbench.standalone.measure_in_fresh_process", lambda *_: cost_document())
-    monkeypatch.setattr("mmbench.tracking.Tracker.log_final", lambda *_: "run")
+    monkeypatch.setattr("mmbench.tracking.Tracker.log_final", lambda *_, **__: "run")
     code, output, _ = call("verify", product, "--rerun", "--json", "--out", tmp_path / "again")
     (document,) = json.loads(output)
     accuracy = f"{read_row(product).main['mean']:.4f}"
