@@ -336,11 +336,17 @@ def test_names_in_a_chart_never_lie_on_each_other_and_the_first_come_first() -> 
     points = [(10 ** draw.uniform(-1, 1), draw.random(), f"name-{i}") for i in range(70)]
     trace = names(points, (0.1, 10.0), (0.0, 1.0))
     assert trace["text"][0] == "name-0" and 3 < len(trace["text"]) <= 10
-    places = list(zip(trace["x"], trace["y"], strict=True))
-    for i, (x, y) in enumerate(places):
-        for other_x, other_y in places[:i]:
-            apart = abs(log10(x / other_x)) / 2 * 430 > 6 * 7
-            assert apart or abs(y - other_y) * 250 >= 17
+    boxes = []
+    for x, y, name, side in zip(
+        *(trace[key] for key in ("x", "y", "text", "textposition")), strict=True
+    ):
+        place, width = 240 * log10(x / 0.1) / 2, 7 * len(name)
+        left = place if side == "top right" else place - width
+        assert left > -26, "it lies over the axis"
+        boxes.append((left, left + width, 200 * y))
+    for i, one in enumerate(boxes):
+        for other in boxes[:i]:
+            assert one[0] >= other[1] or other[0] >= one[1] or abs(one[2] - other[2]) >= 17
     assert names([(1.0, 5.0, "outside")], (0.1, 10.0), (0.0, 1.0))["text"] == []
 
 

@@ -164,16 +164,26 @@ function draw(chart, look) {
   select?.addEventListener("change", () => drawAll([chart]));
 }
 
-// A chart is drawn when the reader comes near it; from then on it follows the theme.
-function drawNear() {
+// A chart is drawn when the reader comes near it, the others one by one a little later; from then on
+// it follows the theme.
+const LATER = 1000;
+
+function drawCharts() {
   const near = new IntersectionObserver((entries) => {
-    const seen = entries.filter((entry) => entry.isIntersecting).map((entry) => entry.target);
-    for (const chart of seen) near.unobserve(chart);
-    if (seen.length) drawAll(seen);
+    drawAll(entries.filter((entry) => entry.isIntersecting).map((entry) => entry.target).filter(blank));
   }, { rootMargin: "50% 0px" });
   for (const chart of document.querySelectorAll("figure.chart")) near.observe(chart);
+  setTimeout(drawNext, LATER);
 }
 
+function drawNext() {
+  const next = [...document.querySelectorAll("figure.chart")].find(blank);
+  if (!next || !window.Plotly) return;
+  drawAll([next]);
+  setTimeout(drawNext);
+}
+
+const blank = (chart) => !chart.querySelector("[data-ready]");
 const drawn = () => [...document.querySelectorAll("figure.chart:has([data-ready])")];
 
 function drawAll(charts) {
@@ -204,5 +214,5 @@ addEventListener("DOMContentLoaded", () => {
   document.querySelectorAll(".board").forEach(interactive);
   document.querySelectorAll("button.copy").forEach(copyable);
   themeButton();
-  drawNear();
+  drawCharts();
 });
