@@ -11,6 +11,8 @@ from mmbench.types import Encoded, Features
 
 def compacted(tokens: Tensor, mask: Tensor) -> Tensor:
     """Tokens (batch, time, dim) with the real ones first, in their order; the rest as it comes."""
+    if tokens.shape[1] == 1:
+        return tokens  # plain vectors: the sort and the gather would cost more than their reading
     order = mask.to(torch.uint8).argsort(dim=1, descending=True, stable=True)  # (batch, time)
     return tokens.gather(1, order.unsqueeze(-1).expand_as(tokens))
 
@@ -26,9 +28,11 @@ def stretched(encoded: Encoded, steps: Tensor, longest: int) -> Tensor:
     counts = encoded.mask.sum(dim=1, keepdim=True)  # (batch, 1)
     step = torch.arange(longest, device=tokens.device).unsqueeze(0)  # (1, longest)
     within = (step < steps.unsqueeze(1)) & (counts > 0)  # (batch, longest)
-    which = step * counts // steps.unsqueeze(1).clamp(min=1)
-    which = torch.where(within, which, 0).unsqueeze(-1).expand(-1, -1, tokens.shape[-1])
-    return torch.where(within.unsqueeze(-1), tokens.gather(1, which), 0.0)
+    if tokens.shape[1] > 1:  # else the one token stands at every step
+        which = step * counts // steps.unsqueeze(1).clamp(min=1)
+        which = torch.where(within, which, 0).unsqueeze(-1).expand(-1, -1, tokens.shape[-1])
+        tokens = tokens.gather(1, which)
+    return torch.where(within.unsqueeze(-1), tokens, 0.0)
 
 
 def aligned(features: Features, modalities: Iterable[str]) -> tuple[list[Tensor], Tensor]:
@@ -45,8 +49,10 @@ def aligned(features: Features, modalities: Iterable[str]) -> tuple[list[Tensor]
 
 def last(states: Tensor, steps: Tensor) -> Tensor:
     """Of states (batch, time, width) the one after ``steps`` (batch,); zeros after no step."""
-    index = (steps - 1).clamp(min=0)[:, None, None].expand(-1, 1, states.shape[-1])
-    return torch.where((steps > 0).unsqueeze(1), states.gather(1, index).squeeze(1), 0.0)
+    if states.shape[1] > 1:
+        index = (steps - 1).clamp(min=0)[:, None, None].expand(-1, 1, states.shape[-1])
+        states = states.gather(1, index)
+    return torch.where((steps > 0).unsqueeze(1), states.squeeze(1), 0.0)
 
 
 class Reader(nn.Module):
