@@ -2,7 +2,7 @@
 
 import pytest
 
-from mmbench.cli.single import _spec_of
+from mmbench.cli.single import spec_of
 from mmbench.resolve import resolve
 from mmbench.testing import objective_checks
 from mmbench.testing.practice import installed
@@ -42,5 +42,5 @@ def test_contract(cls, params, check):
 
 @pytest.mark.parametrize("name", sorted(installed().objectives))
 def test_a_run_that_names_a_paradigm_alone_is_complete(name):
-    spec = _spec_of("synergy", None, [], None, name, [], installed())
+    spec = spec_of("synergy", None, [], None, name, [], installed())
     assert resolve(spec, installed()).objective is installed().objectives[name]
