@@ -169,8 +169,8 @@ def test_rows_are_published_from_mlflow_and_verified(
     from mmbench.tracking import Tracker, store_uri
 
     frame = Tracker(store_uri(home / "runs"), home / "runs" / "artifacts").final_runs("synergy")
-    runs = frame.loc[frame["row_id"] == searched[0]["id"], "run_id"]  # newest first
-    run_id = runs.iloc[-1]  # the search's own: to train a row again logs one more
+    runs = frame.loc[frame["row_id"] == searched[0]["id"], "run_id"]  # oldest first
+    run_id = runs.iloc[0]  # the search's own: to train a row again logs one more
     done = mmbench("publish", run_id, "--leaderboards", "published", "--json")
     assert json.loads(done.stdout) == {"published": [searched[0]["id"]], "refused": {}}
     checked = json.loads(mmbench("verify", "leaderboards", "published", "--json").stdout)
