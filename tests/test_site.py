@@ -457,3 +457,9 @@ def test_what_cannot_be_written_is_one_clear_error(
     with pytest.raises(SystemExit) as end:
         cli.main()
     assert end.value.code == 2 and "cannot be written" in capsys.readouterr().err
+
+
+def test_the_committed_comparisons_are_all_shown() -> None:
+    folder = Path(__file__).parents[1] / "leaderboards" / "comparisons"
+    found, problems = read_comparisons(folder)
+    assert not problems and len(found) == len(list(folder.glob("*/comparison.json"))) > 0

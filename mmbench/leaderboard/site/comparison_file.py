@@ -73,7 +73,7 @@ def _read(path: Path) -> Comparison:
         data = read_json(path.read_text(encoding="utf-8"), str(path))
     except (OSError, UnicodeDecodeError) as error:
         raise StorageError(f"{path} cannot be read: {error}.") from None
-    check_fields(data, _File, str(path))
+    check_fields(_known(data, _File) if isinstance(data, dict) else data, _File, str(path))
     contestants = [_known(v, Contestant) for v in data["verdicts"] if isinstance(v, dict)]
     for contestant in contestants:
         if isinstance(contestant.get("yardstick"), dict):
