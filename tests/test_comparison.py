@@ -32,6 +32,7 @@ from mmbench.evaluation.paired import Resampled, holm, mean_ranks
 from mmbench.features import FeatureCache
 from mmbench.fusions.concat import ConcatFusion
 from mmbench.leaderboard.row import read_rows
+from mmbench.leaderboard.site.comparison_file import read_comparisons
 from mmbench.leaderboard.verify import verify
 from mmbench.metrics.classification import Accuracy
 from mmbench.metrics.regression import MeanAbsoluteError
@@ -392,6 +393,15 @@ def test_page_pictures_rows_and_figures_lie_together(home):
     assert product["yardstick"]["other"] == "concat" and product["leads"]
     assert product["yardstick"]["p_holm"] >= product["yardstick"]["p"]
     assert len(product["best_after"]) == 2
+
+
+def test_the_site_reads_a_comparison_as_it_was_just_written(home):
+    (read,), problems = read_comparisons(home / "leaderboards" / "comparisons")
+    assert not problems and read.name == "synergy-fusions" and read.task == "synergy"
+    assert {c["label"] for c in read.contestants} == {
+        "concat", "product", "majority", "only-a", "only-b",
+    }  # fmt: skip
+    assert set(read.rows) == {c["row"] for c in read.contestants}
 
 
 def test_a_comparison_is_no_part_of_the_board_of_a_search(home):
