@@ -2,14 +2,13 @@
 
 import itertools
 import json
-import subprocess
-import sys
 from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
 
 import pytest
 import torch
+from command_line import mmbench
 
 from mmbench.campaign import concluding
 from mmbench.campaign.places import Crew, Places
@@ -347,15 +346,8 @@ def test_tuning_never_loads_the_test_part(plugins, tmp_path, monkeypatch):
 
 COMPARE = [
     "compare", "--task", "synergy", "--fusions", "concat,product", "--budget", "2",
-    "--seeds", "2", "--set", "task.size=300", "--set", "train.max_epochs=3",
+    "--seeds", "2", "--workers", "1", "--set", "task.size=300", "--set", "train.max_epochs=3",
 ]  # fmt: skip
-
-
-def mmbench(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "mmbench", *arguments],
-        cwd=home, capture_output=True, text=True, timeout=230, check=False,
-    )  # fmt: skip
 
 
 @pytest.fixture(scope="module")
