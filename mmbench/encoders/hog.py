@@ -11,7 +11,7 @@ no colour.
 
 import math
 from collections.abc import Iterator
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import torch
 from torch import Tensor
@@ -35,7 +35,7 @@ class HistogramOfGradients(ImageEncoder):
 
     name = "hog"
     emits_sequences = False
-    offered: Offered = "named"
+    offered: ClassVar[Offered] = "named"
     frozen = True
 
     def __init__(self, fitted: Fitted, *, levels: Annotated[int, Choice(1, 2, 3)] = 3) -> None:
