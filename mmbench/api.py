@@ -18,6 +18,7 @@ from mmbench.contracts import (
 )
 from mmbench.errors import DataUnavailable, InvalidParameter, MMBenchError
 from mmbench.hookspecs import hookimpl
+from mmbench.installed.admission import API_VERSION
 from mmbench.losses import supervised_loss
 from mmbench.space import Choice, Range, When
 from mmbench.types import (
@@ -32,8 +33,6 @@ from mmbench.types import (
     Task,
     Values,
 )
-
-API_VERSION = 1
 
 __all__ = [
     "ALL_TARGETS",
