@@ -37,15 +37,18 @@ def catalogue(*, doubt: bool = False) -> dict[str, Any]:
     ``commands``: those that plugins add. With ``doubt``, nothing that was known of a plugin that
     was broken or slow is believed: everything is loaded afresh.
     """
-    path = cache_root() / "catalogue" / f"{fingerprint()}.json"
     try:
-        known: dict[str, Any] = json.loads(path.read_text())
+        known: dict[str, Any] = json.loads(_place().read_text())
     except (OSError, json.JSONDecodeError):
         known = {}
     if not known or (doubt and any(r["state"] not in SETTLED for r in known["plugins"])):
         known = take_stock()
-        _keep(path, known)
+        _keep(_place(), known)  # importing may have written compiled files beside a module
     return known
+
+
+def _place() -> Path:
+    return cache_root() / "catalogue" / f"{fingerprint()}.json"
 
 
 def take_stock() -> dict[str, Any]:

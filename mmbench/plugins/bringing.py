@@ -51,7 +51,8 @@ def bring(plugins: Plugins, module: Any, name: str, owner: str) -> None:
         for registry, cls in found:
             registry.check_free(cls, owner)
     except BaseException:
-        manager.unregister(module)
+        if manager.is_registered(module):
+            manager.unregister(module)
         raise
     for registry, cls in found:
         registry.add(cls, owner)
