@@ -16,7 +16,6 @@ from mmbench.plugins import BUILTIN, Plugins
 from mmbench.resolve import Resolved
 from mmbench.spec import TrialSpec
 
-
 SHAPE = {
     "distribution": r"[A-Za-z0-9_][\w.-]*",
     "version": r"[\w.+!-]*",

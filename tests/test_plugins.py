@@ -6,7 +6,7 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,55 +14,12 @@ from installing import Site, forget, fusion
 
 from mmbench import plugins as loader
 from mmbench.catalogue import catalogue, fingerprint
-from mmbench.cli import main as cli
 from mmbench.errors import BrokenPlugin, UnknownName
 from mmbench.installed.records import PluginRecord
 from mmbench.plugins import Plugins
 
 HOOKED = "from mmbench.api import hookimpl\n@hookimpl\n"
 ROOT = Path(__file__).parents[1]
-
-
-@pytest.fixture
-def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
-    """An empty folder on the path; nothing else is installed, no matter where this test runs."""
-    folder = tmp_path / "site"
-    folder.mkdir()
-    real = importlib.metadata.distributions
-    monkeypatch.setattr(
-        importlib.metadata,
-        "distributions",
-        lambda: (d for d in real() if str(d.locate_file("")).startswith(str(tmp_path))),
-    )
-    monkeypatch.syspath_prepend(str(folder))
-    for variable in [name for name in os.environ if name.startswith("MMBENCH_")]:
-        monkeypatch.delenv(variable)
-    monkeypatch.setenv("MMBENCH_PLUGIN_FILES", "")  # what --plugin sets is undone with it
-    monkeypatch.setenv("MMBENCH_CACHE", str(tmp_path / "cache"))
-    yield Site(folder)
-    for module in [n for n, m in sys.modules.items() if _lies_in(m, tmp_path)]:
-        forget(module)
-    loader.load_plugins.cache_clear()
-
-
-def _lies_in(module: object, folder: Path) -> bool:
-    return str(getattr(module, "__file__", None)).startswith(str(folder))
-
-
-@pytest.fixture
-def call(
-    site: Site, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Callable[..., tuple[int, str, str]]:
-    def run(*arguments: str) -> tuple[int, str, str]:
-        loader.load_plugins.cache_clear()
-        monkeypatch.setattr(sys, "argv", ["mmbench", *arguments])
-        with pytest.raises(SystemExit) as end:
-            cli.main()
-            raise SystemExit(0)
-        said = capsys.readouterr()
-        return int(end.value.code or 0), said.out, said.err
-
-    return run
 
 
 def load() -> Plugins:
@@ -298,20 +255,20 @@ def test_only_these_plugins(site: Site, monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_strict_refuses_what_is_broken_and_nothing_else(
-    site: Site, monkeypatch: pytest.MonkeyPatch, call: Callable
+    site: Site, monkeypatch: pytest.MonkeyPatch, at_site: Callable
 ) -> None:
     site.install("one", fusion("first"))
     site.install("two", fusion("second"))
     monkeypatch.setenv("MMBENCH_STRICT_PLUGINS", "1")
     monkeypatch.setenv("MMBENCH_DISABLE_PLUGINS", "two")
-    assert call("list", "heads")[0] == 0  # disabled is as it should be
+    assert at_site("list", "heads")[0] == 0  # disabled is as it should be
     site.install("three", "raise RuntimeError('wires crossed')")
     for command in ("list heads", "describe head mlp", "plugins", "plugins --json"):
-        code, output, errors = call(*command.split())
+        code, output, errors = at_site(*command.split())
         assert code == 2 and "wires crossed" in errors and "To mend it" in errors
         assert ("three" in output) == ("plugins" in command)
     monkeypatch.setenv("MMBENCH_STRICT_PLUGINS", "0")
-    assert call("list", "heads")[0] == 0
+    assert at_site("list", "heads")[0] == 0
 
 
 def test_an_unusable_plugin_is_mentioned_once_when_components_are_loaded(
@@ -327,17 +284,17 @@ def test_an_unusable_plugin_is_mentioned_once_when_components_are_loaded(
 # a file as a plugin
 
 
-def test_a_file_is_a_plugin_for_one_call(site: Site, tmp_path: Path, call: Callable) -> None:
+def test_a_file_is_a_plugin_for_one_call(site: Site, tmp_path: Path, at_site: Callable) -> None:
     file = tmp_path / "my-fusion.py"
     file.write_text(fusion("mine", about="A fusion of an evening."))
     for arguments in (
         ["--plugin", str(file), "list", "fusions", "--json"],
         ["list", "fusions", "--json", "--plugin", str(file)],
     ):
-        code, output, _ = call(*arguments)
+        code, output, _ = at_site(*arguments)
         (mine,) = [item for item in json.loads(output) if item["name"] == "mine"]
         assert code == 0 and mine["owner"] == "my-fusion.py"
-    code, output, _ = call("describe", "fusion", "mine")
+    code, output, _ = at_site("describe", "fusion", "mine")
     assert code == 0 and "A fusion of an evening" in output
     assert os.environ["MMBENCH_PLUGIN_FILES"] == str(file), "workers would not have it"
 
@@ -352,14 +309,14 @@ def test_a_file_is_a_plugin_for_one_call(site: Site, tmp_path: Path, call: Calla
     ],
 )
 def test_a_file_that_is_no_plugin_ends_the_call(
-    site: Site, tmp_path: Path, call: Callable, name: str, code: str | None, message: str
+    site: Site, tmp_path: Path, at_site: Callable, name: str, code: str | None, message: str
 ) -> None:
     if code is not None:
         (tmp_path / name).write_text(code)
-    end, _, errors = call("list", "fusions", "--plugin", str(tmp_path / name))
+    end, _, errors = at_site("list", "fusions", "--plugin", str(tmp_path / name))
     assert end == 2 and message in errors and "Traceback" not in errors
     if name == "bad.py":
-        assert "ZeroDivisionError" in call("plugins", "--verbose")[1]
+        assert "ZeroDivisionError" in at_site("plugins", "--verbose")[1]
 
 
 def test_two_files_of_one_name(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -375,53 +332,57 @@ def test_two_files_of_one_name(site: Site, tmp_path: Path, monkeypatch: pytest.M
 # what is shown
 
 
-def test_plugins_shows_states_owners_reasons_mends_and_hashes(site: Site, call: Callable) -> None:
+def test_plugins_shows_states_owners_reasons_mends_and_hashes(
+    site: Site, at_site: Callable
+) -> None:
     site.install("a-good", f"{fusion('good')}\n@hookimpl\ndef register_commands(app):\n"
                  "    app.command('greet')(lambda: print('good morning'))\n")  # fmt: skip
     site.install(
         "b-bad", "raise RuntimeError('wires crossed')",
         metadata="Project-URL: Issues, https://example.org/bad/issues\n",
     )  # fmt: skip
-    code, output, _ = call("plugins", "--json")
+    code, output, _ = at_site("plugins", "--json")
     good, bad = json.loads(output)
     assert code == 0 and (good["state"], bad["state"]) == ("loaded", "failed")
     assert bad["contact"] == "https://example.org/bad/issues" and bad["mend"]
     assert len(good["sha256"]) == 64 and good["folder"] == str(site.folder)
-    _, output, _ = call("plugins")
+    _, output, _ = at_site("plugins")
     assert "1 fusion, command greet" in output and "wires crossed" in output
     assert "mend: " in output and "Traceback" not in output
-    _, output, _ = call("plugins", "--verbose")
+    _, output, _ = at_site("plugins", "--verbose")
     assert "Traceback" in output and good["sha256"] in output and str(site.folder) in output
-    assert call("greet") == (0, "good morning\n", "")
+    assert at_site("greet") == (0, "good morning\n", "")
 
 
-def test_the_listing_believes_no_old_failure(site: Site, call: Callable) -> None:
+def test_the_listing_believes_no_old_failure(site: Site, at_site: Callable) -> None:
     """What failed for want of a network may work by now, though no file has changed."""
     site.install("moody", f"import os\nassert 'GOOD_MOOD' in os.environ\n{fusion('good')}")
-    assert "failed" in call("plugins")[1]
+    assert "failed" in at_site("plugins")[1]
     os.environ["GOOD_MOOD"] = "yes"
     try:
-        assert "loaded" in call("plugins")[1]
+        assert "loaded" in at_site("plugins")[1]
     finally:
         del os.environ["GOOD_MOOD"]
 
 
-def test_a_name_that_is_no_command_imports_no_plugin(site: Site, call: Callable) -> None:
+def test_a_name_that_is_no_command_imports_no_plugin(site: Site, at_site: Callable) -> None:
     site.install("good", fusion("good"))
-    assert call("gret")[0] == 2  # makes the catalogue
+    assert at_site("gret")[0] == 2  # makes the catalogue
     forget("good")
-    assert call("gret")[0] == 2 and call("--help")[0] == 0 and call("list", "heads")[0] == 0
+    assert (
+        at_site("gret")[0] == 2 and at_site("--help")[0] == 0 and at_site("list", "heads")[0] == 0
+    )
     assert "good" not in sys.modules
 
 
 def test_commands_of_a_plugin_that_raises_are_left_out(
-    site: Site, call: Callable, caplog: pytest.LogCaptureFixture
+    site: Site, at_site: Callable, caplog: pytest.LogCaptureFixture
 ) -> None:
     site.install("a-bad", f"{HOOKED}def register_commands(app): 1 / 0")
     site.install(
         "b-good", f"{HOOKED}def register_commands(app): app.command('greet')(lambda: print('hi'))"
     )
-    assert call("greet")[:2] == (0, "hi\n")
+    assert at_site("greet")[:2] == (0, "hi\n")
     assert "a-bad (a-bad): its hook register_commands raised ZeroDivisionError" in caplog.text
 
 

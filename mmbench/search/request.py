@@ -1,5 +1,6 @@
 """What was asked of a search, as data: stored in the study, read by every worker."""
 
+import importlib.metadata
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -68,10 +69,19 @@ def study_name(request: SearchRequest, version: str, plugins: Plugins) -> str:
         )
     }
     owners = versions_in(plugins, components_of_search(request, plugins))
-    asked = {k: v for k, v in request.to_dict().items() if k != "candidates"}
     train = [str(p) for p in params_of(TrainSpec)]
-    content = [SCHEMA, asked, version, spaces, chosen.encoders, train, owners]
+    content = [SCHEMA, _asked(request), version, spaces, chosen.encoders, train, owners]
     return f"{request.task.name}-{digest(content)}"
+
+
+def question(request: SearchRequest, plugins: Plugins) -> str:
+    """A hash of what is asked, whatever the candidates: trials of equal questions compare."""
+    _, dataset = resolve_dataset(request.task, plugins)
+    return digest([SCHEMA, importlib.metadata.version("mmbench"), _asked(request), dataset.version])
+
+
+def _asked(request: SearchRequest) -> dict[str, Any]:
+    return {k: v for k, v in request.to_dict().items() if k != "candidates"}
 
 
 def components_of_search(request: SearchRequest, plugins: Plugins) -> list[tuple[str, str]]:
