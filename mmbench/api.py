@@ -13,6 +13,7 @@ from mmbench.contracts import (
     Metric,
     Model,
     Objective,
+    Offered,
     Outputs,
     with_penalty,
 )
@@ -21,6 +22,7 @@ from mmbench.hookspecs import hookimpl
 from mmbench.installed.admission import API_VERSION
 from mmbench.losses import supervised_loss
 from mmbench.space import Choice, Range, When
+from mmbench.spec import Component, TrialSpec
 from mmbench.types import (
     MISSING,
     Column,
@@ -30,6 +32,7 @@ from mmbench.types import (
     LazyValues,
     Part,
     Split,
+    TargetKind,
     Task,
     Values,
 )
@@ -41,6 +44,7 @@ __all__ = [
     "Capabilities",
     "Choice",
     "Column",
+    "Component",
     "Course",
     "DataUnavailable",
     "Dataset",
@@ -58,11 +62,14 @@ __all__ = [
     "Metric",
     "Model",
     "Objective",
+    "Offered",
     "Outputs",
     "Part",
     "Range",
     "Split",
+    "TargetKind",
     "Task",
+    "TrialSpec",
     "Values",
     "When",
     "hookimpl",
