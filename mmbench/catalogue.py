@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmbench.cache import cache_root
-from mmbench.installed.admission import DISABLED, ONLY
 from mmbench.installed.contents import content_sha256
-from mmbench.installed.offers import FILES, Offer, offers, top_level
+from mmbench.installed.offers import Offer, offers, top_level
 from mmbench.installed.records import PluginRecord, insist
+from mmbench.installed.switches import DISABLED, FILES, ONLY
 
 if TYPE_CHECKING:
     from mmbench.plugins import Plugins

@@ -88,7 +88,9 @@ def load_model(folder: Path, plugins: Plugins, device: torch.device) -> SavedMod
         log.warning("the model in %s: %s", folder, difference)
     resolved = resolve(spec, plugins)
     if not all(isinstance(fitted.get(m), dict) for m in resolved.encoders):
-        raise DataUnavailable(f"The saved model in {folder} is damaged: fitted.json is not its own.")
+        raise DataUnavailable(
+            f"The saved model in {folder} is damaged: fitted.json is not its own."
+        )
     model = build_model(resolved, build_encoders(resolved, fitted))
     model.load_state_dict(weights)
     return SavedModel(resolved.spec, model.to(device).eval(), requests)

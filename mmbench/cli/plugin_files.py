@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from mmbench.errors import BrokenPlugin
-from mmbench.installed.offers import FILES
+from mmbench.installed.switches import FILES, named_paths
 
 Files = Annotated[
     list[Path] | None,
@@ -41,6 +41,6 @@ def use_files(files: list[Path]) -> None:
             raise BrokenPlugin(f"--plugin {path}: there is no such file.")
         if path.suffix != ".py":
             raise BrokenPlugin(f"--plugin {path}: a plugin's file ends in .py.")
-    known = [p for p in os.environ.get(FILES, "").split(os.pathsep) if p]
     if paths:
-        os.environ[FILES] = os.pathsep.join(dict.fromkeys([*known, *map(str, paths)]))
+        known = [*named_paths(), *map(str, paths)]
+        os.environ[FILES] = os.pathsep.join(dict.fromkeys(known))

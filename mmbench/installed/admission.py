@@ -5,19 +5,18 @@ It may be switched off, be there twice, or need another mmbench than this one.
 
 import ast
 import importlib.metadata
-import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from mmbench.errors import did_you_mean
 from mmbench.installed.offers import Offer, by_name, module_file, normalised, offered_by
 from mmbench.installed.records import State
+from mmbench.installed.switches import DISABLED, ONLY, listed
 
 API_VERSION = 1
 """Of ``mmbench.api``. It rises when a name or a hook is added; nothing is ever taken away."""
 API_ATTRIBUTE = "mmbench_api"
 """How a plugin's module says which API it needs: ``mmbench_api = ">=1"``."""
-ONLY, DISABLED = "MMBENCH_PLUGINS", "MMBENCH_DISABLE_PLUGINS"
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,8 +154,3 @@ def unknown_names(known: Iterable[Offer]) -> list[tuple[str, Trouble]]:
         for name in listed(ONLY)
         if not any(_names(offer, [name]) for offer in known)
     ]
-
-
-def listed(variable: str) -> list[str]:
-    """A list in an environment variable, separated by commas."""
-    return [name.strip() for name in os.environ.get(variable, "").split(",") if name.strip()]

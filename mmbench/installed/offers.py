@@ -5,7 +5,6 @@ Nothing of a plugin is imported before ``Offer.load``.
 
 import importlib.metadata
 import importlib.util
-import os
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -13,8 +12,9 @@ from importlib.metadata import Distribution, EntryPoint
 from pathlib import Path
 from typing import Any
 
+from mmbench.installed.switches import named_paths
+
 GROUP = "mmbench"
-FILES = "MMBENCH_PLUGIN_FILES"
 FILE_VERSION = "file"
 """The version of a plugin that is a file and no distribution."""
 
@@ -65,7 +65,7 @@ def offers() -> list[Offer]:
 
 def named_files() -> list[Offer]:
     """The files of ``--plugin``, which workers inherit through the environment."""
-    paths = [Path(p).absolute() for p in os.environ.get(FILES, "").split(os.pathsep) if p]
+    paths = [Path(path).absolute() for path in named_paths()]
     return [Offer(p.stem, p.name, FILE_VERSION, str(p)) for p in dict.fromkeys(paths)]
 
 

@@ -1,16 +1,15 @@
 """What became of a plugin: its state, the reason, and the mend."""
 
-import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
 from mmbench.errors import BrokenPlugin
+from mmbench.installed.switches import STRICT, is_strict
 
 State = Literal["loaded", "slow", "disabled", "incompatible", "failed", "name clash"]
 USABLE: frozenset[State] = frozenset({"loaded", "slow"})
 BAD: frozenset[State] = frozenset({"incompatible", "failed", "name clash"})
-STRICT = "MMBENCH_STRICT_PLUGINS"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +57,7 @@ def insist(records: Iterable[PluginRecord]) -> None:
 
     With ``MMBENCH_STRICT_PLUGINS`` set, for any plugin that is not as it should be.
     """
-    strict = os.environ.get(STRICT, "") not in ("", "0")
+    strict = is_strict()
     broken = [r for r in records if r.bad and (strict or r.named)]
     if broken:
         why = f" ({STRICT} is set)" if strict else ""

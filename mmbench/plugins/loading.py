@@ -20,7 +20,6 @@ from mmbench import datasets, encoders, fusions, heads, metrics, objectives
 from mmbench.errors import DuplicateName
 from mmbench.installed.admission import (
     API_ATTRIBUTE,
-    DISABLED,
     Trouble,
     api_trouble,
     trouble,
@@ -29,6 +28,7 @@ from mmbench.installed.admission import (
 )
 from mmbench.installed.offers import Offer, contact, offers
 from mmbench.installed.records import PluginRecord, insist
+from mmbench.installed.switches import DISABLED
 from mmbench.plugins.bringing import bring
 from mmbench.plugins.collection import BUILTIN, Plugins
 
