@@ -148,7 +148,7 @@ def unknown_names(known: Iterable[Offer]) -> list[tuple[str, Trouble]]:
             Trouble(
                 "failed",
                 f"{ONLY} names it, but no such plugin is installed.{did_you_mean(name, there)}",
-                f"run `uv pip install {name}`, or take it out of {ONLY}",
+                f"correct it; or install it, if you know and trust it: `uv pip install {name}`",
             ),
         )
         for name in listed(ONLY)

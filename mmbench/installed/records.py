@@ -45,7 +45,8 @@ class PluginRecord:
 
     def __str__(self) -> str:
         mend = f" To mend it: {self.mend}." if self.mend else ""
-        return f"plugin {self.name} ({self.distribution}) {_is(self.state)}: {self.reason}.{mend}"
+        reason = self.reason.removesuffix(".")
+        return f"plugin {self.name} ({self.distribution}) {_is(self.state)}: {reason}.{mend}"
 
 
 def _is(state: State) -> str:

@@ -196,7 +196,7 @@ def _missing_name(error: BaseException) -> str:
 
 def _mend(offer: Offer) -> str:
     if offer.is_file:
-        return f"mend {offer.target}; the whole traceback: `mmbench plugins --verbose`"
+        return f"edit {offer.target}"
     return (
         f"run `uv pip install --upgrade {offer.distribution}`, which also installs what it needs; "
         f"if it still fails, tell its author, and set {DISABLED}={offer.name} meanwhile"
