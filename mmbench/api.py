@@ -13,13 +13,16 @@ from mmbench.contracts import (
     Metric,
     Model,
     Objective,
+    Offered,
     Outputs,
     with_penalty,
 )
 from mmbench.errors import DataUnavailable, InvalidParameter, MMBenchError
 from mmbench.hookspecs import hookimpl
+from mmbench.installed.admission import API_VERSION
 from mmbench.losses import supervised_loss
 from mmbench.space import Choice, Range, When
+from mmbench.spec import Component, TrialSpec
 from mmbench.types import (
     MISSING,
     Column,
@@ -29,11 +32,10 @@ from mmbench.types import (
     LazyValues,
     Part,
     Split,
+    TargetKind,
     Task,
     Values,
 )
-
-API_VERSION = 1
 
 __all__ = [
     "ALL_TARGETS",
@@ -42,6 +44,7 @@ __all__ = [
     "Capabilities",
     "Choice",
     "Column",
+    "Component",
     "Course",
     "DataUnavailable",
     "Dataset",
@@ -59,11 +62,14 @@ __all__ = [
     "Metric",
     "Model",
     "Objective",
+    "Offered",
     "Outputs",
     "Part",
     "Range",
     "Split",
+    "TargetKind",
     "Task",
+    "TrialSpec",
     "Values",
     "When",
     "hookimpl",

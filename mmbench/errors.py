@@ -20,6 +20,14 @@ class DuplicateName(MMBenchError):
     """Two plugins registered one name for the same kind of component."""
 
 
+class BrokenPlugin(MMBenchError):
+    """A plugin that must work does not."""
+
+
+class PluginDiffers(MMBenchError):
+    """What a result was made with is not installed, or not as it was."""
+
+
 class InvalidParameter(MMBenchError):
     """A hyperparameter is unknown, of the wrong type, or outside its range."""
 

@@ -30,6 +30,7 @@ from mmbench.evaluation.quality import by_slice, confusion, quality
 from mmbench.evaluation.reliability import reliability_bins
 from mmbench.files import write_whole
 from mmbench.plugins import Plugins
+from mmbench.provenance import used_by
 from mmbench.resolve import Resolved, resolve
 from mmbench.saved import save_model
 from mmbench.spec import TrialSpec, spec_from_json
@@ -103,7 +104,8 @@ def evaluate_seed(
     with PeakMemory(bench.device) as peak:
         result = run_trial(spec, plugins, bench, on_epoch)
     trained = result.trained
-    save_model(folder / MODEL, trained.resolved, trained.model, trained.requests)
+    used = used_by(trained.resolved, plugins)
+    save_model(folder / MODEL, trained.resolved, trained.model, trained.requests, used)
     if diagnose:
         diagnosing.diagnose(result, plugins, bench, folder)
     document = {

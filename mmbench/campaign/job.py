@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -20,7 +21,8 @@ from mmbench.search.finals import chosen, fresh_seeds, results
 from mmbench.search.jobs import write_jobs
 from mmbench.search.pool import Pool
 from mmbench.search.request import SearchRequest, study_name
-from mmbench.search.study import attempted, snapshot, trials_of_families
+from mmbench.search.study import attempted, spent, trials_of_families
+from mmbench.search.warm_start import WARM_START
 from mmbench.search.worker import Budget
 from mmbench.spec import Component
 from mmbench.tracking import Tracker
@@ -85,13 +87,18 @@ class Campaign:
 
     def _summary(self, study: optuna.Study) -> dict[str, Any]:
         """What the reader should know of the search behind a row: all its trials, its limits."""
-        now, request = snapshot(study), self.request
+        done, request = attempted(study), self.request
+        counts: Counter[str] = Counter(
+            attempt.state for attempt in done
+        )  # those of an earlier study too
+        warm_start = study.user_attrs.get(WARM_START)
         return {
             "study": self.name,
             "seed": request.seed,
-            "trials": now.done,
-            **{state: now.counts[state] for state in ("finished", "pruned", "violated", "failed")},
-            "history": [attempt.brief() for attempt in attempted(study)],
+            "trials": spent(counts),
+            **{state: counts[state] for state in ("finished", "pruned", "violated", "failed")},
+            "history": [attempt.brief() for attempt in done],
+            **({"warm_start": warm_start} if warm_start else {}),
             "device": request.device,
             "workers": self.crew.workers,
             "max_latency_ms": request.max_latency_ms,

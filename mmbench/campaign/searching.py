@@ -9,10 +9,12 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from mmbench.campaign.earlier import earlier_studies
 from mmbench.errors import SearchFailed
 from mmbench.evaluation.environment import environment
 from mmbench.search.pool import POLL_SECONDS
 from mmbench.search.study import attempted, create_or_continue, open_storage, recover, snapshot
+from mmbench.search.warm_start import inheritance, take_over
 
 if TYPE_CHECKING:
     import optuna
@@ -26,7 +28,7 @@ def search(campaign: Campaign) -> optuna.Study:
     """Spend the budget. Every trial that ended is in MLflow when this returns, or raises."""
     request, plugins, name = campaign.request, campaign.plugins, campaign.name
     url = campaign.places.storage_url(name)
-    study = create_or_continue(name, request, open_storage(url), plugins)
+    study = _open(campaign, url)
     if recovered := recover(study):
         campaign.listener.note(f"{recovered} interrupted trials are tried again")
     pool = campaign.pool(_arguments(campaign, url), "search")
@@ -44,6 +46,22 @@ def search(campaign: Campaign) -> optuna.Study:
     for warning in pool.warnings():
         campaign.listener.note(warning)
     _check(study, pool, name)
+    return study
+
+
+def _open(campaign: Campaign, url: str) -> optuna.Study:
+    """The study of this request. A new one starts from what an earlier one has learnt."""
+    request, plugins, name = campaign.request, campaign.plugins, campaign.name
+    storage = open_storage(url)
+    inherited = None
+    if name not in [known.study_name for known in storage.get_all_studies()]:
+        earlier = earlier_studies(campaign.places, request.task.name, name)
+        inherited = inheritance(earlier, request, plugins)
+    known = inherited.specs if inherited else ()
+    study = create_or_continue(name, request, storage, plugins, known)
+    if inherited:
+        take_over(study, inherited)
+        campaign.listener.note(str(inherited))
     return study
 
 
@@ -79,7 +97,9 @@ def _watch(campaign: Campaign, pool: Pool, study: optuna.Study, run: SearchRun) 
 def log(study: optuna.Study, run: SearchRun) -> None:
     """Log what has ended since the last look."""
     for attempt in attempted(study):
-        if attempt.spec is not None and attempt.state != "interrupted":
+        if attempt.spec is None or attempt.taken_over:  # that is in the run of its own search
+            continue
+        if attempt.state != "interrupted":
             run.log_trial(attempt.number, attempt.state, attempt.spec, attempt.record)
 
 

@@ -25,13 +25,15 @@ def list_components(
     kind: Annotated[str, typer.Argument(help=" | ".join(KINDS))], as_json: AsJson = False
 ) -> None:
     """List the tasks, encoders, fusions, heads, objectives or metrics that are installed."""
-    from mmbench.catalogue import catalogue
+    from mmbench.catalogue import catalogue, refuse_broken
 
     if kind not in KINDS:
         raise InvalidParameter(
             f"There is no kind {kind!r}.{did_you_mean(kind, KINDS)} Kinds: {', '.join(KINDS)}."
         )
-    found = catalogue()["components"][KINDS[kind]]
+    known = catalogue()
+    refuse_broken(known)
+    found = known["components"][KINDS[kind]]
     if as_json:
         typer.echo(json.dumps(found, indent=2))
         return

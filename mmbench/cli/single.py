@@ -74,6 +74,9 @@ def rerun(
     seeds: Annotated[
         int | None, typer.Option(min=1, help="Only the first so many of its seeds.")
     ] = None,
+    anyway: Annotated[
+        bool, typer.Option("--anyway", help="Even if its plugins have another version or content.")
+    ] = False,
     device: Device = "auto",
     threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 1,
     out: Out = OUT,
@@ -83,18 +86,21 @@ def rerun(
     """Train a row of a leaderboard again, and say how far the new figures are from its own."""
     from dataclasses import asdict
 
-    from mmbench.leaderboard.row import read_row
+    from mmbench.leaderboard.row import read_row, used_plugins
     from mmbench.plugins import load_plugins
+    from mmbench.provenance import require
     from mmbench.spec import spec_from_dict
     from mmbench.standalone import changed_environment, differences
 
     plugins = load_plugins()
     before = read_row(find_row(row, leaderboards))
+    changes = require(used_plugins(before), plugins, f"row {before.id}", anyway=anyway)
     now = evaluate(
         spec_from_dict(before.spec), before.seeds[:seeds], plugins, device, threads, out,
         quiet=as_json,
     )  # fmt: skip
-    found, changes = differences(before, now), changed_environment(before, now)
+    found = differences(before, now)
+    changes += changed_environment(before, now)
     if as_json:
         document = {"id": before.id, "differences": [asdict(d) for d in found], "changes": changes}
         typer.echo(json.dumps(document, indent=2))

@@ -4,7 +4,6 @@ Finished, pruned, violated, failed and interrupted are five different ends. A bu
 as pruning, and whatever a trial raises, the search goes on.
 """
 
-import logging
 import math
 import time
 import traceback
@@ -21,6 +20,7 @@ from mmbench.evaluation.latency import quick_latency_ms
 from mmbench.evaluation.preflight import quick_peak_memory_mib
 from mmbench.model import FusionModel
 from mmbench.plugins import Plugins
+from mmbench.provenance import used_by
 from mmbench.resolve import resolve
 from mmbench.search.propose import propose
 from mmbench.search.request import SearchRequest
@@ -30,7 +30,6 @@ from mmbench.trial import Trained, Workbench, main_metric, train_trial
 from mmbench.types import Split
 
 CONSTRAINTS = "constraints"
-log = logging.getLogger(__name__)
 
 
 class Stopped(BaseException):
@@ -86,6 +85,8 @@ class Attempt:
         self.sign = 1.0 if main_metric(resolved, self.plugins).higher_is_better else -1.0
         self.trial.set_user_attr(SPEC, resolved.spec.to_json())
         self.spec = resolved.spec
+        if used := used_by(resolved, self.plugins):
+            self.record["plugins"] = used
         self._announce("trial_started")
         return resolved.spec
 
@@ -159,10 +160,7 @@ class Attempt:
         """Tell the plugins that listen; one that raises is logged, the trial goes on."""
         if self.spec is None:  # the spec itself could not be resolved
             return
-        try:
-            getattr(self.plugins.manager.hook, hook)(spec=self.spec, **values)
-        except Exception:
-            log.exception("a plugin's %s raised", hook)
+        self.plugins.tell(hook, spec=self.spec, **values)
 
     def _interrupted(self) -> State:
         """Give the trial back: it is queued again, whole, for when the search goes on."""

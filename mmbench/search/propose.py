@@ -1,11 +1,12 @@
 """Turn an Optuna trial into a TrialSpec. The study proposes; the spec is what is kept."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict
 from typing import Literal
 
 from mmbench.contracts import Fusion
 from mmbench.plugins import Plugins
+from mmbench.resolve import resolve
 from mmbench.search.candidates import legal_with, sequence_encoders
 from mmbench.search.request import Candidates, SearchRequest
 from mmbench.space import Suggests, Value, enqueueable, suggest
@@ -93,28 +94,40 @@ def _default_objective(fusion: str, chosen: Candidates, plugins: Plugins) -> str
     return preferred(legal or [DEFAULT_OBJECTIVE], (DEFAULT_OBJECTIVE,))
 
 
-def reference_specs(request: SearchRequest, plugins: Plugins) -> list[TrialSpec]:
+def reference_specs(
+    request: SearchRequest, plugins: Plugins, known: Collection[str] = ()
+) -> list[TrialSpec]:
     """What every fusion must beat: the majority class, and each modality alone."""
     alone = [Component("only", {"modality": m}) for m in request.candidates.encoders]
-    return [default_spec(request, plugins, f) for f in (Component("majority"), *alone)]
+    specs = [default_spec(request, plugins, f) for f in (Component("majority"), *alone)]
+    return _unknown(specs, plugins, known)
 
 
-def default_proposals(request: SearchRequest, plugins: Plugins) -> list[dict[str, Value]]:
+def _unknown(
+    specs: Sequence[TrialSpec], plugins: Plugins, known: Collection[str]
+) -> list[TrialSpec]:
+    return [s for s in specs if not known or resolve(s, plugins).spec.id not in known]
+
+
+def default_proposals(
+    request: SearchRequest, plugins: Plugins, known: Collection[str] = ()
+) -> list[dict[str, Value]]:
     """One trial per fusion at its defaults, as Optuna parameters to enqueue.
 
-    Concat first; those that attend over tokens last, since they cost many times as much.
+    Concat first; those that attend over tokens last, since they cost many times as much. ``known``:
+    ids of specifications that need not be tried again.
     """
 
     def order(name: str) -> tuple[bool, bool]:
         return plugins.fusions[name].capabilities.needs_sequences, name != DEFAULT_FUSION
 
-    return [
-        _as_proposal(default_spec(request, plugins, Component(name)), request, plugins)
-        for name in sorted(request.candidates.fusions, key=order)
-    ]
+    names = sorted(request.candidates.fusions, key=order)
+    specs = [default_spec(request, plugins, Component(name)) for name in names]
+    return [as_proposal(s, request, plugins) for s in _unknown(specs, plugins, known)]
 
 
-def _as_proposal(spec: TrialSpec, request: SearchRequest, plugins: Plugins) -> dict[str, Value]:
+def as_proposal(spec: TrialSpec, request: SearchRequest, plugins: Plugins) -> dict[str, Value]:
+    """The Optuna parameters for which ``propose`` gives ``spec``."""
     fusion_cls = plugins.fusions[spec.fusion.name]
     objective, chosen = spec.objective.name, request.candidates
     fusion_choice, _ = _choice("fusion", objective, chosen.fusions, plugins)
@@ -124,15 +137,18 @@ def _as_proposal(spec: TrialSpec, request: SearchRequest, plugins: Plugins) -> d
         fusion_choice: spec.fusion.name,
         head_choice: spec.head.name,
         **enqueueable(fusion_cls, spec.fusion.params, f"fusion.{spec.fusion.name}"),
-        **enqueueable(plugins.heads[spec.head.name], {}, f"head.{spec.head.name}"),
-        **enqueueable(plugins.objectives[objective], {}, f"objective.{objective}"),
+        **enqueueable(plugins.heads[spec.head.name], spec.head.params, f"head.{spec.head.name}"),
+        **enqueueable(
+            plugins.objectives[objective], spec.objective.params, f"objective.{objective}"
+        ),
         **enqueueable(TrainSpec, asdict(spec.train), "train"),
     }
     for modality, encoder in spec.encoders.items():
         key, _ = _encoder_choice(modality, fusion_cls, request, plugins)
         proposal[key] = encoder.name
         cls = plugins.encoders[encoder.name]
-        proposal |= enqueueable(cls, {}, f"encoder.{modality}.{encoder.name}")
+        prefix = f"encoder.{modality}.{encoder.name}"
+        proposal |= enqueueable(cls, encoder.params, prefix)
     return proposal
 
 

@@ -3,7 +3,7 @@
 import socket
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -18,12 +18,13 @@ from optuna.trial import FrozenTrial, TrialState
 from mmbench.errors import InvalidSpec, StorageError
 from mmbench.plugins import Plugins
 from mmbench.search.propose import default_proposals, reference_specs
-from mmbench.search.request import SearchRequest
+from mmbench.search.request import SearchRequest, question
 from mmbench.spec import TrialSpec, spec_from_json
 
 State = Literal["finished", "pruned", "failed", "violated", "interrupted"]
 
 FIXED_SPEC, SPEC, RECORD, WORKER, REQUEST = "fixed_spec", "spec", "record", "worker", "request"
+QUESTION, TAKEN_OVER = "question", "taken_over"
 DEATHS = "deaths"
 FATAL = 2
 """How often a trial may take its worker down before it counts as failed."""
@@ -47,9 +48,16 @@ def open_storage(url: str) -> BaseStorage:
 
 
 def create_or_continue(
-    name: str, request: SearchRequest, storage: BaseStorage, plugins: Plugins
+    name: str,
+    request: SearchRequest,
+    storage: BaseStorage,
+    plugins: Plugins,
+    known: Collection[str] = (),
 ) -> optuna.Study:
-    """The study of this request; a new one gets the baselines and defaults enqueued."""
+    """The study of this request; a new one gets the baselines and defaults enqueued.
+
+    ``known``: ids of specifications that it will take over from an earlier study.
+    """
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     up, down = StudyDirection.MAXIMIZE, StudyDirection.MINIMIZE
     directions = [up, down] if request.pareto else [up]
@@ -57,10 +65,11 @@ def create_or_continue(
         study_name=name, storage=storage, directions=directions, load_if_exists=True
     )
     if REQUEST not in study.user_attrs:
-        for spec in reference_specs(request, plugins):
+        for spec in reference_specs(request, plugins, known):
             study.enqueue_trial({}, user_attrs={FIXED_SPEC: spec.to_json()})
-        for proposal in default_proposals(request, plugins):
+        for proposal in default_proposals(request, plugins, known):
             study.enqueue_trial(proposal)
+        study.set_user_attr(QUESTION, question(request, plugins))
         study.set_user_attr(REQUEST, request.to_dict())
     return study
 
@@ -83,6 +92,11 @@ def state_of(trial: FrozenTrial) -> State | None:
     return record["state"] if record else "interrupted"
 
 
+def own_state(trial: FrozenTrial) -> State | None:
+    """The same, but None for a trial of an earlier study: it is no part of the budget."""
+    return None if TAKEN_OVER in trial.user_attrs else state_of(trial)
+
+
 @dataclass(frozen=True, slots=True)
 class Attempted:
     """One trial of a study, as mmbench sees it."""
@@ -92,6 +106,8 @@ class Attempted:
     spec: TrialSpec | None
     record: dict[str, Any]
     reference: bool
+    taken_over: bool = False
+    """It is a trial of an earlier study, and cost nothing of this one's budget."""
 
     @property
     def score(self) -> float | None:
@@ -130,6 +146,7 @@ def attempted(study: optuna.Study) -> list[Attempted]:
                     spec_from_json(text) if text else None,
                     trial.user_attrs.get(RECORD, {}),
                     FIXED_SPEC in trial.user_attrs,
+                    TAKEN_OVER in trial.user_attrs,
                 )
             )
     return done
@@ -159,6 +176,7 @@ class Snapshot:
     """The state of a search at one moment."""
 
     counts: Counter[str]
+    """Of its own trials, by state."""
     best: Attempted | None
     running: Sequence[Running]
     waiting: int
@@ -178,7 +196,7 @@ def snapshot(study: optuna.Study) -> Snapshot:
     trials = study.get_trials(deepcopy=False)
     scored = [a for a in done if a.state == "finished" and a.score is not None]
     return Snapshot(
-        Counter(a.state for a in done),
+        Counter(a.state for a in done if not a.taken_over),
         max(scored, key=lambda a: utility(a), default=None),
         [_running(t) for t in trials if t.state == TrialState.RUNNING and SPEC in t.user_attrs],
         sum(t.state == TrialState.WAITING for t in trials),

@@ -24,10 +24,10 @@ from mmbench.search.request import SearchRequest
 from mmbench.search.study import (
     WORKER,
     open_storage,
+    own_state,
     recover,
     request_of,
     spent,
-    state_of,
     worker_identity,
 )
 from mmbench.spec import TrainSpec
@@ -78,7 +78,7 @@ def _take(study: optuna.Study, budget: Budget, lock: Any) -> optuna.Trial | None
     """The next trial, or None if the budget of trials is spent; counted and taken in one step."""
     with lock:
         trials = study.get_trials(deepcopy=False)
-        used = spent(Counter(s for t in trials if (s := state_of(t)) is not None))
+        used = spent(Counter(s for t in trials if (s := own_state(t)) is not None))
         running = sum(t.state == TrialState.RUNNING for t in trials)
         if budget.trials is not None and used + running >= budget.trials:
             return None

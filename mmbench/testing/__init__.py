@@ -13,6 +13,7 @@ from mmbench.testing.dataset import check_dataset, dataset_checks
 from mmbench.testing.encoder import check_encoder, encoder_checks
 from mmbench.testing.fusion import check_fusion, fusion_checks
 from mmbench.testing.head import check_head, head_checks
+from mmbench.testing.installation import check_installed
 from mmbench.testing.metric import check_metric, metric_checks
 from mmbench.testing.objective import check_objective, objective_checks
 
@@ -21,6 +22,7 @@ __all__ = [
     "check_encoder",
     "check_fusion",
     "check_head",
+    "check_installed",
     "check_metric",
     "check_objective",
     "dataset_checks",
