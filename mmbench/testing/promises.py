@@ -5,6 +5,7 @@ how to mend it. Each kind of component lifts these over its own subjects and add
 """
 
 import functools
+import inspect
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -46,7 +47,7 @@ def promise(check: Check) -> Check:
             except Exception as error:
                 raise AssertionError(
                     f"{getattr(args[0], '__name__', args[0])} breaks {check.__name__}: it raised "
-                    f"{type(error).__name__}: {error}\n{check.__doc__}"
+                    f"{type(error).__name__}: {error}\n{inspect.getdoc(check)}"
                 ) from error
 
     return guarded
