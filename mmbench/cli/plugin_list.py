@@ -12,10 +12,13 @@ COLOURS = {"loaded": "green", "slow": "yellow", "disabled": "bright_black"}
 
 
 def plugins(
+    context: typer.Context,
     verbose: Annotated[bool, typer.Option("--verbose", help="Show tracebacks.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """List the installed plugins with their state, and what mmbench itself brings."""
+    if context.invoked_subcommand:
+        return  # `mmbench plugins check`
     from mmbench.catalogue import catalogue
 
     known = catalogue()
