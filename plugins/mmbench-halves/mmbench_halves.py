@@ -1,11 +1,12 @@
-"""Handwritten digits in two halves, after the noise-free half of a classic of two-view learning.
+"""Handwritten digits in two halves, as a classic of two-view learning has them.
 
 Andrew, Arora, Bilmes & Livescu, "Deep Canonical Correlation Analysis", ICML 2013, took the left and
 the right half of each MNIST image as two views of one digit.
 Differs from the paper: the 1,797 images of 8×8 that scikit-learn carries (Alpaydin & Kaynak, UCI
 "Optical Recognition of Handwritten Digits", 1998, CC BY 4.0), so that nothing is downloaded.
 
-The images come without their writers, so the parts are drawn at random once: a writer may be in two.
+The images come without their writers: the parts are drawn at random, once and for all, and a writer
+may be in two of them.
 """
 
 import torch

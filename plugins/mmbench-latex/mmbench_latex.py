@@ -18,6 +18,7 @@ def latex(
     out: Annotated[
         Path | None, typer.Option(help="The file to write; otherwise it is printed.")
     ] = None,
+    *,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
 ) -> None:
     """Write the rows of a board as a LaTeX table: score with interval, latency, parameters."""

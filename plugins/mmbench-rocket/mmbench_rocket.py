@@ -27,8 +27,8 @@ class Rocket(Encoder):
     """Of each kernel's answer over time the share above zero, and the maximum: two per kernel.
 
     A kernel has length 7, 9 or 11, centred normal weights, a bias from U(−1, 1) and a dilation
-    2^U(0, log₂((T − 1) / (length − 1))); one half of them reads zeros beyond the ends of the series,
-    the other only windows that lie inside. Steps that are NaN throughout are padding at the end.
+    2^U(0, log₂((T − 1) / (length − 1))). One half of them reads zeros beyond the ends of the
+    series, the other only windows that lie inside. Steps that are NaN throughout are padding at the end.
     """
 
     name = "rocket"
