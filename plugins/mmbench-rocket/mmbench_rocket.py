@@ -28,7 +28,7 @@ class Rocket(Encoder):
 
     A kernel has length 7, 9 or 11, centred normal weights, a bias from U(−1, 1) and a dilation
     2^U(0, log₂((T − 1) / (length − 1))). One half of them reads zeros beyond the ends of the
-    series, the other only windows that lie inside. Steps that are NaN throughout are padding at the end.
+    series, the other only windows that lie inside. Steps that are NaN throughout are padding.
     """
 
     name = "rocket"
