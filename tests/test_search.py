@@ -241,7 +241,12 @@ class Faulty(Fusion):
 
 @pytest.mark.parametrize(
     "error",
-    [RuntimeError("wires crossed"), torch.OutOfMemoryError("no room"), MemoryError("none left")],
+    [
+        RuntimeError("wires crossed"),
+        torch.OutOfMemoryError("no room"),
+        MemoryError("none left"),
+        optuna.TrialPruned("a failure in disguise"),
+    ],
 )
 def test_a_trial_that_raises_has_failed_with_its_traceback_and_the_search_goes_on(
     plugins: Plugins, bench: Workbench, tmp_path: Path, error: Exception

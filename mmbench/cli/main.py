@@ -14,7 +14,8 @@ from mmbench.cli import (
     explain,
     hygiene,
     listing,
-    plugin_list,
+    new,
+    plugin_check,
     publish,
     search,
     single,
@@ -80,7 +81,8 @@ app.command("hygiene")(hygiene.hygiene)
 app.command("sanity")(hygiene.sanity)
 app.command("list")(listing.list_components)
 app.command("describe")(listing.describe)
-app.command("plugins")(plugin_list.plugins)
+app.add_typer(plugin_check.app, name="plugins")
+app.command("new")(new.new)
 app.command("worker")(workers.worker)
 app.command("doctor")(doctor.doctor)
 app.command("ui")(board.ui)

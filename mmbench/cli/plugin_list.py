@@ -13,6 +13,7 @@ INDENT = " " * 14
 
 
 def plugins(
+    context: typer.Context,
     verbose: Annotated[
         bool, typer.Option("--verbose", help="Show where each lies, its hash, and tracebacks.")
     ] = False,
@@ -22,6 +23,8 @@ def plugins(
 
     With MMBENCH_STRICT_PLUGINS set, exit code 2 if any is broken.
     """
+    if context.invoked_subcommand:
+        return  # `mmbench plugins check`
     from mmbench.catalogue import catalogue, refuse_broken
 
     known = catalogue(doubt=True)

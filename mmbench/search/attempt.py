@@ -36,6 +36,10 @@ class Stopped(BaseException):
     """The search was asked to stop, or its time is up; not an Exception: nothing may swallow it."""
 
 
+class Pruned(Exception):
+    """The search gave it up for its curve; ``TrialPruned`` from a component is a failure."""
+
+
 class Violated(Exception):
     """The configuration costs more than a limit of the search allows."""
 
@@ -62,7 +66,7 @@ class Attempt:
             trained = train_trial(spec, self.plugins, self.bench, self._on_epoch, self._on_built)
         except Stopped:
             return self._interrupted()
-        except optuna.TrialPruned:
+        except Pruned:
             state: State = "pruned"
         except Violated:
             state = "violated"
@@ -129,7 +133,7 @@ class Attempt:
             return  # Optuna cannot prune with several objectives
         self.trial.report(self.sign * values["score"], epoch)
         if not self._is_reference and self.trial.should_prune():
-            raise optuna.TrialPruned
+            raise Pruned
 
     def _note(self, trained: Trained) -> None:
         score = trained.fitted.score

@@ -9,6 +9,7 @@ from torch import Tensor
 from mmbench.contracts import Head
 from mmbench.testing import promises
 from mmbench.testing.promises import Check, Inputs, Subject, corners, lifted, promise
+from mmbench.testing.reference import Reference, computes
 
 
 def check_head(cls: type[Head], **params: Any) -> None:
@@ -53,8 +54,11 @@ def its_input_is_used(cls: type[Head], **params: Any) -> None:
         assert used, f"{case.what}: it ignores the fused vector."
 
 
-def head_checks() -> tuple[Check, ...]:
-    """All promises of a head, to parametrise a test: each takes the class and its parameters."""
+def head_checks(reference: Reference | None = None) -> tuple[Check, ...]:
+    """All promises of a head, to parametrise a test: each takes the class and its parameters.
+
+    ``reference(head, fused)`` is its formula, written slowly; it adds a promise.
+    """
     shared = (
         promises.every_tensor_is_registered,
         promises.eval_is_deterministic,
@@ -71,4 +75,5 @@ def head_checks() -> tuple[Check, ...]:
         promise(output_has_one_number_per_output),
         promise(its_input_is_used),
         *(lifted(check, _subjects) for check in shared),
+        *([computes(reference, _subjects)] if reference else ()),
     )
