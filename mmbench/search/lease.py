@@ -77,24 +77,29 @@ class Watch:
     """What one process knows of the life of the workers of running trials."""
 
     lease_seconds: float = LEASE_SECONDS
-    _seen: dict[int, tuple[dict[str, Any] | None, float]] = field(default_factory=dict)
+    _seen: dict[int, tuple[dict[str, Any], float]] = field(default_factory=dict)
     """By trial: its signature, and when it was first seen so."""
 
     def is_dead(self, trial: FrozenTrial) -> bool:
-        """Whether a running trial has lost its worker."""
-        signature = trial.user_attrs.get(WORKER)
-        return _is_gone(signature) or self._stands_still(trial.number, signature)
+        """Whether a running trial has lost its worker.
 
-    def _stands_still(self, number: int, signature: dict[str, Any] | None) -> bool:
+        Taking and signing are one turn: who looks in a turn sees no signature only of a dead one.
+        """
+        signature = trial.user_attrs.get(WORKER)
+        if signature is None or _is_gone(signature):
+            return True
+        return self._stands_still(trial.number, signature)
+
+    def _stands_still(self, number: int, signature: dict[str, Any]) -> bool:
         now = time.monotonic()
         if number not in self._seen or self._seen[number][0] != signature:
             self._seen[number] = signature, now
         return now - self._seen[number][1] > self.lease_seconds
 
 
-def _is_gone(signature: dict[str, Any] | None) -> bool:
+def _is_gone(signature: dict[str, Any]) -> bool:
     """Whether the process that signed was one of this machine and is no more."""
-    if signature is None or signature["host"] != this_machine():
+    if signature["host"] != this_machine():
         return False
     try:
         process = psutil.Process(signature["pid"])

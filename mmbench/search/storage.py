@@ -6,7 +6,7 @@ A lock is the kernel's or the database's own: it is free again when its holder d
 """
 
 import os
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +25,9 @@ LONGEST_TURN = "60s"
 
 
 def open_storage(url: str) -> BaseStorage:
-    """A journal file by path or ``journal:PATH``, anything else as an Optuna (SQLAlchemy) URL.
+    """A journal file by path or ``journal:PATH``; SQLite or PostgreSQL by URL.
 
-    Any number of processes may open a new one at once.
+    Any number of processes may open a new one at once. Raises ``StorageError``.
     """
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     try:
@@ -38,6 +38,8 @@ def open_storage(url: str) -> BaseStorage:
         path.parent.mkdir(parents=True, exist_ok=True)
         lock: Any = JournalLock(path)
         return JournalStorage(JournalFileBackend(str(path), lock_obj=lock))
+    except StorageError:
+        raise
     except OSError as error:
         raise StorageError(
             f"The study cannot be kept in {url}: {error}. Choose another place with --storage."
@@ -52,11 +54,7 @@ def open_storage(url: str) -> BaseStorage:
 
 
 def turn_of(url: str, name: str) -> Turn:
-    """The lock of one study (or of the schema) in a storage; not to be taken twice at once.
-
-    Other databases than PostgreSQL and SQLite have none: there, workers that are started at the
-    same moment may exceed a budget of trials by one each.
-    """
+    """The lock of one study (or of the schema) in a storage; not to be taken twice at once."""
     if "://" not in url:
         path = _file(url)
         return FileLock(path.with_name(f"{path.name}.{name}.turn"))
@@ -64,7 +62,10 @@ def turn_of(url: str, name: str) -> Turn:
         return DatabaseTurn(_with_driver(url), f"mmbench {name}")
     if url.startswith("sqlite:///"):
         return FileLock(f"{url.removeprefix('sqlite:///')}.{name}.turn")
-    return nullcontext()
+    raise StorageError(
+        f"A study is kept in a journal file (a path), sqlite:///PATH or postgresql://…, where "
+        f"workers can take turns; not in {_shown(url)}. Choose one of these with --storage."
+    )
 
 
 def only_study(storage: BaseStorage) -> str:
