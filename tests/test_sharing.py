@@ -7,6 +7,8 @@ Workers are forks of the test, so that none has to import torch again.
 import json
 import multiprocessing
 import os
+import re
+import shlex
 import signal
 import sys
 import time
@@ -19,10 +21,15 @@ from typing import Any
 import optuna
 import psycopg
 import pytest
+import yaml
 from optuna.storages import BaseStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
+from small_search import SEARCH
+from typer.main import get_command
+from typer.testing import CliRunner
 
+from mmbench.cli.main import app
 from mmbench.datasets.synthetic import Synergy
 from mmbench.errors import InvalidSpec, StorageError
 from mmbench.plugins import load_plugins
@@ -39,6 +46,7 @@ from mmbench.spec import Component
 
 # Python 3.12 warns of a fork where threads run; the workers here start none before
 pytestmark = pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+README = (Path(__file__).parents[1] / "README.md").read_text()
 PLANNED = 5
 """Three references and a default of each fusion."""
 OPENED: list[RDBStorage] = []
@@ -377,3 +385,57 @@ def test_a_container_has_as_many_workers_as_it_is_given_cores(
     monkeypatch.setenv(placement.GPUS, "0,1,2,3")
     assert placement.default_workers("cuda") == 4
     assert placement.placement_line("cuda") == "4 workers, 1 thread each, on GPU 0, 1, 2, 3 in turn"
+
+
+# the command line
+
+
+@pytest.fixture
+def mmbench(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., str]:
+    """The command line in this process; what it prints."""
+    for name in (*placement.THREADS, placement.GPUS):
+        monkeypatch.setenv(name, "")
+    monkeypatch.chdir(tmp_path)
+    runner = CliRunner()
+
+    def run(*arguments: str) -> str:
+        done = runner.invoke(app, arguments, catch_exceptions=False)
+        assert done.exit_code == 0, done.output
+        return done.stdout
+
+    return run
+
+
+def test_a_study_is_prepared_worked_on_elsewhere_and_found(
+    mmbench: Callable[..., str], book: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "stuck").touch()
+    said = mmbench(*SEARCH, "--trials", "6", "--prepare").split()
+    assert said[:2] == ["mmbench", "worker"] and "--deadline" not in said
+    assert mmbench(*said[1:]) == "6 finished\n"
+    journal = said[said.index("--storage") + 1]
+    assert Path(journal).is_absolute() and len(book.read_text().split()) == 6
+    assert mmbench("worker", "--storage", journal, "--trials", "7") == "1 finished\n"
+
+
+def shown_commands() -> list[list[str]]:
+    """Every command of the README's section on many machines, as its words."""
+    section = README.split("## Many processes, many machines")[1].split("\n## ")[0]
+    blocks = re.findall(r"^```(\w+)\n(.*?)^```", section, re.MULTILINE | re.DOTALL)
+    found = [yaml.safe_load(text) for language, text in blocks if language == "yaml"]
+    commands = [c["command"] for j in found for c in j["spec"]["template"]["spec"]["containers"]]
+    for language, text in blocks:
+        if language == "bash":
+            lines = re.findall(r"\bmmbench [^>\n]*", text)
+            commands += [shlex.split(re.sub(r"\$\w+", "1", line)) for line in lines]
+    return commands
+
+
+def test_the_commands_for_other_machines_are_understood() -> None:
+    known = get_command(app).commands  # type: ignore[attr-defined]
+    commands = shown_commands()
+    assert [c[1] for c in commands].count("worker") == 3 and len(commands) == 4
+    for _, name, *arguments in commands:
+        with known[name].make_context(name, list(arguments)) as context:
+            given = context.params
+        assert given["trials"] == 500 and (name == "search" or given["study"])
