@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING
 from mmbench.campaign.earlier import earlier_studies
 from mmbench.errors import SearchFailed
 from mmbench.evaluation.environment import environment
+from mmbench.search.handing_over import recover
 from mmbench.search.pool import POLL_SECONDS
-from mmbench.search.study import attempted, create_or_continue, open_storage, recover, snapshot
-from mmbench.search.warm_start import inheritance, take_over
+from mmbench.search.storage import open_storage, turn_of
+from mmbench.search.study import attempted, create_or_continue, is_complete, snapshot
+from mmbench.search.warm_start import Inheritance, inheritance, take_over
 
 if TYPE_CHECKING:
     import optuna
@@ -27,11 +29,8 @@ if TYPE_CHECKING:
 def search(campaign: Campaign) -> optuna.Study:
     """Spend the budget. Every trial that ended is in MLflow when this returns, or raises."""
     request, plugins, name = campaign.request, campaign.plugins, campaign.name
-    url = campaign.places.storage_url(name)
-    study = _open(campaign, url)
-    if recovered := recover(study):
-        campaign.listener.note(f"{recovered} interrupted trials are tried again")
-    pool = campaign.pool(_arguments(campaign, url), "search")
+    study = prepare(campaign)
+    pool = campaign.pool(worker_arguments(campaign), "search")
     if not _spent(campaign, study):
         pool.start()
     try:
@@ -49,20 +48,30 @@ def search(campaign: Campaign) -> optuna.Study:
     return study
 
 
-def _open(campaign: Campaign, url: str) -> optuna.Study:
-    """The study of this request. A new one starts from what an earlier one has learnt."""
-    request, plugins, name = campaign.request, campaign.plugins, campaign.name
+def prepare(campaign: Campaign) -> optuna.Study:
+    """The study, ready for workers; the trials of dead ones are queued again.
+
+    A new study starts from what an earlier one has learnt.
+    """
+    name, url = campaign.name, campaign.places.storage_url(campaign.name)
     storage = open_storage(url)
-    inherited = None
-    if name not in [known.study_name for known in storage.get_all_studies()]:
-        earlier = earlier_studies(campaign.places, request.task.name, name)
-        inherited = inheritance(earlier, request, plugins)
-    known = inherited.specs if inherited else ()
-    study = create_or_continue(name, request, storage, plugins, known)
-    if inherited:
-        take_over(study, inherited)
-        campaign.listener.note(str(inherited))
+    with turn_of(url, name):
+        inherited = None if is_complete(storage, name) else _inherited(campaign)
+        known = inherited.specs if inherited else ()
+        study = create_or_continue(name, campaign.request, storage, campaign.plugins, known)
+        if inherited:
+            take_over(study, inherited)
+            campaign.listener.note(str(inherited))
+        recovered = recover(study)
+    if recovered:
+        campaign.listener.note(f"{recovered} interrupted trials are tried again")
     return study
+
+
+def _inherited(campaign: Campaign) -> Inheritance | None:
+    request = campaign.request
+    earlier = earlier_studies(campaign.places, request.task.name, campaign.name)
+    return inheritance(earlier, request, campaign.plugins)
 
 
 def _spent(campaign: Campaign, study: optuna.Study) -> bool:
@@ -70,8 +79,9 @@ def _spent(campaign: Campaign, study: optuna.Study) -> bool:
     return trials is not None and snapshot(study).done >= trials
 
 
-def _arguments(campaign: Campaign, url: str) -> list[str]:
-    arguments = ["--study", campaign.name, "--storage", url]
+def worker_arguments(campaign: Campaign) -> list[str]:
+    """What ``mmbench worker`` is told, here or on another machine."""
+    arguments = ["--study", campaign.name, "--storage", campaign.places.storage_url(campaign.name)]
     if campaign.budget.trials is not None:
         arguments += ["--trials", str(campaign.budget.trials)]
     if campaign.budget.deadline is not None:
