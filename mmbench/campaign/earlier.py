@@ -6,7 +6,7 @@ import optuna
 
 from mmbench.campaign.places import Places
 from mmbench.errors import StorageError
-from mmbench.search.study import open_storage
+from mmbench.search.storage import open_storage
 
 
 def earlier_studies(places: Places, task: str, name: str) -> Iterator[optuna.Study]:
