@@ -35,9 +35,12 @@ class Resolved:
 
 
 def resolve_dataset(task: Component, plugins: Plugins) -> tuple[Component, Dataset]:
-    """A task's name and parameters → its data set."""
+    """A task's name and parameters → its data set.
+
+    What follows a dot, as in ``table.pets``, is a label: boards and studies go by the whole name.
+    """
     try:
-        cls = plugins.datasets[task.name]
+        cls = plugins.datasets[task.name.partition(".")[0]]
     except UnknownName as error:
         raise UnknownName(str(error).replace("dataset named", "task named")) from None
     params = validate(cls, task.params, f"task {task.name}")

@@ -13,6 +13,7 @@ from mmbench.cli import (
     doctor,
     explain,
     hygiene,
+    inspect,
     listing,
     plugin_list,
     publish,
@@ -21,6 +22,7 @@ from mmbench.cli import (
     verify,
     workers,
 )
+from mmbench.cli.data_options import takes_data
 from mmbench.errors import MMBenchError
 
 USAGE_ERROR = 2
@@ -56,17 +58,18 @@ app = typer.Typer(
     help="A benchmark suite for multimodal fusion: finds the best encoder × fusion × head for a "
     "task, and says what it costs. Plugins may add commands: see `mmbench plugins`.",
 )
-app.command("search")(search.search)
-app.command("compare")(compare.compare)
-app.command("run")(single.run)
+app.command("search")(takes_data(search.search))
+app.command("compare")(takes_data(compare.compare))
+app.command("run")(takes_data(single.run))
 app.command("rerun")(single.rerun)
 app.command("explain")(explain.explain)
 app.command("leaderboard")(board.leaderboard)
 app.command("diff")(diff.diff)
 app.command("publish")(publish.publish)
 app.command("verify")(verify.verify)
-app.command("hygiene")(hygiene.hygiene)
-app.command("sanity")(hygiene.sanity)
+app.command("hygiene")(takes_data(hygiene.hygiene))
+app.command("sanity")(takes_data(hygiene.sanity))
+app.command("inspect")(takes_data(inspect.inspect))
 app.command("list")(listing.list_components)
 app.command("describe")(listing.describe)
 app.command("plugins")(plugin_list.plugins)

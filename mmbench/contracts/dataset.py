@@ -13,6 +13,8 @@ class Dataset(ABC):
     version: str
     """Changes whenever any value, row or split changes."""
     task: Task
+    rows_may_recur: ClassVar[bool] = False
+    """Two parts may hold equal rows: the data set has looked for copies itself."""
 
     @abstractmethod
     def load(self, part: Part) -> Split:
