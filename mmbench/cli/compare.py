@@ -100,10 +100,10 @@ def compare(
             raise
     kind = "objectives" if objectives else "fusions"
     folder = leaderboards / "comparisons" / (name or f"{component.name}-{kind}")
-    said = [f"task.{name}={value}" for name, value in task.params.items()]
+    said = [f"task.{name}={value}" for name, value in task.params.items()] + (set_ or [])
     command = _command(
         task=[task.name], fusions=fusions, objectives=objectives, budget=[budget], seeds=[seeds],
-        encoder=encoder, head=[head] if head else None, seed=[seed] if seed else None, set=[*said, *(set_ or [])],
+        encoder=encoder, head=[head] if head else None, seed=[seed] if seed else None, set=said,
     )  # fmt: skip
     page = write_comparison(folder, outcome, dropped, command)
     _report(comparison, outcome, page, as_json=as_json)

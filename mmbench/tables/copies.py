@@ -18,10 +18,13 @@ from mmbench.tables.store import PRINT
 
 Groups = NDArray[np.int64]
 NONE = -1
-NEAR = 3.0
+NEAR = 5.0
 """Mean difference of two grey thumbnails, of 255, below which images are near-copies."""
 FLAT = 4.0
 """An image whose thumbnail varies less shows too little to be told from another."""
+BANDS = 4
+MOST_COMPARED = 64
+"""Images of one band that another one is compared with."""
 LARGEST = 0.2
 """Rows that would be tied together by one sign, as a share of all, beyond which it is none."""
 
@@ -75,22 +78,27 @@ def _neighbours(keys: Groups) -> Groups:
 def near_copies(prints: Array, broken: Mapping[int, str]) -> Groups:
     """(images,) a number for all near-copies of one image; NONE for flat and broken ones.
 
-    Images with the same difference hash (64 signs of neighbouring cells, after N. Krawetz, "Kind
-    of Like That", 2013) are near-copies if their thumbnails differ by little.
+    Images that agree in a quarter of their difference hash (64 signs of neighbouring cells, after
+    N. Krawetz, "Kind of Like That", 2013) are compared; they are near-copies if their thumbnails
+    differ by little.
     """
     grey = prints.reshape(-1, PRINT, PRINT).astype(np.float32)
     small = grey.reshape(-1, 8, 2, 8, 2).mean((2, 4))
-    signs = np.packbits((np.roll(small, -1, 2) > small).reshape(-1, 64), axis=1)
-    buckets: dict[bytes, list[int]] = {}
+    signs = (np.roll(small, -1, 2) > small).reshape(-1, BANDS, 64 // BANDS)
+    bands = np.packbits(signs, axis=2)  # (images, bands, bytes)
+    buckets: dict[tuple[int, bytes], list[int]] = {}
     found = np.full(len(prints), NONE, dtype=np.int64)
     flat = grey.std((1, 2)) < FLAT
     for image in range(len(prints)):
         if flat[image] or image in broken:
             continue
-        firsts = buckets.setdefault(signs[image].tobytes(), [])
-        near = (f for f in firsts if np.abs(grey[f] - grey[image]).mean() < NEAR)
-        first = next(near, None)
-        if first is None:
-            firsts.append(image)
-        found[image] = image if first is None else first
+        mine = [buckets.setdefault((b, bands[image, b].tobytes()), []) for b in range(BANDS)]
+        alike = np.array(sorted({first for bucket in mine for first in bucket[:MOST_COMPARED]}))
+        near = alike
+        if len(alike):
+            near = alike[np.abs(grey[alike] - grey[image]).mean((1, 2)) < NEAR]
+        found[image] = near[0] if len(near) else image
+        if not len(near):
+            for bucket in mine:
+                bucket.append(image)
     return found

@@ -98,7 +98,7 @@ def date_parts(cells: pd.Series) -> np.ndarray:
     dates = pd.to_datetime(cells, errors="coerce", format="mixed", utc=True)
     days = (dates - pd.Timestamp(0, tz="UTC")) / pd.Timedelta(days=1)
     month = 2 * np.pi * (dates.dt.month - 1) / 12
-    weekday = 2 * np.pi * dates.dt.weekday / 7
+    weekday = 2 * np.pi * dates.dt.day_of_week / 7
     parts = [days, np.sin(month), np.cos(month), np.sin(weekday), np.cos(weekday)]
     return np.stack([np.asarray(part, dtype=float) for part in parts], axis=1)
 

@@ -109,6 +109,8 @@ def complete(
         separator = infer_target(frame[options.target])[1] or "|"
     how = parse_split(options.split, [c for c in columns if c != options.target])
     seems = _seems(frame, options, asked)
+    if options.modalities:
+        seems = _as_written(seems, parsed_modalities(options.modalities), options.path)
     for name, why in ((options.target, "the target"), (how.column, "the split"),
                       (how.group, "the groups of the split")):  # fmt: skip
         if name:
@@ -159,6 +161,24 @@ def _seems(frame: pd.DataFrame, options: TableOptions, asked: Asked) -> dict[str
         if kind == "tabular" and seem.kind not in TABULAR:
             seem = Seems("category", "as you said")
         found[name] = seem
+    return found
+
+
+def _as_written(seems: Mapping[str, Seems], modalities: Modalities, path: str) -> dict[str, Seems]:
+    """Columns of modalities that are given are what those say; the others are not read."""
+    written = {
+        name: kind for made in modalities.values() for kind, names in made.items() for name in names
+    }
+    if unknown := [name for name in written if name not in seems]:
+        raise InvalidParameter(
+            f"{path} has no column {unknown[0]!r}, which is one of modalities."
+            f"{did_you_mean(unknown[0], seems)} Columns: {', '.join(seems)}."
+        )
+    found: dict[str, Seems] = {}
+    for name, seem in seems.items():
+        kind = written.get(name, "ignored")
+        left = "left out" if kind == "ignored" else "as you said"
+        found[name] = seem if seem.kind == kind else Seems(kind, left)  # type: ignore[arg-type]
     return found
 
 
