@@ -14,16 +14,17 @@ from scipy.sparse.csgraph import (  # type: ignore[import-untyped]
 )
 
 from mmbench.tables.media import Array
-from mmbench.tables.store import PRINT
 
 Groups = NDArray[np.int64]
 NONE = -1
+PRINT = 16
+"""Height and width of the grey thumbnail of an image, which near-copies are found with."""
 NEAR = 5.0
 """Mean difference of two grey thumbnails, of 255, below which images are near-copies."""
 FLAT = 4.0
 """An image whose thumbnail varies less shows too little to be told from another."""
-BANDS = 4
-MOST_COMPARED = 64
+BANDS = 8
+MOST_COMPARED = 32
 """Images of one band that another one is compared with."""
 LARGEST = 0.2
 """Rows that would be tied together by one sign, as a share of all, beyond which it is none."""
@@ -78,7 +79,7 @@ def _neighbours(keys: Groups) -> Groups:
 def near_copies(prints: Array, broken: Mapping[int, str]) -> Groups:
     """(images,) a number for all near-copies of one image; NONE for flat and broken ones.
 
-    Images that agree in a quarter of their difference hash (64 signs of neighbouring cells, after
+    Images that agree in an eighth of their difference hash (64 signs of neighbouring cells, after
     N. Krawetz, "Kind of Like That", 2013) are compared; they are near-copies if their thumbnails
     differ by little.
     """

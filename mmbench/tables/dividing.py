@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from mmbench.tables import splitting
-from mmbench.tables.copies import NONE, Groups, Tied, groups_of, keyed, near_copies
+from mmbench.tables.copies import NONE, Groups, Tied, groups_of, keyed
 from mmbench.tables.findings import Finding, counted, rows_named
 from mmbench.tables.kinds import strings
 from mmbench.tables.options import TableOptions
@@ -46,9 +46,8 @@ def ties(
         digests = [store.digests[i] if i >= 0 else None for i in of_row]
         contents.append([digest or "" for digest in digests])
         found.append(Tied(f"of one file of {name!r}", keyed(digests)))
-        if store.prints is not None:
-            near = near_copies(store.prints, store.broken)
-            keys = np.where(of_row >= 0, near[of_row.clip(min=0)], NONE)
+        if store.near is not None:
+            keys = np.where(of_row >= 0, store.near[of_row.clip(min=0)], NONE)
             found.append(Tied(f"near-copies in {name!r}", keys))
     equal = keyed(list(zip(*contents, strict=True)))
     return [*found, Tied("equal in all columns", equal)]

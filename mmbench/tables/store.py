@@ -24,13 +24,12 @@ from mmbench.cache import cache_root
 from mmbench.errors import StorageError
 from mmbench.files import write_whole
 from mmbench.tables import media
+from mmbench.tables.copies import PRINT, near_copies
 from mmbench.tables.media import FULL_SCALE, Array, Broken, Decoded, Shape
 
 SCHEMA = 1
 CHUNK = 64
 """Files under way at a time."""
-PRINT = 16
-"""Height and width of the grey thumbnail kept of each image, to find near-copies with."""
 
 Progress = Callable[[int, int], None]
 """Told how many files are decoded, of how many."""
@@ -75,8 +74,8 @@ class Store:
     broken: Mapping[int, str]
     """Which files, and why."""
     remarks: tuple[str, ...]
-    prints: Array | None
-    """(files, 256) grey thumbnails; None unless these are images."""
+    near: Array | None
+    """(files,) a number for all near-copies of one image; None unless these are images."""
 
 
 def store(files: Sequence[Path], shape: Shape, progress: Progress = lambda *_: None) -> Store:
@@ -137,7 +136,7 @@ def _build(files: Sequence[Path], shape: Shape, folder: Path, progress: Progress
             progress(number + 1, len(files))
     partial.replace(folder / "values")
     if thumbs:
-        np.save(folder / "prints.npy", np.stack(thumbs))
+        np.save(folder / "near.npy", near_copies(np.stack(thumbs), index["broken"]))
     write_whole(folder / "index.json", json.dumps(index))
 
 
@@ -177,11 +176,11 @@ def thumbnail(pixels: Array) -> Array:
 
 def _open(folder: Path, n: int, shape: Shape) -> Store:
     index = json.loads((folder / "index.json").read_text())
-    prints = folder / "prints.npy"
+    near = folder / "near.npy"
     return Store(
         Stored(folder / "values", shape.dims, shape.dtype.str, torch.arange(n)),
         tuple(index["digests"]),
         {int(number): why for number, why in index["broken"].items()},
         tuple(index["remarks"]),
-        np.load(prints) if prints.exists() else None,
+        np.load(near) if near.exists() else None,
     )
