@@ -16,6 +16,7 @@ from mmbench.cli import (
     inspect,
     listing,
     plugin_list,
+    prepare,
     publish,
     search,
     single,
@@ -70,6 +71,7 @@ app.command("verify")(verify.verify)
 app.command("hygiene")(takes_data(hygiene.hygiene))
 app.command("sanity")(takes_data(hygiene.sanity))
 app.command("inspect")(takes_data(inspect.inspect))
+app.command("prepare")(prepare.prepare)
 app.command("list")(listing.list_components)
 app.command("describe")(listing.describe)
 app.command("plugins")(plugin_list.plugins)

@@ -124,8 +124,9 @@ def sound_seconds(path: Path) -> float:
 
 
 def _video(path: Path, shape: Shape) -> Decoded:
-    """Frames evenly spread over a folder of images, in the order of their names."""
-    frames = sorted(p for p in path.iterdir() if p.suffix.lower() in FRAME_SUFFIXES)
+    """Frames evenly spread over a folder of images, in the order of their names; or one image."""
+    inside = path.iterdir() if path.is_dir() else [path]
+    frames = sorted(p for p in inside if p.suffix.lower() in FRAME_SUFFIXES)
     if not frames:
         raise Broken("the folder holds no frames")
     which = np.linspace(0, len(frames) - 1, shape.depth).round().astype(int)

@@ -19,7 +19,7 @@ from mmbench.errors import DataUnavailable, UnusableData
 from mmbench.parts import PARTS
 from mmbench.tables import cleaning
 from mmbench.tables.copies import Tied
-from mmbench.tables.dividing import Division, divide, ties
+from mmbench.tables.dividing import Division, divide, official, ties
 from mmbench.tables.fields import Fields
 from mmbench.tables.findings import Finding, counted, rows_named
 from mmbench.tables.kinds import Seems
@@ -107,6 +107,18 @@ def prepare_anew(
     return _Preparation(options, seems, frame, findings, watch).run()
 
 
+def prepare_published(
+    frame: pd.DataFrame, sources: np.ndarray, options: TableOptions, watch: Watch = unwatched
+) -> Prepared:
+    """A published data set as a table: its split is kept as it is.
+
+    ``options`` are complete and carry a digest of the files that ``frame`` was read from;
+    ``sources`` (rows,) say what each row was taken from.
+    """
+    options, seems = complete(options, frame)
+    return _Preparation(options, seems, frame, [], watch, sources).run()
+
+
 class _Preparation:
     """The steps, each adding to what is known and to what was found."""
 
@@ -117,9 +129,10 @@ class _Preparation:
         frame: pd.DataFrame,
         findings: list[Finding],
         watch: Watch,
+        sources: np.ndarray | None = None,
     ) -> None:
         self.options, self.seems, self.frame, self.watch = options, seems, frame, watch
-        self.findings = findings
+        self.findings, self.sources = findings, sources
         self.modalities = parsed_modalities(options.modalities)
         self.how = parse_split(options.split, [c for c in frame.columns if c != options.target])
         self.stores: dict[str, tuple[Files, Store]] = {}
@@ -135,9 +148,12 @@ class _Preparation:
         for modality, made in self.modalities.items():
             self._media(modality, made)
         usable = target.known & self._anything_there()
-        division = divide(
-            self.frame, self.options, self.how, target, usable, self._ties(), self.findings
-        )
+        if self.sources is not None:
+            division = official(self.frame[self.how.column], usable, self.sources)
+        else:
+            division = divide(
+                self.frame, self.options, self.how, target, usable, self._ties(), self.findings
+            )
         return self._finish(target, division)
 
     def _target(self) -> Target:

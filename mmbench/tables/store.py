@@ -43,25 +43,42 @@ class Stored:
     shape: tuple[int, ...]
     dtype: str
     which: Tensor  # (values,) int64, the place of each value in the file
+    offset: int = 0
+    """Bytes before the first value."""
+    scale: float = 0.0
+    """What whole numbers are divided by to be read as float32; 0: they are left as they are."""
 
     def __len__(self) -> int:
         return len(self.which)
 
     def __getitem__(self, index: Tensor) -> Tensor:
-        """(index, *shape), read now; sounds are float32 within ±1."""
+        """(index, *shape), read now."""
         dtype = np.dtype(self.dtype)
         found = np.empty((len(index), *self.shape), dtype)
         size = found[0].nbytes if len(index) else 0
         with self.file.open("rb", buffering=0) as file:
             for row, place in zip(found, self.which[index].tolist(), strict=True):
-                file.seek(place * size)
+                file.seek(self.offset + place * size)
                 if file.readinto(row.reshape(-1).view(np.uint8)) != size:
                     raise StorageError(f"{self.file} was cut short. Delete it and start again.")
         values = torch.from_numpy(found)
-        return values.float() / FULL_SCALE if values.dtype == torch.int16 else values
+        return values.float() / self.scale if self.scale else values
 
     def subset(self, which: Tensor) -> "Stored":
         return replace(self, which=self.which[which])
+
+
+def of_npy(path: Path) -> Stored:
+    """The entries of a .npy file along its first axis, read when they are asked for."""
+    with path.open("rb") as file:
+        version = np.lib.format.read_magic(file)
+        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else None
+        read = read or np.lib.format.read_array_header_2_0
+        shape, fortran, dtype = read(file)
+        offset = file.tell()
+    if fortran or dtype.hasobject or not shape:
+        raise ValueError(f"{path} holds no plain array in C order.")
+    return Stored(path, shape[1:], dtype.str, torch.arange(shape[0]), offset)
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,9 +193,9 @@ def thumbnail(pixels: Array) -> Array:
 
 def _open(folder: Path, n: int, shape: Shape) -> Store:
     index = json.loads((folder / "index.json").read_text())
-    near = folder / "near.npy"
+    near, scale = folder / "near.npy", FULL_SCALE if shape.media == "audio" else 0.0
     return Store(
-        Stored(folder / "values", shape.dims, shape.dtype.str, torch.arange(n)),
+        Stored(folder / "values", shape.dims, shape.dtype.str, torch.arange(n), scale=scale),
         tuple(index["digests"]),
         {int(number): why for number, why in index["broken"].items()},
         tuple(index["remarks"]),
