@@ -47,9 +47,14 @@ def resolve_dataset(task: Component, plugins: Plugins) -> tuple[Component, Datas
     return Component(task.name, params), cls(**params)
 
 
-def resolve(spec: TrialSpec, plugins: Plugins) -> Resolved:
-    """Check ``spec`` as a whole; encoders of modalities the fusion does not read are dropped."""
-    task_component, dataset = resolve_dataset(spec.task, plugins)
+def resolve(spec: TrialSpec, plugins: Plugins, dataset: Dataset | None = None) -> Resolved:
+    """Check ``spec`` as a whole; encoders of modalities the fusion does not read are dropped.
+
+    ``dataset`` stands in for the one that the spec names, where that may not be at hand.
+    """
+    task_component = spec.task
+    if dataset is None:
+        task_component, dataset = resolve_dataset(spec.task, plugins)
     task = dataset.task
     fusion_cls, fusion = _component(plugins.fusions, spec.fusion)
     reads = _modalities_read(fusion_cls, fusion, task)

@@ -3,13 +3,14 @@
 spec.json            the resolved spec
 fitted.json          what each encoder learnt of the training data
 task.json            modalities, outputs, metric
+preprocessing.json   how raw values become inputs, where the data set says so
 model.safetensors    weights
 requests.safetensors prepared inputs of some validation rows, to time the model with
 answers.safetensors  scores of the first of them, to see that the timed model is this one
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,13 +21,15 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from mmbench.contracts import Dataset
 from mmbench.errors import DataUnavailable, StorageError
 from mmbench.model import FusionModel, build_encoders, build_model
 from mmbench.plugins import Plugins
 from mmbench.resolve import Resolved, resolve
 from mmbench.spec import TrialSpec, spec_from_json
-from mmbench.types import Column, Split
+from mmbench.types import Column, Part, Split, Task
 
+PREPROCESSING = "preprocessing.json"
 ANSWERED = 32
 """Requests whose scores are kept."""
 
@@ -38,6 +41,22 @@ class SavedModel:
     spec: TrialSpec
     model: FusionModel
     requests: Split
+    task: Task
+    preprocessing: Mapping[str, Any] | None = None
+    """How raw values become inputs; None where they are inputs as they are."""
+
+
+class Elsewhere(Dataset):
+    """The data set of a saved model: what is asked is known, the rows may be on another machine."""
+
+    name = "elsewhere"
+    version = ""
+
+    def __init__(self, task: Task) -> None:
+        self.task = task
+
+    def load(self, part: Part) -> Split:
+        raise DataUnavailable(f"A saved model does not hold the {part} part of its task.")
 
 
 def save_model(folder: Path, resolved: Resolved, model: FusionModel, requests: Split) -> None:
@@ -48,6 +67,9 @@ def save_model(folder: Path, resolved: Resolved, model: FusionModel, requests: S
         (folder / "spec.json").write_text(json.dumps(resolved.spec.to_dict(), indent=2))
         (folder / "fitted.json").write_text(json.dumps(fitted))
         (folder / "task.json").write_text(json.dumps(asdict(resolved.task), indent=2))
+        if (preprocessing := resolved.dataset.preprocessing()) is not None:
+            text = json.dumps(preprocessing, ensure_ascii=False)
+            (folder / PREPROCESSING).write_text(text, encoding="utf-8")
         save_file(_contiguous(model.state_dict()), folder / "model.safetensors")
         save_file(_contiguous(_flatten(requests)), folder / "requests.safetensors")
         save_file({"scores": _answers(model, requests)}, folder / "answers.safetensors")
@@ -56,16 +78,24 @@ def save_model(folder: Path, resolved: Resolved, model: FusionModel, requests: S
 
 
 def load_model(folder: Path, plugins: Plugins, device: torch.device) -> SavedModel:
-    """Rebuild a model from its folder; nothing in the folder is executed."""
+    """Rebuild a model from its folder alone; nothing in the folder is executed."""
     requests = load_requests(folder)
     with _readable(folder):
         spec = spec_from_json((folder / "spec.json").read_text())
         fitted: dict[str, Any] = json.loads((folder / "fitted.json").read_text())
         weights = load_file(folder / "model.safetensors")
-    resolved = resolve(spec, plugins)
+        task = _task(json.loads((folder / "task.json").read_text()))
+        preprocessing = None
+        if (folder / PREPROCESSING).exists():
+            preprocessing = json.loads((folder / PREPROCESSING).read_text(encoding="utf-8"))
+    resolved = resolve(spec, plugins, Elsewhere(task))
     model = build_model(resolved, build_encoders(resolved, fitted))
     model.load_state_dict(weights)
-    return SavedModel(resolved.spec, model.to(device).eval(), requests)
+    return SavedModel(resolved.spec, model.to(device).eval(), requests, task, preprocessing)
+
+
+def _task(data: dict[str, Any]) -> Task:
+    return Task(**{**data, "outputs": tuple(data["outputs"])})
 
 
 def load_requests(folder: Path) -> Split:

@@ -21,6 +21,7 @@ from mmbench.cli import (
     search,
     single,
     verify,
+    winner,
     workers,
 )
 from mmbench.cli.data_options import takes_data
@@ -64,6 +65,8 @@ app.command("compare")(takes_data(compare.compare))
 app.command("run")(takes_data(single.run))
 app.command("rerun")(single.rerun)
 app.command("explain")(explain.explain)
+app.command("export")(winner.export)
+app.command("predict")(winner.predict)
 app.command("leaderboard")(board.leaderboard)
 app.command("diff")(diff.diff)
 app.command("publish")(publish.publish)

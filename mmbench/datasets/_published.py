@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -84,6 +84,9 @@ class PublishedTable(Published):
     @abstractmethod
     def rows(cls, root: Path) -> pd.DataFrame:
         """The columns of ``modalities``, and ``label``, ``part`` and ``source``."""
+
+    def preprocessing(self) -> dict[str, Any]:
+        return self.prepared.preprocessing()
 
     def load(self, part: Part) -> Split:
         return self.prepared.split(part)

@@ -3,6 +3,8 @@
 A name after a dot, as in ``table.pets``, tells the boards of several tables apart.
 """
 
+from typing import Any
+
 from mmbench.contracts import Dataset
 from mmbench.errors import DataUnavailable
 from mmbench.hookspecs import hookimpl
@@ -46,6 +48,9 @@ class Table(Dataset):
         self.prepared: Prepared = prepare(self.options)
         self.version = self.prepared.version
         self.task = self.prepared.task
+
+    def preprocessing(self) -> dict[str, Any]:
+        return self.prepared.preprocessing()
 
     def load(self, part: Part) -> Split:
         return self.prepared.split(part)

@@ -93,6 +93,8 @@ def strings(cells: pd.Series) -> pd.Series:
 def _as_text(cell: object) -> str:
     if isinstance(cell, list | tuple | np.ndarray):
         return "|".join(str(item) for item in cell)
+    if isinstance(cell, float) and cell.is_integer():  # whole numbers, where a cell is empty
+        return str(int(cell))
     return cell if isinstance(cell, str) else str(cell)
 
 

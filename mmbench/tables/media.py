@@ -80,11 +80,17 @@ def picture(content: bytes, size: int) -> Array:
 
     with Image.open(io.BytesIO(content)) as image:
         image.draft("RGB", (size, size))  # JPEG: decode no more pixels than are kept
-        upright = ImageOps.exif_transpose(image)
-        if upright.mode in ("P", "LA", "RGBA", "PA"):  # what is transparent is white
-            upright = upright.convert("RGBA")
-            upright = Image.alpha_composite(Image.new("RGBA", upright.size, "white"), upright)
-        small = upright.convert("RGB").resize((size, size), Image.Resampling.BILINEAR)
+        return shrunk(ImageOps.exif_transpose(image), size)
+
+
+def shrunk(image: Any, size: int) -> Array:
+    """(3, size, size) uint8 of a Pillow image; what is transparent is white."""
+    from PIL import Image
+
+    if image.mode in ("P", "LA", "RGBA", "PA"):
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    small = image.convert("RGB").resize((size, size), Image.Resampling.BILINEAR)
     return np.ascontiguousarray(np.asarray(small).transpose(2, 0, 1))
 
 
@@ -98,8 +104,13 @@ def _audio(path: Path, shape: Shape) -> Decoded:
         raise Broken("it has 0 samples")
     mono = np.nan_to_num(samples.mean(1))
     remark = "silent" if not np.abs(mono).max() > 0 else f"{rate} Hz"
-    heard = fitted(resampled(mono, rate), shape.size, 0.0).clip(-1, 1)
-    return Decoded((heard * FULL_SCALE).round().astype(np.int16), remark)
+    return Decoded(fit_sound(resampled(mono, rate), shape.size), remark)
+
+
+def fit_sound(samples: Array, length: int) -> Array:
+    """(length,) int16 of samples at 16 kHz within ±1."""
+    heard: Array = (fitted(samples, length, 0.0).clip(-1, 1) * FULL_SCALE).round().astype(np.int16)
+    return heard
 
 
 def resampled(samples: Array, rate: int) -> Array:

@@ -68,6 +68,10 @@ class Prepared:
     division: Division
     stores: Mapping[str, tuple[Files, Store]] = field(default_factory=dict)
 
+    def preprocessing(self) -> dict[str, Any]:
+        """What a model needs to read new rows as these were read, as JSON."""
+        return {"recipe": self.recipe.to_dict(), "scale": list(self.scale)}
+
     def rows(self, part: Part) -> np.ndarray:
         """Which rows of the table are in a part, ascending."""
         return np.flatnonzero(self.division.parts == part)

@@ -17,7 +17,8 @@ from mmbench.errors import UnusableData
 from mmbench.tables.fields import Fields
 from mmbench.tables.kinds import sequence, strings
 from mmbench.tables.media import Broken, Shape, steps
-from mmbench.tables.store import Store, store
+from mmbench.tables.samples import media_column
+from mmbench.tables.store import Store
 from mmbench.types import MISSING, Column, Kind
 
 
@@ -53,14 +54,13 @@ class Recipe:
         return (*found, *(c for c, _ in (*self.files.values(), *self.sequences.values())))
 
     def apply(self, frame: pd.DataFrame, folder: Path) -> dict[str, Column]:
-        """Every modality of these rows; what is missing or broken is ``MISSING``."""
+        """Every modality of a few rows, decoded now; what is missing is ``MISSING``."""
         found: dict[str, Column] = {m: text_column(frame, c) for m, c in self.texts.items()}
         for modality, made in self.tables.items():
             vectors, there = made.vectors(frame)
             found[modality] = _with_gaps(vectors, there)
         for modality, (column, shape) in self.files.items():
-            files = Files.of(frame[column], folder)
-            found[modality] = files.column(store(files.paths, shape), np.arange(len(frame)))
+            found[modality] = media_column(list(frame[column]), shape, folder, column)
         for modality, (column, shape) in self.sequences.items():
             values, there = sequence_values(frame[column], shape)
             found[modality] = _with_gaps(values, there)
