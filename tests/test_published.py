@@ -19,7 +19,7 @@ from mmbench.datasets.cmu_mosi import MOSI, _series
 from mmbench.datasets.hateful_memes import HatefulMemes
 from mmbench.datasets.mm_imdb import MMIMDb
 from mmbench.datasets.vqa_v2 import VQAv2
-from mmbench.errors import DataUnavailable
+from mmbench.errors import DataUnavailable, MMBenchError
 from mmbench.testing import check_dataset
 from mmbench.types import MISSING
 
@@ -247,3 +247,44 @@ def test_prepare_says_what_is_missing_and_what_is_there(tmp_path, monkeypatch, c
     assert command("hateful-memes", "--root", str(tmp_path)) == 1
     assert "train.jsonl is missing (8,500 training memes)" in capsys.readouterr().out
     assert command("synergy", "--root", str(tmp_path)) == 2
+
+
+def saved_by_the_library(folder: Path) -> Path:
+    datasets = pytest.importorskip("datasets")
+    draw = np.random.default_rng(0)
+    features = datasets.Features(
+        {
+            "image": datasets.Image(), "text": datasets.Value("string"),
+            "size": datasets.Value("int32"), "label": datasets.ClassLabel(names=["cat", "dog"]),
+        }
+    )  # fmt: skip
+
+    def split(n: int) -> object:
+        pictures = [Image.fromarray(draw.integers(0, 255, (9, 9, 3), np.uint8)) for _ in range(n)]
+        rows = {
+            "image": pictures,
+            "text": [f"a long text number {draw.integers(10**6)}" for _ in range(n)],
+            "size": [i % 5 for i in range(n)], "label": [i % 2 for i in range(n)],
+        }  # fmt: skip
+        return datasets.Dataset.from_dict(rows, features=features)
+
+    datasets.DatasetDict({"train": split(20), "test": split(6)}).save_to_disk(folder)
+    return folder
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_data_set_of_the_library_from_a_folder(tmp_path):
+    folder = saved_by_the_library(tmp_path / "saved")
+    from mmbench.datasets.huggingface import HuggingFace
+
+    task = HuggingFace(path=str(folder), image_size=8)
+    check_dataset(task)
+    assert dict(task.task.modalities) == {"image": "image", "text": "text", "table": "tabular"}
+    assert task.task.outputs == ("cat", "dog")
+    assert [len(task.load(part)) for part in ("train", "val", "test")] == [18, 2, 6]
+    values = task.load("test").columns["image"].values[torch.tensor([2, 0])]
+    assert values.shape == (2, 3, 8, 8) and values.dtype == torch.uint8
+    with pytest.raises(MMBenchError, match="Did you mean 'label'"):
+        HuggingFace(path=str(folder), target="labels")
+    with pytest.raises(DataUnavailable, match="is no data set"):
+        HuggingFace(path=str(tmp_path / "nothing"))

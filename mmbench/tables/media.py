@@ -95,16 +95,21 @@ def shrunk(image: Any, size: int) -> Array:
 
 
 def _audio(path: Path, shape: Shape) -> Decoded:
-    import soundfile
-
     if path.stat().st_size == 0:
         raise Broken("the file has 0 bytes")
-    samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
+    mono, rate = decode_sound(path)
+    remark = "silent" if not np.abs(mono).max() > 0 else f"{rate} Hz"
+    return Decoded(fit_sound(mono, shape.size), remark)
+
+
+def decode_sound(source: Path | io.BytesIO) -> tuple[Array, int]:
+    """(samples,) float32 at 16 kHz, channels averaged, and the rate of the file."""
+    import soundfile
+
+    samples, rate = soundfile.read(source, dtype="float32", always_2d=True)
     if len(samples) == 0:
         raise Broken("it has 0 samples")
-    mono = np.nan_to_num(samples.mean(1))
-    remark = "silent" if not np.abs(mono).max() > 0 else f"{rate} Hz"
-    return Decoded(fit_sound(resampled(mono, rate), shape.size), remark)
+    return resampled(np.nan_to_num(samples.mean(1)), rate), rate
 
 
 def fit_sound(samples: Array, length: int) -> Array:

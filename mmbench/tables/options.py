@@ -195,21 +195,21 @@ def _modalities(seems: Mapping[str, Seems], asked: Asked) -> dict[str, dict[str,
 
     for kind, group in asked.groups:
         if kind in ("text", "tabular"):
-            add(TABLE if kind == "tabular" else _name("_".join(group)), group)
+            add(TABLE if kind == "tabular" else modality_name("_".join(group)), group)
         else:
             for name in group:
-                add(_name(name), [name])
+                add(modality_name(name), [name])
     left = [name for name in seems if name not in grouped]
     texts = [name for name in left if seems[name].kind == "text"]
     together = texts if len(texts) > MOST_TEXTS else []
     add("text", together)
     for name in left:
         if name not in together:
-            add(TABLE if seems[name].kind in TABULAR else _name(name), [name])
+            add(TABLE if seems[name].kind in TABULAR else modality_name(name), [name])
     return found
 
 
-def _name(column: str) -> str:
+def modality_name(column: str) -> str:
     """A modality's name: letters that a module may be named with, and no method of its holder."""
     name = re.sub(r"\W+", "_", column).strip("_") or "column"
     return f"{name}_" if hasattr(nn.ModuleDict, name) or name == TABLE else name
