@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import psutil
 import pytest
 import torch
 from PIL import Image
@@ -29,6 +30,7 @@ from mmbench.tables.options import NOTHING, Asked, TableOptions
 from mmbench.tables.prepared import Prepared, prepare_anew
 from mmbench.tables.read import read_table
 from mmbench.tables.recipe import Recipe
+from mmbench.tables.store import Stored, store
 from mmbench.tables.targets import infer_target
 from mmbench.tables.taskfile import read_task_file, write_task_file
 from mmbench.testing import check_dataset
@@ -510,11 +512,20 @@ def test_each_file_is_decoded_once_and_memory_stays_flat(tmp_path, monkeypatch):
     assert values[torch.tensor([3])].shape == (1, 3, size, size)
 
 
+def test_decoding_leaves_nothing_in_memory(tmp_path):
+    """120 pictures decode to 17 MiB; small arrays kept among them once pinned three times that."""
+    files = [picture(tmp_path / "img" / f"{i}.png", i, size=224) for i in range(120)]
+    shape = media.Shape("image", 224)
+    store(files[:8], shape)
+    grown: list[float] = []
+    before = psutil.Process().memory_info().rss
+    store(files, shape, lambda *_: grown.append(psutil.Process().memory_info().rss - before))
+    assert max(grown) < 12 * 2**20, f"{max(grown) / 2**20:.0f} MiB"
+
+
 def test_reading_more_than_memory_may_hold(tmp_path):
     """8 MiB batches from 192 MiB of decoded values leave nothing behind."""
     import resource
-
-    from mmbench.tables.store import Stored
 
     n, dims = 256, (3, 512, 512)
     with (tmp_path / "values").open("wb") as file:

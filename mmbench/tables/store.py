@@ -139,7 +139,8 @@ def _build(files: Sequence[Path], shape: Shape, folder: Path, progress: Progress
     """Renamed when whole; the index, written last, says that all is there."""
     index: dict[str, Any] = {"digests": [], "broken": {}, "remarks": []}
     nothing = np.zeros(shape.dims, shape.dtype)
-    partial, thumbs = folder / "values.part", []
+    partial = folder / "values.part"
+    prints = np.zeros((len(files), PRINT * PRINT), np.uint8)
     with partial.open("wb") as out:
         for number, (digest, found) in enumerate(_decoded(files, shape)):
             if isinstance(found, Broken):
@@ -149,11 +150,11 @@ def _build(files: Sequence[Path], shape: Shape, folder: Path, progress: Progress
             index["digests"].append(digest)
             index["remarks"].append(found.remark)
             if shape.media == "image":
-                thumbs.append(thumbnail(found.values))
+                prints[number] = thumbnail(found.values)
             progress(number + 1, len(files))
     partial.replace(folder / "values")
-    if thumbs:
-        np.save(folder / "near.npy", near_copies(np.stack(thumbs), index["broken"]))
+    if shape.media == "image":
+        np.save(folder / "near.npy", near_copies(prints, index["broken"]))
     write_whole(folder / "index.json", json.dumps(index))
 
 
