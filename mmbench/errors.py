@@ -48,6 +48,10 @@ class DataUnavailable(MMBenchError):
     """Data or pretrained weights cannot be found or are damaged."""
 
 
+class UnusableData(MMBenchError):
+    """A user's own data has a fault that only its owner can mend; the message names its place."""
+
+
 class Leak(MMBenchError):
     """Two parts of a data set share a source or a row: a score on one would flatter."""
 

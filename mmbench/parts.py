@@ -7,7 +7,7 @@ recur (the questions of a test all occur in training); only whole rows count.
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 
 from torch import Tensor
@@ -56,9 +56,15 @@ def overlaps(parts: Mapping[Part, Split]) -> list[Overlap]:
     return found
 
 
-def check_parts(parts: Mapping[Part, Split], name: str) -> None:
-    """Raise ``Leak`` if a source or a whole row of the data set ``name`` is in two parts."""
-    if shared := [str(overlap) for overlap in overlaps(parts) if overlap]:
+def check_parts(parts: Mapping[Part, Split], name: str, *, rows_may_recur: bool = False) -> None:
+    """Raise ``Leak`` if a source or a whole row of the data set ``name`` is in two parts.
+
+    ``rows_may_recur``: only sources count, as the data set says of itself.
+    """
+    found = overlaps(parts)
+    if rows_may_recur:
+        found = [replace(overlap, rows=[]) for overlap in found]
+    if shared := [str(overlap) for overlap in found if overlap]:
         raise Leak(
             f"dataset {name!r}: {'; '.join(shared)}. Split by source, and put rows with equal "
             f"values into one part."

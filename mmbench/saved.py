@@ -4,6 +4,7 @@ spec.json            the resolved spec
 fitted.json          what each encoder learnt of the training data
 task.json            modalities, outputs, metric
 plugins.json         distribution, version and hash of each plugin that it needs
+preprocessing.json   how raw values become inputs, where the data set says so
 model.safetensors    weights
 requests.safetensors prepared inputs of some validation rows, to time the model with
 answers.safetensors  scores of the first of them, to see that the timed model is this one
@@ -11,7 +12,7 @@ answers.safetensors  scores of the first of them, to see that the timed model is
 
 import json
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -22,16 +23,18 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from mmbench.contracts import Dataset
 from mmbench.errors import DataUnavailable, StorageError
 from mmbench.model import FusionModel, build_encoders, build_model
 from mmbench.plugins import Plugins
 from mmbench.provenance import Used, read_used, require
 from mmbench.resolve import Resolved, resolve
 from mmbench.spec import TrialSpec, spec_from_json
-from mmbench.types import Column, Split
+from mmbench.types import Column, Part, Split, Task
 
 log = logging.getLogger(__name__)
 PLUGINS = "plugins.json"
+PREPROCESSING = "preprocessing.json"
 ANSWERED = 32
 """Requests whose scores are kept."""
 
@@ -43,6 +46,22 @@ class SavedModel:
     spec: TrialSpec
     model: FusionModel
     requests: Split
+    task: Task
+    preprocessing: Mapping[str, Any] | None = None
+    """How raw values become inputs; None where they are inputs as they are."""
+
+
+class Elsewhere(Dataset):
+    """The data set of a saved model: what is asked is known, the rows may be on another machine."""
+
+    name = "elsewhere"
+    version = ""
+
+    def __init__(self, task: Task) -> None:
+        self.task = task
+
+    def load(self, part: Part) -> Split:
+        raise DataUnavailable(f"A saved model does not hold the {part} part of its task.")
 
 
 def save_model(
@@ -63,6 +82,9 @@ def save_model(
         (folder / "fitted.json").write_text(json.dumps(fitted))
         (folder / "task.json").write_text(json.dumps(asdict(resolved.task), indent=2))
         (folder / PLUGINS).write_text(json.dumps(list(used), indent=2))
+        if (preprocessing := resolved.dataset.preprocessing()) is not None:
+            text = json.dumps(preprocessing, ensure_ascii=False)
+            (folder / PREPROCESSING).write_text(text, encoding="utf-8")
         save_file(_contiguous(model.state_dict()), folder / "model.safetensors")
         save_file(_contiguous(_flatten(requests)), folder / "requests.safetensors")
         save_file({"scores": _answers(model, requests)}, folder / "answers.safetensors")
@@ -71,7 +93,7 @@ def save_model(
 
 
 def load_model(folder: Path, plugins: Plugins, device: torch.device) -> SavedModel:
-    """Rebuild a model from its folder; nothing in the folder is executed.
+    """Rebuild a model from its folder alone; nothing in the folder is executed.
 
     Raises ``PluginDiffers`` if a plugin that it needs is not installed.
     """
@@ -82,18 +104,26 @@ def load_model(folder: Path, plugins: Plugins, device: torch.device) -> SavedMod
         plugins_file = folder / PLUGINS
         used = json.loads(plugins_file.read_text()) if plugins_file.exists() else []  # older ones
         weights = load_file(folder / "model.safetensors")
+        task = _task(json.loads((folder / "task.json").read_text()))
+        preprocessing = None
+        if (folder / PREPROCESSING).exists():
+            preprocessing = json.loads((folder / PREPROCESSING).read_text(encoding="utf-8"))
     for difference in require(
         read_used(used, f"{folder / PLUGINS}"), plugins, f"the model in {folder}", anyway=True
     ):
         log.warning("the model in %s: %s", folder, difference)
-    resolved = resolve(spec, plugins)
+    resolved = resolve(spec, plugins, Elsewhere(task))
     if not all(isinstance(fitted.get(m), dict) for m in resolved.encoders):
         raise DataUnavailable(
             f"The saved model in {folder} is damaged: fitted.json is not its own."
         )
     model = build_model(resolved, build_encoders(resolved, fitted))
     model.load_state_dict(weights)
-    return SavedModel(resolved.spec, model.to(device).eval(), requests)
+    return SavedModel(resolved.spec, model.to(device).eval(), requests, task, preprocessing)
+
+
+def _task(data: dict[str, Any]) -> Task:
+    return Task(**{**data, "outputs": tuple(data["outputs"])})
 
 
 def load_requests(folder: Path) -> Split:

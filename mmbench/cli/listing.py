@@ -105,8 +105,18 @@ def description(plugins: "Plugins", registry: str, name: str) -> dict[str, Any]:
     elif registry in ("objective", "metric"):
         document["facts"] = {"targets": ", ".join(sorted(cls.targets))}
     elif registry == "dataset":
-        document["facts"] = _task_facts(cls())
+        document["facts"] = _facts_of(cls)
     return document
+
+
+def _facts_of(cls: Any) -> dict[str, Any]:
+    """What is known of a task as it is by default, or what it needs before anything is."""
+    from mmbench.errors import DataUnavailable
+
+    try:
+        return _task_facts(cls())
+    except DataUnavailable as error:
+        return {"needs": str(error)}
 
 
 def _task_facts(dataset: Any) -> dict[str, Any]:

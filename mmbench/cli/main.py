@@ -13,15 +13,19 @@ from mmbench.cli import (
     doctor,
     explain,
     hygiene,
+    inspect,
     listing,
     new,
     plugin_check,
+    prepare,
     publish,
     search,
     single,
     verify,
+    winner,
     workers,
 )
+from mmbench.cli.data_options import takes_data
 from mmbench.cli.plugin_files import plugin_option
 from mmbench.errors import MMBenchError
 
@@ -68,17 +72,21 @@ app = typer.Typer(
     help="A benchmark suite for multimodal fusion: finds the best encoder × fusion × head for a "
     "task, and says what it costs. Plugins may add commands: `mmbench plugins` lists them.",
 )
-app.command("search")(search.search)
-app.command("compare")(compare.compare)
-app.command("run")(single.run)
+app.command("search")(takes_data(search.search))
+app.command("compare")(takes_data(compare.compare))
+app.command("run")(takes_data(single.run))
 app.command("rerun")(single.rerun)
 app.command("explain")(explain.explain)
+app.command("export")(winner.export)
+app.command("predict")(winner.predict)
 app.command("leaderboard")(board.leaderboard)
 app.command("diff")(diff.diff)
 app.command("publish")(publish.publish)
 app.command("verify")(verify.verify)
-app.command("hygiene")(hygiene.hygiene)
-app.command("sanity")(hygiene.sanity)
+app.command("hygiene")(takes_data(hygiene.hygiene))
+app.command("sanity")(takes_data(hygiene.sanity))
+app.command("inspect")(takes_data(inspect.inspect))
+app.command("prepare")(prepare.prepare)
 app.command("list")(listing.list_components)
 app.command("describe")(listing.describe)
 app.add_typer(plugin_check.app, name="plugins")

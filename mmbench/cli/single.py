@@ -17,17 +17,18 @@ from mmbench.cli.options import (
     Set,
     names,
     settings,
+    task_settings,
 )
 from mmbench.errors import InvalidSpec, UnknownName
 
 if TYPE_CHECKING:
     from mmbench.leaderboard.row import Row
     from mmbench.plugins import Plugins
-    from mmbench.spec import TrialSpec
+    from mmbench.spec import Component, TrialSpec
 
 
 def run(
-    task: Annotated[str | None, typer.Option(help="What to solve: `mmbench list tasks`.")] = None,
+    task: "Component | None" = None,
     fusion: Annotated[
         str | None,
         typer.Option(help="A fusion, or only-<modality>; else concat, or the paradigm's."),
@@ -187,7 +188,7 @@ def _spec_file(path: Path) -> "TrialSpec":
 
 
 def spec_of(
-    task: str,
+    task: "Component",
     fusion: str | None,
     encoders: list[str],
     head: str | None,
@@ -207,16 +208,14 @@ def spec_of(
     head = head or required.get("head", ["mlp"])[0]
     name, dash, modality = fusion.partition("-")
     baseline = Component("only", {"modality": modality}) if name == "only" and dash else None
-    _, dataset = resolve_dataset(Component(task), plugins)
+    task, dataset = resolve_dataset(task.but(task_settings(given)), plugins)
     sections = ["task", "train", "fusion", "head", "objective"]
     sections += [f"encoder.{m}" for m in dataset.task.modalities]
     params = settings(given, sections)
     candidates = find_candidates(
         dataset.task, plugins, "cuda", encoders=encoders, heads=[head], objectives=[objective]
     )
-    request = SearchRequest(
-        Component(task, params.get("task", {})), candidates, "cpu", train=params.get("train", {})
-    )
+    request = SearchRequest(task, candidates, "cpu", train=params.get("train", {}))
     spec = default_spec(request, plugins, baseline or Component(fusion))
     return TrialSpec(
         task=request.task,

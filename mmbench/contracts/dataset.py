@@ -1,7 +1,7 @@
 """A task's data."""
 
 from abc import ABC, abstractmethod
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from mmbench.types import Part, Split, Task
 
@@ -13,6 +13,15 @@ class Dataset(ABC):
     version: str
     """Changes whenever any value, row or split changes."""
     task: Task
+    rows_may_recur: ClassVar[bool] = False
+    """Two parts may hold equal rows: the data set has looked for copies itself."""
+
+    def preprocessing(self) -> dict[str, Any] | None:
+        """How raw values became those that ``load`` gives, as JSON, for a model to keep.
+
+        None where values are as a user would give them: images, strings, numbers.
+        """
+        return None
 
     @abstractmethod
     def load(self, part: Part) -> Split:
