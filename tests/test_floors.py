@@ -13,8 +13,9 @@ from sklearn.metrics import r2_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler, normalize
 
-from mmbench.datasets import emoji, films, watch
-from mmbench.types import Split
+from mmbench.datasets import av_digits, emoji, films, watch
+from mmbench.encoders.mfcc_statistics import MFCCStatistics
+from mmbench.types import Column, Split
 
 pytestmark = pytest.mark.slow
 NEAR = 0.015
@@ -92,6 +93,24 @@ def agrees(found: dict[str, float], card) -> None:
     print({name: round(float(score), 3) for name, score in found.items()})
     stated = {k.what.partition(":")[0]: k.score for k in card.known if k.source == "mmbench"}
     assert stated == pytest.approx({name: found[name] for name in stated}, abs=NEAR)
+
+
+def cepstra(train: Split, test: Split, modality: str) -> tuple[np.ndarray, np.ndarray]:
+    """Standardised statistics of mel-frequency cepstral coefficients."""
+    encoder = MFCCStatistics(MFCCStatistics.fit(train.columns[modality]))
+
+    def of(column: Column) -> np.ndarray:
+        return column.spread(encoder(column.values)).pooled.numpy()
+
+    return of(train.columns[modality]), of(test.columns[modality])
+
+
+def test_av_digits():
+    train, test = av_digits.AVDigits().load("train"), av_digits.AVDigits().load("test")
+    pixels = tuple(spread(s, "image").reshape(len(s), -1) / 16 for s in (train, test))
+    heard = cepstra(train, test, "speech")
+    found = classified({"image": pixels, "speech": heard}, train, test, c=0.01)
+    agrees(found, av_digits.AVDigits.card)
 
 
 @pytest.mark.parametrize("task", [emoji.Emoji, emoji.EmojiSubgroups])
