@@ -13,7 +13,7 @@ from mmbench.space import Suggests, Value, enqueueable, suggest
 from mmbench.spec import Component, TrainSpec, TrialSpec, train_spec
 
 DEFAULT_FUSION, DEFAULT_HEAD, DEFAULT_OBJECTIVE = "concat", "mlp", "plain"
-DEFAULT_ENCODERS = ("cnn", "bag-of-words", "mlp", "conv1d")
+DEFAULT_ENCODERS = ("cnn", "bag-of-words", "mlp", "conv1d", "mel-cnn")
 """Tried first where they fit: the cheapest sound encoder of each kind."""
 
 
