@@ -1,5 +1,6 @@
 """Every name a plugin author imports. Nothing inside mmbench imports from here."""
 
+from mmbench.cache import cache_root
 from mmbench.contracts import (
     ALL_TARGETS,
     Capabilities,
@@ -16,6 +17,9 @@ from mmbench.contracts import (
     Outputs,
     with_penalty,
 )
+from mmbench.encoders.timm_models import TimmModel
+from mmbench.encoders.transformers_image import TransformersImage
+from mmbench.encoders.transformers_text import TransformersText
 from mmbench.errors import DataUnavailable, InvalidParameter, MMBenchError
 from mmbench.hookspecs import hookimpl
 from mmbench.losses import supervised_loss
@@ -64,8 +68,12 @@ __all__ = [
     "Range",
     "Split",
     "Task",
+    "TimmModel",
+    "TransformersImage",
+    "TransformersText",
     "Values",
     "When",
+    "cache_root",
     "hookimpl",
     "supervised_loss",
     "with_penalty",
