@@ -280,6 +280,7 @@ def test_timm_reads_a_local_file(weights, channels):
     for name, value in encoder.model.state_dict().items():
         assert value.shape != states[name].shape or torch.equal(value, states[name])
     assert encoder.frozen
+    assert "state_dict" not in encoder.model.pretrained_cfg
     assert not any(p.requires_grad for p in encoder.parameters())
     whole = encode(encoder.train(), images)
     assert not any(module.training for module in encoder.modules())
