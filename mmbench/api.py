@@ -20,7 +20,7 @@ from mmbench.contracts import (
 from mmbench.encoders.timm_models import TimmModel
 from mmbench.encoders.transformers_image import TransformersImage
 from mmbench.encoders.transformers_text import TransformersText
-from mmbench.errors import DataUnavailable, InvalidParameter, MMBenchError
+from mmbench.errors import DataUnavailable, Incompatible, InvalidParameter, MMBenchError
 from mmbench.hookspecs import hookimpl
 from mmbench.losses import supervised_loss
 from mmbench.space import Choice, Range, When
@@ -56,6 +56,7 @@ __all__ = [
     "Fused",
     "Fusion",
     "Head",
+    "Incompatible",
     "InvalidParameter",
     "Kind",
     "LazyValues",
