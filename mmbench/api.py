@@ -1,5 +1,6 @@
 """Every name a plugin author imports. Nothing inside mmbench imports from here."""
 
+from mmbench.cache import cache_root
 from mmbench.contracts import (
     ALL_TARGETS,
     Capabilities,
@@ -19,7 +20,10 @@ from mmbench.contracts import (
     Outputs,
     with_penalty,
 )
-from mmbench.errors import DataUnavailable, InvalidParameter, MMBenchError
+from mmbench.encoders.timm_models import TimmModel
+from mmbench.encoders.transformers_image import TransformersImage
+from mmbench.encoders.transformers_text import TransformersText
+from mmbench.errors import DataUnavailable, Incompatible, InvalidParameter, MMBenchError
 from mmbench.hookspecs import hookimpl
 from mmbench.installed.admission import API_VERSION
 from mmbench.losses import supervised_loss
@@ -58,6 +62,7 @@ __all__ = [
     "Fused",
     "Fusion",
     "Head",
+    "Incompatible",
     "InvalidParameter",
     "Kind",
     "Known",
@@ -73,9 +78,13 @@ __all__ = [
     "Split",
     "TargetKind",
     "Task",
+    "TimmModel",
+    "TransformersImage",
+    "TransformersText",
     "TrialSpec",
     "Values",
     "When",
+    "cache_root",
     "hookimpl",
     "supervised_loss",
     "with_penalty",

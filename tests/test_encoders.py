@@ -16,7 +16,7 @@ from torch import nn
 
 import mmbench.encoders
 from mmbench.contracts import Encoder
-from mmbench.encoders import _words, timm_models
+from mmbench.encoders import _hub, _words, timm_models
 from mmbench.encoders._audio import LogMel
 from mmbench.encoders._training_column import SAMPLE, scale, used_values
 from mmbench.encoders.cnn import CNN
@@ -40,6 +40,7 @@ ENCODERS: dict[str, type[Encoder]] = {
     cls.name: cls
     for name in MODULES
     for cls in importlib.import_module(f"mmbench.encoders.{name}").register_encoders()
+    if not name.startswith("transformers_")  # they need a model: tests/test_transformers.py
 }
 TEXTS = ("what color is the circle?", "is there a blue circle?", "blue", "no circle, no cry!")
 
@@ -336,6 +337,7 @@ def test_timm_reads_a_local_file(weights, channels):
     for name, value in encoder.model.state_dict().items():
         assert value.shape != states[name].shape or torch.equal(value, states[name])
     assert encoder.frozen
+    assert "state_dict" not in encoder.model.pretrained_cfg
     assert not any(p.requires_grad for p in encoder.parameters())
     whole = encode(encoder.train(), images)
     assert not any(module.training for module in encoder.modules())
@@ -374,11 +376,11 @@ def test_timm_offline_fails_fast(monkeypatch, tmp_path):
     begun = time.monotonic()
     with pytest.raises(DataUnavailable, match=r"not in the local cache and .* be reached"):
         built(timm_models.ResNet, images, weights="hub")
-    assert time.monotonic() - begun < 2 * timm_models.PROBE_SECONDS
+    assert time.monotonic() - begun < 2 * _hub.PROBE_SECONDS
 
 
 def test_a_name_server_that_hangs_does_not_hang_us(monkeypatch):
-    monkeypatch.setattr(timm_models, "PROBE_SECONDS", 0.1)
+    monkeypatch.setattr(_hub, "PROBE_SECONDS", 0.1)
     release = threading.Event()
 
     def hang(*_, **__):
@@ -387,9 +389,30 @@ def test_a_name_server_that_hangs_does_not_hang_us(monkeypatch):
 
     monkeypatch.setattr("urllib.request.urlopen", hang)
     begun = time.monotonic()
-    assert not timm_models.reachable("http://example.org")
+    assert not _hub.reachable("http://example.org")
     assert time.monotonic() - begun < 5
     release.set()
+
+
+def test_timm_trains_its_last_blocks_alone():
+    images = torch.randint(256, (2, 3, 64, 64), dtype=torch.uint8)
+    encoder = built(timm_models.TimmModel, Column(images), model="test_resnet", last_blocks=1)
+    trained = {n for n, p in encoder.model.named_parameters() if p.requires_grad}
+    assert trained == {n for n, _ in encoder.model.named_parameters() if n.startswith("layer4.")}
+    before = {k: v.clone() for k, v in encoder.state_dict().items()}
+    encoder.train()(images)  # batch statistics move in what trains, and nowhere else
+    changed = {k for k, v in encoder.state_dict().items() if not torch.equal(v, before[k])}
+    assert changed and all(name.startswith("model.layer4.") for name in changed)
+    check_encoder(timm_models.TimmModel, Column(images), model="test_resnet", last_blocks=1)
+
+
+@pytest.mark.parametrize(
+    ("given", "problem"),
+    [({"last_blocks": 6}, "there are 5"), ({"last_blocks": 1, "frozen": True}, "nothing to train")],
+)
+def test_last_blocks_must_exist(given, problem):
+    with pytest.raises(InvalidParameter, match=f"{problem}.*from 1 to 5"):
+        built(timm_models.TimmModel, Column(torch.rand(2, 3, 32, 32)), model="test_resnet", **given)
 
 
 def test_timm_uses_the_cached_file_of_the_hub(weights, monkeypatch):
