@@ -1,5 +1,7 @@
 """The commands that plugins add, each plugin asked by itself."""
 
+import sys
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,7 +31,9 @@ def plugin_commands(plugins: Plugins) -> list[PluginCommand]:
     found = []
     for listener in getattr(plugins.manager.hook, HOOK).get_hookimpls():
         app = typer.Typer()
-        if not plugins.tell_one(listener, HOOK, app=app):
+        with redirect_stdout(sys.stderr):
+            willing = plugins.tell_one(listener, HOOK, app=app)
+        if not willing:
             continue
         if not (app.registered_commands or app.registered_groups):
             continue
