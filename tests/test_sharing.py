@@ -265,6 +265,22 @@ def test_a_worker_may_die_after_any_write(
     assert len(again(url).trials) == len(done)
 
 
+def test_who_dies_while_handing_over_leaves_one_successor(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = new_study(str(tmp_path / "j"))
+    study.ask()  # taken, and its worker died before it could sign
+
+    def die(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(optuna.Study, "tell", die)
+        recover(study)
+    assert recover(study) == 1 and recover(study) == 0
+    assert len(study.trials) == PLANNED + 1
+
+
 # leases
 
 
