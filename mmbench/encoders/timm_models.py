@@ -145,7 +145,9 @@ def build(name: str, weights: str, channels: int) -> Any:
         random = timm.create_model(name, **options)
     try:
         overlay = {"state_dict": timm.models.load_state_dict(str(file))}
-        loaded = timm.create_model(name, pretrained=True, pretrained_cfg_overlay=overlay, **options)
+        loaded: Any = timm.create_model(
+            name, pretrained=True, pretrained_cfg_overlay=overlay, **options
+        )
     except Exception as error:  # whatever a damaged or foreign file makes the readers raise
         raise DataUnavailable(f"{file} does not hold weights of {name}: {error}") from error
     _check_all_loaded(random, loaded, f"{file} does not hold all weights of {name}")
