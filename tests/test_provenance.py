@@ -27,7 +27,7 @@ from mmbench.search.propose import default_spec
 from mmbench.search.request import SearchRequest, study_name
 from mmbench.search.storage import open_storage
 from mmbench.search.study import TAKEN_OVER, attempted, create_or_continue, snapshot
-from mmbench.search.warm_start import inheritance, take_over
+from mmbench.search.inheritance import inheritance, take_over
 from mmbench.search.worker import Budget, work
 from mmbench.spec import Component
 from mmbench.trial import Workbench

@@ -22,7 +22,7 @@ from mmbench.search.jobs import write_jobs
 from mmbench.search.pool import Pool
 from mmbench.search.request import SearchRequest, study_name
 from mmbench.search.study import attempted, spent, trials_of_families
-from mmbench.search.warm_start import WARM_START
+from mmbench.search.inheritance import INHERITED
 from mmbench.search.worker import Budget
 from mmbench.spec import Component
 from mmbench.tracking import Tracker
@@ -88,17 +88,15 @@ class Campaign:
     def _summary(self, study: optuna.Study) -> dict[str, Any]:
         """What the reader should know of the search behind a row: all its trials, its limits."""
         done, request = attempted(study), self.request
-        counts: Counter[str] = Counter(
-            attempt.state for attempt in done
-        )  # those of an earlier study too
-        warm_start = study.user_attrs.get(WARM_START)
+        counts: Counter[str] = Counter(a.state for a in done)  # those of an earlier study too
+        inherited = study.user_attrs.get(INHERITED)
         return {
             "study": self.name,
             "seed": request.seed,
             "trials": spent(counts),
             **{state: counts[state] for state in ("finished", "pruned", "violated", "failed")},
             "history": [attempt.brief() for attempt in done],
-            **({"warm_start": warm_start} if warm_start else {}),
+            **({"inherited": inherited} if inherited else {}),
             "device": request.device,
             "workers": self.crew.workers,
             "max_latency_ms": request.max_latency_ms,

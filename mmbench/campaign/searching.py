@@ -16,7 +16,7 @@ from mmbench.search.handing_over import recover
 from mmbench.search.pool import POLL_SECONDS
 from mmbench.search.storage import open_storage, turn_of
 from mmbench.search.study import attempted, create_or_continue, is_complete, snapshot
-from mmbench.search.warm_start import Inheritance, inheritance, take_over
+from mmbench.search.inheritance import Inheritance, inheritance, take_over
 
 if TYPE_CHECKING:
     import optuna

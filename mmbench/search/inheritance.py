@@ -21,7 +21,7 @@ from mmbench.search.request import SearchRequest, question
 from mmbench.search.study import FIXED_SPEC, QUESTION, RECORD, SPEC, TAKEN_OVER, state_of
 from mmbench.spec import TrialSpec, spec_from_json
 
-WARM_START, CONSTRAINTS = "warm_start", "constraints"
+INHERITED, CONSTRAINTS = "inherited", "constraints"
 KEPT_STATES = ("finished", "pruned")
 
 
@@ -37,7 +37,7 @@ class Inheritance:
     """Trials that the new study could not have proposed, or that other plugins made."""
 
     def __str__(self) -> str:
-        text = f"warm start: {len(self.trials)} trials of {self.study} are taken over"
+        text = f"{len(self.trials)} trials of {self.study} are taken over"
         return f"{text}; {self.left_out} do not fit any more" if self.left_out else text
 
 
@@ -67,7 +67,7 @@ def take_over(study: optuna.Study, inherited: Inheritance) -> None:
         if trial.user_attrs[TAKEN_OVER] not in there:  # it was cut off while it did this
             study.add_trial(trial)
     study.set_user_attr(
-        WARM_START,
+        INHERITED,
         {
             "study": inherited.study,
             "trials": len(inherited.trials),
