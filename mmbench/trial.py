@@ -11,10 +11,11 @@ import torch
 from torch import Tensor
 
 from mmbench.batching import groups_of
-from mmbench.cache import cache_root
+from mmbench.cache import features_root
 from mmbench.contracts import Encoder, Metric
 from mmbench.errors import DeviceUnavailable
-from mmbench.features import FeatureCache, precompute, prepare
+from mmbench.feature_cache import FeatureCache
+from mmbench.features import precompute, prepare
 from mmbench.model import FusionModel, build_encoders, build_model, build_objective
 from mmbench.parts import PARTS, check_parts, split_digest
 from mmbench.plugins import Plugins
@@ -38,7 +39,7 @@ class Workbench:
     """What the trials of one process share: a device, the feature cache, loaded data."""
 
     device: torch.device
-    cache: FeatureCache = field(default_factory=lambda: FeatureCache(cache_root() / "features"))
+    cache: FeatureCache = field(default_factory=lambda: FeatureCache(features_root()))
     loaded: dict[tuple[str, Part], Split] = field(default_factory=dict)
     digests: dict[str, dict[str, str]] = field(default_factory=dict)
 
