@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from mmbench.batching import groups_of
+from mmbench.batching import fits, groups_of
 from mmbench.cache import features_root
 from mmbench.contracts import Encoder, Metric
 from mmbench.errors import DeviceUnavailable
@@ -156,16 +156,6 @@ def ready(
     keys = {m: {**data, "params": dict(resolved.spec.encoders[m].params)} for m in encoders}
     split = precompute(split, encoders, bench.cache, keys)
     return split.to(bench.device) if fits(split, bench.device) else split
-
-
-def fits(split: Split, device: torch.device) -> bool:
-    """Whether the split takes less than half of the device's free memory."""
-    if device.type != "cuda":
-        return True
-    tensors = [c.values for c in split.columns.values() if isinstance(c.values, Tensor)]
-    encoded = [c.values.tokens for c in split.columns.values() if c.is_encoded]  # type: ignore[union-attr]
-    free, _ = torch.cuda.mem_get_info(device)
-    return sum(t.nbytes for t in [*tensors, *encoded]) < free / 2
 
 
 def data_key(resolved: Resolved) -> str:

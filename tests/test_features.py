@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 from torch import Tensor, nn
+from memory_limited import in_own_process
 from typer.testing import CliRunner
 
 from mmbench.cli.main import app
@@ -157,7 +158,7 @@ def one_of_many(root: Path) -> None:
 
 def test_of_many_processes_one_computes(tmp_path: Path) -> None:
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["mmbench.features"])
+    context.set_forkserver_preload(["memory_limited"])
     processes = [context.Process(target=one_of_many, args=(tmp_path,)) for _ in range(3)]
     for process in processes:
         process.start()
@@ -183,6 +184,30 @@ def test_nothing_is_left_of_what_could_not_be_finished(tmp_path: Path) -> None:
         cache.get_or_compute(KEY, 4, breaks)
     assert cache.entries() == []
     assert len(ask(cache, encoder(tmp_path))) == 6
+
+
+# larger than memory
+
+
+@pytest.mark.parametrize("encoder", ["cells", "live-cells"])
+def test_a_data_set_twice_as_large_as_the_memory_is_trained_on(
+    tmp_path: Path, encoder: str
+) -> None:
+    found = in_own_process(48, 100, tmp_path, encoder)
+    assert found["score"] > 0.9
+    assert "allocate" in found["without"], "all of it at once fits as well: nothing is shown"
+    assert (found["features_mib"] > 96) == (encoder == "cells")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("encoder", ["cells", "live-cells"])
+def test_memory_is_flat_whatever_the_size(tmp_path: Path, encoder: str) -> None:
+    """Ten times the data within the same limit."""
+    small = in_own_process(64, 128, tmp_path / "small", encoder)
+    large = in_own_process(64, 1280, tmp_path / "large", encoder)
+    print(f"\n{encoder}: {small}\n{large}")
+    assert large["score"] > 0.9
+    assert large["anonymous_mib"] < small["anonymous_mib"] + 32
 
 
 # bounded
