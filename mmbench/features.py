@@ -15,6 +15,7 @@ from torch import Tensor
 
 from mmbench.contracts import Encoder
 from mmbench.feature_cache import FeatureCache
+from mmbench.pieces import SHRINK, encode_in_pieces, joined, ran_out
 from mmbench.spec import canonical_json
 from mmbench.types import Column, Encoded, LazyValues, Split
 
@@ -62,12 +63,7 @@ def precompute(
 
 def encode_in_batches(encoder: Encoder, values: Tensor | LazyValues, size: int = BATCH) -> Encoded:
     """The features of all values, in memory."""
-    parts = list(encodings(encoder, values, size))
-    return Encoded(
-        torch.cat([p.tokens for p in parts]),
-        torch.cat([p.mask for p in parts]),
-        torch.cat([p.pooled for p in parts]),
-    )
+    return joined(list(encodings(encoder, values, size)))
 
 
 def encodings(
@@ -77,9 +73,17 @@ def encodings(
     encoder.eval()
     tensors = chain(encoder.parameters(), encoder.buffers())
     device = next((t.device for t in tensors), torch.device("cpu"))
+    at_once = size
     for rows in torch.arange(len(values)).split(size):
-        with torch.inference_mode():
-            features = encoder(values[rows].to(device)).to(torch.device("cpu"))
+        inputs, features = values[rows].to(device), None
+        while features is None:
+            try:
+                with torch.inference_mode():
+                    features = encode_in_pieces(encoder, inputs, at_once).to(torch.device("cpu"))
+            except (RuntimeError, MemoryError) as error:
+                if not ran_out(error) or at_once == 1:
+                    raise
+                at_once = max(1, at_once // SHRINK)
         yield features
 
 

@@ -18,6 +18,7 @@ from mmbench.feature_cache import FeatureCache
 from mmbench.features import precompute, prepare
 from mmbench.model import FusionModel, build_encoders, build_model, build_objective
 from mmbench.parts import PARTS, check_parts, split_digest
+from mmbench.pieces import within_memory
 from mmbench.plugins import Plugins
 from mmbench.resolve import Resolved, resolve
 from mmbench.spec import TrialSpec, canonical_json
@@ -99,11 +100,34 @@ def train_trial(
     here, before anything is spent. Either listener may raise to end the trial.
     """
     resolved = resolve(spec, plugins)
+    told: list[int] = []
+
+    def on_new_epoch(epoch: int, values: dict[str, float]) -> None:
+        if epoch not in told:  # training began anew, in smaller pieces, and is as far again
+            told.append(epoch)
+            on_epoch(epoch, values)
+
+    return within_memory(
+        lambda size: _train(resolved, plugins, bench, on_new_epoch, on_built, size),
+        resolved.spec.train.batch_size,
+    )
+
+
+def _train(
+    resolved: Resolved,
+    plugins: Plugins,
+    bench: Workbench,
+    on_epoch: OnEpoch,
+    on_built: OnBuilt,
+    micro_batch: int | None,
+) -> Trained:
+    """``train_trial`` with at most ``micro_batch`` rows worked on at once."""
     train, val = bench.load(resolved, "train"), bench.load(resolved, "val")
     encoders = fit_encoders(resolved, train)
     for encoder in encoders.values():
         encoder.to(bench.device)
     model = build_model(resolved, encoders)
+    model.micro_batch = micro_batch
     prepared_val = prepare(val, encoders)
     requests = prepared_val.rows(spread_out(len(val), REQUESTS))
     on_built(model, requests)

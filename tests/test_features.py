@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import Tensor, nn
 from memory_limited import in_own_process
+from torch import Tensor, nn
 from typer.testing import CliRunner
 
 from mmbench.cli.main import app
