@@ -98,9 +98,8 @@ def _lock(storage_url: str, study_name: str) -> Any:
 def _sampler(request: SearchRequest, number: int, seen: int) -> optuna.samplers.BaseSampler:
     """TPE with its own defaults; a seed per worker and, when a search goes on, a fresh one."""
     seed = request.seed * 1_000_003 + number * 10_007 + seen
-    limited = request.max_latency_ms is not None or request.max_memory_mib is not None
     return optuna.samplers.TPESampler(
-        seed=seed % 2**32, constraints_func=constraints_of if limited else None
+        seed=seed % 2**32, constraints_func=constraints_of if request.limits else None
     )
 
 
