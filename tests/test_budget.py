@@ -18,6 +18,7 @@ from mmbench.search.propose import default_proposals, propose
 from mmbench.search.request import SearchRequest, study_name
 from mmbench.search.study import attempted, create_or_continue, open_storage
 from mmbench.search.warm_start import journals, warmed
+from mmbench.search.window import BEST, LATEST, WindowedPruner, WindowedTPE, window_of
 from mmbench.search.worker import _pruner
 from mmbench.spec import Component
 from mmbench.trial import Workbench
@@ -246,3 +247,55 @@ def test_a_damaged_study_is_passed_over(plugins: Plugins, earlier: Path) -> None
     (earlier / "zero").mkdir()
     (earlier / "zero" / "study.journal").write_text("not a journal\n")
     assert warm(request(plugins), plugins, earlier).earlier
+
+
+# thousands of trials
+
+
+def many(n: int) -> list[optuna.trial.FrozenTrial]:
+    space = {"x": optuna.distributions.FloatDistribution(0, 1)}
+    return [
+        optuna.trial.create_trial(
+            params={"x": x}, distributions=space, value=x * (1 - x), intermediate_values={0: x}
+        )
+        for x in ((i * 7919 % n) / n for i in range(n))
+    ]
+
+
+def test_proposals_see_the_best_and_the_latest_of_a_large_study() -> None:
+    study = optuna.create_study(direction="maximize")
+    study.add_trials(many(2000))
+    trials, number = study.trials, study.ask().number
+    shown = window_of(study, study.trials[number]).get_trials(deepcopy=False)
+    assert len(shown) <= BEST + LATEST
+    best = sorted(trials, key=lambda t: -t.value)[:BEST]
+    numbers = {t.number for t in shown}
+    assert {t.number for t in best} <= numbers and set(range(1800, 2000)) <= numbers
+
+
+def test_a_small_study_is_proposed_to_as_by_plain_tpe() -> None:
+    asked = []
+    for sampler in (WindowedTPE(seed=3), optuna.samplers.TPESampler(seed=3)):
+        study = optuna.create_study(direction="maximize", sampler=sampler)
+        study.add_trials(many(100))
+        asked.append([study.ask().suggest_float("x", 0, 1) for _ in range(5)])
+    assert asked[0] == asked[1]
+
+
+def test_tpe_still_finds_the_good_region_through_the_window() -> None:
+    study = optuna.create_study(direction="maximize", sampler=WindowedTPE(seed=0))
+    study.add_trials(many(1000))
+    near = [abs(study.ask().suggest_float("x", 0, 1) - 0.5) for _ in range(20)]
+    assert sum(near) / len(near) < 0.1  # random: 0.25
+
+
+def test_a_pruner_still_prunes_through_the_window() -> None:
+    pruner = WindowedPruner(optuna.pruners.MedianPruner(n_warmup_steps=0))
+    study = optuna.create_study(direction="maximize", pruner=pruner)
+    study.add_trials(many(1000))
+    ends = []
+    for value in (0.05, 0.95):
+        trial = study.ask()
+        trial.report(value, 0)
+        ends.append(trial.should_prune())
+    assert ends == [True, False]

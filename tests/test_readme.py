@@ -59,6 +59,8 @@ def test_command(
         arguments[-1] = str(tmp_path)
     if arguments == ["verify", "leaderboards"]:
         arguments = ["verify", "leaderboards/synergy"]  # the whole tree: `tox -e rows`
+    if arguments[0] == "cache":
+        monkeypatch.setenv("MMBENCH_CACHE", str(tmp_path))
     if arguments[0] == "sanity":
         arguments += ["--set", "task.size=400", "--set", "train.max_epochs=1"]
     if arguments[0] == "run":

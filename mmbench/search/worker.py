@@ -30,6 +30,7 @@ from mmbench.search.study import (
     state_of,
     worker_identity,
 )
+from mmbench.search.window import WindowedPruner, WindowedTPE
 from mmbench.spec import TrainSpec
 from mmbench.trial import Workbench, device_named
 
@@ -98,7 +99,7 @@ def _lock(storage_url: str, study_name: str) -> Any:
 def _sampler(request: SearchRequest, number: int, seen: int) -> optuna.samplers.BaseSampler:
     """TPE with its own defaults; a seed per worker and, when a search goes on, a fresh one."""
     seed = request.seed * 1_000_003 + number * 10_007 + seen
-    return optuna.samplers.TPESampler(
+    return WindowedTPE(
         seed=seed % 2**32, constraints_func=constraints_of if request.limits else None
     )
 
@@ -108,7 +109,8 @@ def _pruner(request: SearchRequest) -> optuna.pruners.BasePruner:
     if request.pareto:
         return optuna.pruners.NopPruner()
     epochs = int(request.train.get("max_epochs", TrainSpec().max_epochs))
-    return optuna.pruners.MedianPruner(n_startup_trials=6, n_warmup_steps=max(1, epochs // 3))
+    median = optuna.pruners.MedianPruner(n_startup_trials=6, n_warmup_steps=max(1, epochs // 3))
+    return WindowedPruner(median)
 
 
 class Stop:
