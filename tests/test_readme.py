@@ -43,8 +43,6 @@ def test_command(command: str, tmp_path: Path) -> None:
         arguments[-1] = str(tmp_path)
     if arguments == ["verify", "leaderboards"]:
         arguments = ["verify", "leaderboards/synergy"]  # the whole tree: `tox -e rows`
-    if arguments[0] == "cache":
-        monkeypatch.setenv("MMBENCH_CACHE", str(tmp_path))
     if arguments[0] == "sanity":
         arguments += ["--set", "task.size=400", "--set", "train.max_epochs=1"]
     if arguments[0] == "run":
