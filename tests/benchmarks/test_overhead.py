@@ -22,7 +22,7 @@ from mmbench.training import Trainer, learning_rate
 from mmbench.trial import Workbench, fit_encoders, main_metric, train_trial
 from mmbench.types import Split
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 VQA = TrialSpec(
     Component("vqa"),
