@@ -23,11 +23,11 @@ from mmbench.plugins import Plugins, load_plugins
 from mmbench.provenance import Used, departures, read_used, require, used_by
 from mmbench.resolve import Resolved, resolve
 from mmbench.saved import load_model
+from mmbench.search.inheritance import inheritance, take_over
 from mmbench.search.propose import default_spec
 from mmbench.search.request import SearchRequest, study_name
 from mmbench.search.storage import open_storage
 from mmbench.search.study import TAKEN_OVER, attempted, create_or_continue, snapshot
-from mmbench.search.inheritance import inheritance, take_over
 from mmbench.search.worker import Budget, work
 from mmbench.spec import Component
 from mmbench.trial import Workbench

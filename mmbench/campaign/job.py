@@ -18,11 +18,11 @@ from mmbench.leaderboard.row import Row, read_rows, write_row
 from mmbench.plugins import Plugins
 from mmbench.resolve import resolve_dataset
 from mmbench.search.finals import chosen, fresh_seeds, results
+from mmbench.search.inheritance import INHERITED
 from mmbench.search.jobs import write_jobs
 from mmbench.search.pool import Pool
 from mmbench.search.request import SearchRequest, study_name
 from mmbench.search.study import attempted, spent, trials_of_families
-from mmbench.search.inheritance import INHERITED
 from mmbench.search.worker import Budget
 from mmbench.spec import Component
 from mmbench.tracking import Tracker
@@ -101,6 +101,8 @@ class Campaign:
             "workers": self.crew.workers,
             "max_latency_ms": request.max_latency_ms,
             "max_memory_mib": request.max_memory_mib,
+            "max_parameters": request.max_parameters,
+            "warm_start": [{k: e[k] for k in ("study", "trial")} for e in request.earlier],
         }
 
     def pool(self, arguments: Sequence[str], phase: str) -> Pool:

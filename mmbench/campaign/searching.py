@@ -13,10 +13,10 @@ from mmbench.campaign.earlier import earlier_studies
 from mmbench.errors import SearchFailed
 from mmbench.evaluation.environment import environment
 from mmbench.search.handing_over import recover
+from mmbench.search.inheritance import Inheritance, inheritance, take_over
 from mmbench.search.pool import POLL_SECONDS
 from mmbench.search.storage import open_storage, turn_of
 from mmbench.search.study import attempted, create_or_continue, is_complete, snapshot
-from mmbench.search.inheritance import Inheritance, inheritance, take_over
 
 if TYPE_CHECKING:
     import optuna

@@ -8,6 +8,7 @@ from typer.core import TyperGroup
 
 from mmbench.cli import (
     board,
+    cache,
     compare,
     diff,
     doctor,
@@ -92,6 +93,7 @@ app.command("describe")(listing.describe)
 app.add_typer(plugin_check.app, name="plugins")
 app.command("new")(new.new)
 app.command("worker")(workers.worker)
+app.add_typer(cache.cache, name="cache")
 app.command("doctor")(doctor.doctor)
 app.command("ui")(board.ui)
 

@@ -37,6 +37,21 @@ class SearchRequest:
     max_memory_mib: float | None = None
     train: Mapping[str, Value] = field(default_factory=dict)
     """Training settings that are set, not searched."""
+    max_parameters: int | None = None
+    warm_start: bool = False
+    """Try what was best in earlier searches after the defaults."""
+    earlier: Sequence[Mapping[str, Any]] = ()
+    """What that is: see ``mmbench.search.warm_start``. No part of what makes two searches equal."""
+
+    @property
+    def limits(self) -> dict[str, float]:
+        """By the name of a cost, the most that a configuration may take of it."""
+        limits = {
+            "latency_ms": self.max_latency_ms,
+            "memory_mib": self.max_memory_mib,
+            "parameters": self.max_parameters,
+        }
+        return {name: limit for name, limit in limits.items() if limit is not None}
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -81,7 +96,7 @@ def question(request: SearchRequest, plugins: Plugins) -> str:
 
 
 def _asked(request: SearchRequest) -> dict[str, Any]:
-    return {k: v for k, v in request.to_dict().items() if k != "candidates"}
+    return {k: v for k, v in request.to_dict().items() if k not in ("candidates", "earlier")}
 
 
 def components_of_search(request: SearchRequest, plugins: Plugins) -> list[tuple[str, str]]:
