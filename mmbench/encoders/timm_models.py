@@ -151,7 +151,8 @@ def build(name: str, weights: str, channels: int) -> Any:
     except Exception as error:  # whatever a damaged or foreign file makes the readers raise
         raise DataUnavailable(f"{file} does not hold weights of {name}: {error}") from error
     _check_all_loaded(random, loaded, f"{file} does not hold all weights of {name}")
-    loaded.pretrained_cfg.pop("state_dict", None)  # a second copy of all weights
+    config: Any = loaded.pretrained_cfg
+    config.pop("state_dict", None)  # a second copy of all weights
     return loaded
 
 
