@@ -22,6 +22,7 @@ from mmbench.encoders._training_column import SAMPLE, scale, used_values
 from mmbench.encoders.cnn import CNN
 from mmbench.encoders.conv1d import Conv1d
 from mmbench.encoders.gru_series import SeriesGRU
+from mmbench.encoders.hashed_ngrams import HashedNgrams
 from mmbench.encoders.hog import HistogramOfGradients, pyramid
 from mmbench.encoders.mel_cnn import MelCNN
 from mmbench.encoders.mfcc_statistics import statistics
@@ -73,11 +74,12 @@ def of_kind(kind: str) -> list[str]:
 
 def test_what_there_is():
     assert sorted(of_kind("image")) == ["cnn", "hog", "patches", "resnet", "timm"]
-    assert sorted(of_kind("text")) == ["bag-of-words", "gru", "lstm", "text-transformer"]
+    texts = ["bag-of-words", "gru", "hashed-ngrams", "lstm", "text-transformer"]
+    assert sorted(of_kind("text")) == texts
     assert sorted(of_kind("tabular")) == ["mlp", "vector"]
     assert sorted(of_kind("series")) == ["conv1d", "gru-series"]
     assert sorted(of_kind("audio")) == ["mel-cnn", "mfcc-statistics", "waveform-cnn"]
-    assert len(ENCODERS) == 16
+    assert len(ENCODERS) == 17
 
 
 @pytest.mark.parametrize("name", ENCODERS)
@@ -440,7 +442,7 @@ def test_words_and_vocabulary():
     assert _words.word_ids((), known, limit=2).shape == (0, 1)
 
 
-@pytest.mark.parametrize("name", of_kind("text"))
+@pytest.mark.parametrize("name", [n for n in of_kind("text") if n != "hashed-ngrams"])
 def test_padding_changes_nothing(name):
     encoder = built(ENCODERS[name], Column(TEXTS))
     ids = encoder.prepare(TEXTS)
@@ -518,6 +520,23 @@ def test_mlp_by_hand():
     standard = (values - values.mean(0)) / values.std(0, unbiased=False)
     expected = nn.functional.gelu(standard @ inner.weight.T + inner.bias) @ outer.weight.T
     assert torch.allclose(encode(encoder, values).pooled, expected + outer.bias, atol=1e-5)
+
+
+def test_hashed_ngrams_of_kin_are_near():
+    texts = ("clapping hands", "clapped hand", "red apple", "green apples")
+    encoder = built(HashedNgrams, Column(texts))
+    near = encode(encoder, texts).pooled / encoder.out_dim**0.5
+    similar = near @ near.T
+    assert similar.diagonal() == pytest.approx(torch.ones(4), abs=1e-4)
+    assert min(similar[0, 1], similar[2, 3]) > 2 * similar[:2, 2:].abs().max()
+
+
+def test_hashed_ngrams_weigh_what_is_rare():
+    """Of two words the one that most training texts have counts less."""
+    train = Column(tuple(f"often word{i}" for i in range(50)))
+    encoder = built(HashedNgrams, train)
+    whole, often, rare = encode(encoder, ("often word7", "often", "word7")).pooled
+    assert whole @ rare > whole @ often
 
 
 # Audio -----------------------------------------------------------------------------------------

@@ -13,8 +13,17 @@ from sklearn.metrics import r2_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler, normalize
 
-from mmbench.datasets import av_digits, emoji, films, watch
+from mmbench.datasets import (
+    av_digits,
+    emoji,
+    films,
+    speech_commands,
+    vqa_relational,
+    vqa_spoken,
+    watch,
+)
 from mmbench.encoders.mfcc_statistics import MFCCStatistics
+from mmbench.testing.dataset import content_is_as_the_card_says
 from mmbench.types import Column, Split
 
 pytestmark = pytest.mark.slow
@@ -113,6 +122,13 @@ def test_av_digits():
     agrees(found, av_digits.AVDigits.card)
 
 
+def test_speech_commands():
+    cls = speech_commands.SpeechCommands
+    train, test = cls().load("train"), cls().load("test")
+    found = classified({"speech": cepstra(train, test, "speech")}, train, test, c=0.03)
+    agrees({k: found[k] for k in ("speech", "majority")}, cls.card)
+
+
 @pytest.mark.parametrize("task", [emoji.Emoji, emoji.EmojiSubgroups])
 def test_emoji(task):
     train, test = task().load("train"), task().load("test")
@@ -150,3 +166,10 @@ def test_films():
     stacked = Ridge(1.0).fit(np.stack(held_out, 1), y).predict(np.stack(said, 1))
     answers = {**dict(zip(models, said, strict=True)), "late": sum(said) / 2, "stacked": stacked}
     agrees({k: r2_score(test.target, v) for k, v in answers.items()}, films.Films.card)
+
+
+@pytest.mark.parametrize(
+    "task", [speech_commands.SpeechCommands, vqa_relational.VQARelational, vqa_spoken.SpokenVQA]
+)
+def test_large_content_is_as_pinned(task):
+    content_is_as_the_card_says(task())

@@ -4,10 +4,21 @@ import functools
 import re
 from collections import Counter, defaultdict
 
+import numpy as np
 import pytest
 import torch
 
-from mmbench.datasets import _speech, av_digits, emoji, films, vqa_relational, watch
+from mmbench.datasets import (
+    _speech,
+    av_digits,
+    emoji,
+    films,
+    speech_commands,
+    vqa,
+    vqa_relational,
+    vqa_spoken,
+    watch,
+)
 from mmbench.datasets._stored import digest
 from mmbench.errors import DataUnavailable, InvalidParameter
 from mmbench.parts import PARTS, content_digest
@@ -221,11 +232,11 @@ def test_voices_and_images_of_test_are_unseen():
 
 
 def test_noise_is_as_strong_as_said():
-    clips = torch.randint(-3000, 3000, (4, 8000), dtype=torch.int16)
+    clips = torch.randint(-3000, 3000, (4, 8000), dtype=torch.int16).numpy()
     draw = torch.Generator().manual_seed(0)
     for decibels in (-10.0, 0.0, 20.0):
-        noisy = av_digits.in_noise(clips, decibels, draw).float()
-        signal = clips.float()
+        noisy = _speech.in_noise(clips, decibels, draw).float()
+        signal = torch.from_numpy(clips).float()
         scale = (noisy * signal).sum(1, keepdim=True) / signal.square().sum(1, keepdim=True)
         noise = (noisy - scale * signal).square().sum(1) / (scale * signal).square().sum(1)
         assert (-10 * noise.log10()).mean() == pytest.approx(decibels, abs=0.5)
@@ -247,3 +258,44 @@ def test_an_engine_that_fails_or_speaks_otherwise_is_named(monkeypatch, tmp_path
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(DataUnavailable, match=r"'av-digits'.*pip install espeakng-loader=="):
         _speech.speak("av-digits", one, 100)
+
+
+# speech-commands, vqa-spoken ---------------------------------------------------------------------
+
+
+@pytest.fixture
+def mute(monkeypatch):
+    """An engine that beeps: what is said is not what these tests are about."""
+
+    def beep(task, name, utterances, samples, sha256):
+        draw = np.random.default_rng(len(utterances))
+        return draw.integers(-3000, 3000, (len(utterances), samples), dtype=np.int16)
+
+    for module in (speech_commands, vqa_spoken):
+        monkeypatch.setattr(module, "spoken", beep)
+        monkeypatch.setattr(module, "SAMPLES", 40)
+
+
+def test_commands_are_said_by_every_voice(mute):
+    task = once(speech_commands.SpeechCommands(speech_db=99.0))
+    check_dataset(task)
+    test = task.load("test")
+    assert len(test) == 18 * 25 * 2 and test.target.bincount().tolist() == [36] * 25
+    assert len(test.source.unique()) == 18
+    utterances, said = _speech.takes("speech-commands", "test", speech_commands.WORDS, 2)
+    assert [u.text for u in utterances] == [speech_commands.WORDS[i] for i in test.target]
+    assert torch.equal(said, test.target)
+
+
+def test_spoken_questions_are_those_of_vqa(mute):
+    task = vqa_spoken.SpokenVQA(train_images=50)
+    for part in ("train", "test"):
+        split, written = task.load(part), vqa.VQA(train_images=50).load(part)
+        assert torch.equal(split.target, written.target)
+        assert torch.equal(split.source, written.source)
+        utterances, _ = _speech.takes(
+            "vqa-spoken", part, vqa_spoken.sentences(), most=vqa_spoken.VOICES[part]
+        )
+        heard = [utterances[i].text for i in split.columns["speech"].index.tolist()]
+        assert heard == texts(written, "question")
+        assert len({u.voice for u in utterances}) == vqa_spoken.VOICES[part]

@@ -14,8 +14,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from mmbench.datasets._package import Package
+from mmbench.datasets._seeded import generator
 from mmbench.datasets._stored import Array, stored
 from mmbench.errors import DataUnavailable
 from mmbench.parts import PARTS
@@ -34,6 +37,7 @@ VARIANTS = (
     *("rob", "robert", "sandro", "shelby", "steph", "travis", "victor", "zac"),
 )
 """Voices of men, women and old people; robots and whispers are left out."""
+RATES, PITCHES = (130, 200), (25, 75)
 SHARES = {"train": 0.6, "val": 0.15, "test": 0.25}
 
 
@@ -58,6 +62,38 @@ def voices(part: Part) -> list[str]:
     first, last = round(ends[place]), round(ends[place + 1])
     chosen = ordered[first:last]
     return [f"{ACCENTS[i % len(ACCENTS)]}+{variant}" for i, variant in enumerate(chosen)]
+
+
+def takes(
+    task: str, part: Part, texts: Sequence[str], count: int = 1, most: int | None = None
+) -> tuple[list[Utterance], Tensor]:
+    """Every voice of a part, or the first ``most``, says every text ``count`` times in turn.
+
+    Rate and pitch are drawn. Also (utterances,) which text each is.
+    """
+    draw = generator(task, f"{part} speech")
+    utterances = []
+    chosen = voices(part)[:most]
+    for voice in chosen:
+        for text in texts:
+            for _ in range(count):
+                rate, pitch = (int(torch.randint(*e, (), generator=draw)) for e in (RATES, PITCHES))
+                utterances.append(Utterance(text, voice, rate, pitch))
+    said = torch.arange(len(texts)).repeat_interleave(count).repeat(len(chosen))
+    return utterances, said
+
+
+def in_noise(clips: Array, decibels: float, draw: torch.Generator) -> Tensor:
+    """(clips, samples) under white noise, ``decibels`` below the power of each clip.
+
+    The loudest sample of each is at full scale.
+    """
+    signal = torch.from_numpy(clips).float()
+    power = signal.square().mean(1, keepdim=True)
+    noise = torch.randn(signal.shape, generator=draw) * (power * 10 ** (-decibels / 10)).sqrt()
+    noisy = signal + noise
+    scaled = noisy * (32767 / noisy.abs().amax(1, keepdim=True).clamp(min=1))
+    return scaled.round().to(torch.int16)
 
 
 def spoken(

@@ -18,7 +18,7 @@ from torch import Tensor
 from mmbench.contracts import Card, Dataset, Known
 from mmbench.datasets._package import Package
 from mmbench.datasets._seeded import generator
-from mmbench.datasets._speech import DISTRIBUTION, VERSION, Utterance, spoken, voices
+from mmbench.datasets._speech import DISTRIBUTION, VERSION, in_noise, spoken, takes
 from mmbench.datasets._stored import Array
 from mmbench.errors import InvalidParameter
 from mmbench.hookspecs import hookimpl
@@ -41,7 +41,6 @@ TAKES = 2
 """Times each voice says each word, at another rate and pitch."""
 PAIRS = 2
 """Rows of each image, each with another noise and another clip."""
-RATES, PITCHES = (130, 200), (25, 75)
 PART_OF_SHARE: tuple[Part, ...] = ("train",) * 11 + ("val",) * 2 + ("test",) * 7
 SPEECH = {
     "train": "2fd5ffd74f79732b78e15d054ea7f91ce896ec507714c69aa02b6e031a64ef78",
@@ -97,7 +96,7 @@ class AVDigits(Dataset):
             columns={
                 "image": Column(noisy.round(decimals=2)),
                 "speech": Column(
-                    in_noise(torch.from_numpy(clips), self.speech_db, draw),
+                    in_noise(clips, self.speech_db, draw),
                     paired(target, said, draw),
                 ),
             },
@@ -127,28 +126,8 @@ def _part_of(image: int) -> Part:
 
 def clean_speech(part: Part) -> tuple[Array, Tensor]:
     """(clips, samples) and (clips,) which digit is said, every voice and word in turn."""
-    draw = generator("av-digits", f"{part} speech")
-    utterances, said = [], []
-    for voice in voices(part):
-        for digit, word in enumerate(WORDS):
-            for _ in range(TAKES):
-                rate, pitch = (
-                    int(torch.randint(*ends, (), generator=draw)) for ends in (RATES, PITCHES)
-                )
-                utterances.append(Utterance(word, voice, rate, pitch))
-                said.append(digit)
-    clips = spoken("av-digits", f"digits-{part}", utterances, SAMPLES, SPEECH[part])
-    return clips, torch.tensor(said)
-
-
-def in_noise(clips: Tensor, decibels: float, draw: torch.Generator) -> Tensor:
-    """White noise, its power ``decibels`` below that of each clip; the loudest at full scale."""
-    signal = clips.float()
-    power = signal.square().mean(1, keepdim=True)
-    noise = torch.randn(signal.shape, generator=draw) * (power * 10 ** (-decibels / 10)).sqrt()
-    noisy = signal + noise
-    scaled = noisy * (32767 / noisy.abs().amax(1, keepdim=True).clamp(min=1))
-    return scaled.round().to(torch.int16)
+    utterances, said = takes("av-digits", part, WORDS, TAKES)
+    return spoken("av-digits", f"digits-{part}", utterances, SAMPLES, SPEECH[part]), said
 
 
 def paired(target: Tensor, said: Tensor, draw: torch.Generator) -> Tensor:

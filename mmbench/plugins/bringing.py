@@ -94,14 +94,15 @@ def _components(module: Any, registry: Registry[Any], owner: str) -> list[type]:
     return classes
 
 
-def _check_class(kind: str, cls: Any) -> None:
+def _check_class(kind: str, given: Any) -> None:
     """What would otherwise fail much later, in a search that has nothing to do with it."""
     base = BASES[kind]
-    if not (inspect.isclass(cls) and issubclass(cls, base)):
+    if not (inspect.isclass(given) and issubclass(given, base)):
         raise TypeError(
             f"register_{kind}s() must return classes derived from mmbench.api.{base.__name__}; "
-            f"got {cls!r}."
+            f"got {given!r}."
         )
+    cls: Any = given
     where, name = cls.__qualname__, getattr(cls, "name", None)
     if not (isinstance(name, str) and NAME.fullmatch(name)):
         raise TypeError(
