@@ -24,6 +24,8 @@ def contracts_of(what: str) -> list[Contract]:
     contract too, with one promise, and that is broken.
     """
     if what.endswith(".py"):
+        if not Path(what).is_file():
+            raise StorageError(f"There is no file {what}. Give the path of a plugin's module.")
         return list(_of_plugin(Path(what).stem, lambda: _module(Path(what))))
     entries = list(importlib.metadata.entry_points(group=GROUP))
     named = [e for e in entries if what in (e.name, e.dist and e.dist.name)]
@@ -78,8 +80,6 @@ def _loaded(entry: importlib.metadata.EntryPoint) -> Any:
 
 
 def _module(path: Path) -> Any:
-    if not path.is_file():
-        raise StorageError(f"There is no file {path}. Give the path of a plugin's module.")
     spec = importlib.util.spec_from_file_location(path.stem, path)
     assert spec and spec.loader
     module = importlib.util.module_from_spec(spec)

@@ -47,7 +47,7 @@ def promise(check: Check, of: str = "") -> Check:
                 check(*args, **params)
             except AssertionError:
                 raise
-            except Exception as error:
+            except (Exception, SystemExit) as error:
                 whose = of or getattr(args[0], "__name__", args[0])
                 raise AssertionError(
                     f"{whose} breaks {check.__name__}: it raised {type(error).__name__}: {error}\n"
