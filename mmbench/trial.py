@@ -97,6 +97,11 @@ def train_trial(
     ``on_built`` sees the untrained model and some requests: a search that has cost limits looks
     here, before anything is spent. Either listener may raise to end the trial.
     """
+    return build(spec, plugins, bench, on_built).fit(bench, on_epoch)
+
+
+def build(spec: TrialSpec, plugins: Plugins, bench: Workbench, on_built: OnBuilt) -> "Built":
+    """Everything that training needs, before its first step."""
     resolved = resolve(spec, plugins)
     train, val = bench.load(resolved, "train"), bench.load(resolved, "val")
     encoders = fit_encoders(resolved, train)
@@ -113,14 +118,37 @@ def train_trial(
         resolved.spec.seed,
         bench.device,
     )
-    fitted = trainer.fit(
-        model,
-        ready(prepare(train, encoders), "train", resolved, encoders, bench),
-        ready(prepared_val, "val", resolved, encoders, bench),
-        groups_of(train),
-        on_epoch,
+    return Built(
+        resolved, model, trainer, prepare(train, encoders), prepared_val, requests, groups_of(train)
     )
-    return Trained(resolved, model, fitted, requests)
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """A trial before its first step."""
+
+    resolved: Resolved
+    model: FusionModel
+    trainer: Trainer
+    train: Split
+    val: Split
+    requests: Split
+    groups: Tensor | None
+
+    def ready(self, bench: Workbench) -> tuple[Split, Split]:
+        """Both parts as the model reads them."""
+        encoders = self.model.encoders_by_modality
+        return (
+            ready(self.train, "train", self.resolved, encoders, bench),
+            ready(self.val, "val", self.resolved, encoders, bench),
+        )
+
+    def fit(self, bench: Workbench, on_epoch: OnEpoch) -> Trained:
+        train, val = self.ready(bench)
+        return self.trained(self.trainer.fit(self.model, train, val, self.groups, on_epoch))
+
+    def trained(self, fitted: Fitted) -> Trained:
+        return Trained(self.resolved, self.model, fitted, self.requests)
 
 
 def run_trial(
@@ -128,7 +156,11 @@ def run_trial(
 ) -> TrialResult:
     """Train, then look at the test part once; parts that leak are refused before that."""
     splits = bench.splits(resolve(spec, plugins))
-    trained = train_trial(spec, plugins, bench, on_epoch)
+    return score_on_test(train_trial(spec, plugins, bench, on_epoch), splits, bench)
+
+
+def score_on_test(trained: Trained, splits: Mapping[str, str], bench: Workbench) -> TrialResult:
+    """The only look at the test part, once for each trained model."""
     encoders = trained.model.encoders_by_modality
     test = bench.load(trained.resolved, "test")
     split = ready(prepare(test, encoders), "test", trained.resolved, encoders, bench)

@@ -53,6 +53,11 @@ def its_input_is_used(cls: type[Head], **params: Any) -> None:
         assert used, f"{case.what}: it ignores the fused vector."
 
 
+def _vmap_subjects(cls: type[Head], **params: Any) -> Iterator[Subject]:
+    if cls.batched:
+        yield from _subjects(cls, **params)
+
+
 def head_checks() -> tuple[Check, ...]:
     """All promises of a head, to parametrise a test: each takes the class and its parameters."""
     shared = (
@@ -65,10 +70,10 @@ def head_checks() -> tuple[Check, ...]:
         promises.inputs_are_never_modified,
         promises.degenerate_inputs_stay_finite,
         promises.it_moves_between_precisions_and_devices,
-        promises.members_train_together_under_vmap,
     )
     return (
         promise(output_has_one_number_per_output),
         promise(its_input_is_used),
         *(lifted(check, _subjects) for check in shared),
+        lifted(promises.members_train_together_under_vmap, _vmap_subjects),
     )
