@@ -9,8 +9,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mmbench.evaluation.contribution import averaged, contribution, representation
-from mmbench.evaluation.robustness.document import averaged as averaged_robustness
+from mmbench.evaluation.averaging import averaged
+from mmbench.evaluation.contribution import contribution, representation
+from mmbench.evaluation.robustness import document
 from mmbench.evaluation.robustness.document import robustness
 from mmbench.files import write_whole
 from mmbench.plugins import Plugins
@@ -24,7 +25,7 @@ ROWS = 1024
 Document = dict[str, Any]
 """Of a shape that ``mmbench.leaderboard.diagnoses`` describes."""
 AVERAGE: dict[str, Callable[[Sequence[Document]], Document]] = {
-    "robustness": averaged_robustness,
+    "robustness": document.over_seeds,
     "contribution": averaged,
     "representation": averaged,
 }

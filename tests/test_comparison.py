@@ -2,14 +2,13 @@
 
 import itertools
 import json
-import subprocess
-import sys
 from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
 
 import pytest
 import torch
+from command_line import mmbench
 
 from mmbench.campaign import concluding
 from mmbench.campaign.places import Crew, Places
@@ -32,6 +31,7 @@ from mmbench.evaluation.paired import Resampled, holm, mean_ranks
 from mmbench.features import FeatureCache
 from mmbench.fusions.concat import ConcatFusion
 from mmbench.leaderboard.row import read_rows
+from mmbench.leaderboard.site.comparison_file import read_comparisons
 from mmbench.leaderboard.verify import verify
 from mmbench.metrics.classification import Accuracy
 from mmbench.metrics.regression import MeanAbsoluteError
@@ -346,15 +346,8 @@ def test_tuning_never_loads_the_test_part(plugins, tmp_path, monkeypatch):
 
 COMPARE = [
     "compare", "--task", "synergy", "--fusions", "concat,product", "--budget", "2",
-    "--seeds", "2", "--set", "task.size=300", "--set", "train.max_epochs=3",
+    "--seeds", "2", "--workers", "1", "--set", "task.size=300", "--set", "train.max_epochs=3",
 ]  # fmt: skip
-
-
-def mmbench(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "mmbench", *arguments],
-        cwd=home, capture_output=True, text=True, timeout=230, check=False,
-    )  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -392,6 +385,15 @@ def test_page_pictures_rows_and_figures_lie_together(home):
     assert product["yardstick"]["other"] == "concat" and product["leads"]
     assert product["yardstick"]["p_holm"] >= product["yardstick"]["p"]
     assert len(product["best_after"]) == 2
+
+
+def test_the_site_reads_a_comparison_as_it_was_just_written(home):
+    (read,), problems = read_comparisons(home / "leaderboards" / "comparisons")
+    assert not problems and read.name == "synergy-fusions" and read.task == "synergy"
+    assert {c["label"] for c in read.contestants} == {
+        "concat", "product", "majority", "only-a", "only-b",
+    }  # fmt: skip
+    assert set(read.rows) == {c["row"] for c in read.contestants}
 
 
 def test_a_comparison_is_no_part_of_the_board_of_a_search(home):

@@ -10,7 +10,8 @@ import torch
 from test_leaderboard import make_row
 from torch import Tensor
 
-from mmbench.evaluation.contribution import averaged, contribution
+from mmbench.evaluation.averaging import averaged
+from mmbench.evaluation.contribution import contribution
 from mmbench.evaluation.contribution.clusters import clustering
 from mmbench.evaluation.contribution.emap import additive_projection, largest_prime
 from mmbench.evaluation.contribution.gradients import gradient_share
@@ -220,6 +221,7 @@ def test_averaging_documents() -> None:
     second = {"rows": 3, "x": {"a": 2.0, "b": 1.0}}
     assert averaged([first, second]) == {"rows": 3, "x": {"a": 1.5, "b": None}}
     assert averaged([first, None]) is None
+    assert averaged([{"x": [1.0, 2.0], "only here": 1}, {"x": [2.0, 2.0]}]) == {"x": [1.5, 2.0]}
 
 
 def test_a_seed_and_its_row_carry_what_was_found(

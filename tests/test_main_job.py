@@ -4,11 +4,10 @@ import copy
 import dataclasses
 import json
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import command_line
 import pytest
 from small_search import SEARCH, study_in
 
@@ -18,7 +17,7 @@ from mmbench.plugins import load_plugins
 
 FINAL = ["--top-k", "1", "--seeds", "2"]
 
-Mmbench = Callable[..., subprocess.CompletedProcess[str]]
+Mmbench = Callable[..., str]
 
 
 @pytest.fixture(scope="module")
@@ -28,23 +27,20 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def mmbench(home: Path) -> Mmbench:
-    """The command line as a user would call it, in a folder of its own."""
+    """What a command prints, in a folder of its own."""
 
-    def call(*arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-        done = subprocess.run(
-            [sys.executable, "-m", "mmbench", *arguments],
-            cwd=home, capture_output=True, text=True, timeout=200, check=False,
-        )  # fmt: skip
-        assert not check or done.returncode == 0, done.stderr
-        return done
+    def call(*arguments: str) -> str:
+        done = command_line.mmbench(home, *arguments)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
 
     return call
 
 
 @pytest.fixture(scope="module")
 def searched(mmbench: Mmbench) -> list[dict]:
-    done = mmbench(*SEARCH, *FINAL, "--trials", "6", "--workers", "2", "--json")
-    return json.loads(done.stdout)
+    printed = mmbench(*SEARCH, *FINAL, "--trials", "6", "--workers", "2", "--json")
+    return json.loads(printed)
 
 
 def test_the_rows_have_what_a_reader_needs(searched: list[dict]) -> None:
@@ -105,7 +101,7 @@ def test_the_leaderboard_command_reads_rows_and_runs(
 ) -> None:
     by_id = {r["id"]: r["accuracy"] for r in searched}
     for source in ([], ["--mlflow"]):
-        shown = json.loads(mmbench("leaderboard", "--task", "synergy", "--json", *source).stdout)
+        shown = json.loads(mmbench("leaderboard", "--task", "synergy", "--json", *source))
         assert {r["id"]: r["accuracy"] for r in shown} == by_id
     mmbench("leaderboard", "--mlflow", "--write", "--leaderboards", "elsewhere")
     kept = sorted(p.name for p in (home / "leaderboards" / "synergy").glob("*.xz"))
@@ -113,7 +109,7 @@ def test_the_leaderboard_command_reads_rows_and_runs(
     assert len(kept) == len(searched)
     written = (home / "elsewhere" / "synergy" / "README.md").read_text()
     assert written == (home / "leaderboards" / "synergy" / "README.md").read_text()
-    by_latency = json.loads(mmbench("leaderboard", "--sort", "latency", "--json").stdout)
+    by_latency = json.loads(mmbench("leaderboard", "--sort", "latency", "--json"))
     latencies = [r["latency_ms_p50"] for r in by_latency]
     assert latencies == sorted(latencies)
 
@@ -121,7 +117,7 @@ def test_the_leaderboard_command_reads_rows_and_runs(
 def test_a_rerun_gives_the_same_quality(searched: list[dict], mmbench: Mmbench, home: Path) -> None:
     product = next(r for r in searched if r["fusion"] == "product")
     row = home / "leaderboards" / "synergy" / f"{product['id']}.json"
-    again = json.loads(mmbench("rerun", str(row), "--seeds", "1", "--json").stdout)
+    again = json.loads(mmbench("rerun", str(row), "--seeds", "1", "--json"))
     quality = next(d for d in again["differences"] if d["figure"] == "accuracy, seed 1000")
     assert quality["now"] == quality["before"] and quality["note"] == "identical"
     assert again["changes"] == []
@@ -150,8 +146,8 @@ def test_rows_say_who_is_taken_for_whom_and_verification_counts_again(
 def test_the_same_command_has_nothing_left_to_do(
     searched: list[dict], mmbench: Mmbench, home: Path
 ) -> None:
-    done = mmbench(*SEARCH, *FINAL, "--trials", "6", "--workers", "2", "--json")
-    again = {r["id"]: r["accuracy"] for r in json.loads(done.stdout)}
+    printed = mmbench(*SEARCH, *FINAL, "--trials", "6", "--workers", "2", "--json")
+    again = {r["id"]: r["accuracy"] for r in json.loads(printed)}
     assert again == {r["id"]: r["accuracy"] for r in searched}
     assert len(study_in(home)) == 6
 
@@ -171,9 +167,9 @@ def test_rows_are_published_from_mlflow_and_verified(
     frame = Tracker(store_uri(home / "runs"), home / "runs" / "artifacts").final_runs("synergy")
     runs = frame.loc[frame["row_id"] == searched[0]["id"], "run_id"]  # oldest first
     run_id = runs.iloc[0]  # the search's own: to train a row again logs one more
-    done = mmbench("publish", run_id, "--leaderboards", "published", "--json")
-    assert json.loads(done.stdout) == {"published": [searched[0]["id"]], "refused": {}}
-    checked = json.loads(mmbench("verify", "leaderboards", "published", "--json").stdout)
+    printed = mmbench("publish", run_id, "--leaderboards", "published", "--json")
+    assert json.loads(printed) == {"published": [searched[0]["id"]], "refused": {}}
+    checked = json.loads(mmbench("verify", "leaderboards", "published", "--json"))
     assert len(checked) == len(searched) + 1
     assert all(row["valid"] and row["recomputed"] for row in checked)
     (row,) = (home / "published" / "synergy").glob("*.json")

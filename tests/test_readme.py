@@ -2,13 +2,10 @@
 
 import re
 import shlex
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-
-from mmbench.cli import main as cli
+from command_line import mmbench
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -19,25 +16,16 @@ SETUP = ["pip install uv && uv run mmbench search --task vqa", "uvx --with tox-u
 
 SHORT = [
     "--trials", "4", "--top-k", "1", "--seeds", "1", "--set", "train.max_epochs=1",
-    "--fusion", "product", "--encoder", "cnn", "--encoder", "bag-of-words", "--no-diagnoses",
+    "--fusion", "product", "--encoder", "cnn", "--encoder", "bag-of-words",
+    "--no-diagnoses", "--workers", "1",
 ]  # fmt: skip
 """The main job, as short as it can be: the full one takes minutes."""
 
 
 SHORT_COMPARISON = [
-    "--fusions", "concat,product", "--budget", "1", "--seeds", "2",
+    "--fusions", "concat,product", "--budget", "1", "--seeds", "2", "--workers", "1",
     "--set", "task.size=300", "--set", "train.max_epochs=1",
 ]  # fmt: skip
-
-
-def mmbench(arguments: list[str]) -> str:
-    """Run in the clone's root, so that committed boards are found; write elsewhere."""
-    done = subprocess.run(
-        [sys.executable, "-m", "mmbench", *arguments],
-        cwd=ROOT, capture_output=True, text=True, timeout=200, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    return done.stdout
 
 
 def test_all_commands_are_covered_here() -> None:
@@ -45,12 +33,8 @@ def test_all_commands_are_covered_here() -> None:
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_command(
-    command: str,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+def test_command(command: str, tmp_path: Path) -> None:
+    """In the clone's root, so that committed boards are found; what is written goes elsewhere."""
     arguments = shlex.split(command)[1:]
     if arguments[0] == "compare":
         places = ["--out", str(tmp_path / "runs"), "--leaderboards", str(tmp_path / "boards")]
@@ -63,17 +47,17 @@ def test_command(
         arguments += ["--set", "task.size=400", "--set", "train.max_epochs=1"]
     if arguments[0] == "run":
         arguments += ["--out", str(tmp_path), "--set", "train.max_epochs=1"]
-    monkeypatch.chdir(ROOT)
-    monkeypatch.setattr(sys, "argv", ["mmbench", *arguments])
-    with pytest.raises(SystemExit) as end:
-        cli.main()
-    assert not end.value.code and capsys.readouterr().out
+    done = mmbench(ROOT, *arguments)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout
 
 
 def test_the_main_job(tmp_path: Path) -> None:
     arguments = shlex.split(SETUP[0].split("uv run mmbench ")[1])
     places = ["--out", str(tmp_path / "runs"), "--leaderboards", str(tmp_path / "boards")]
-    output = mmbench([*arguments, *SHORT, *places])
+    done = mmbench(ROOT, *arguments, *SHORT, *places)
+    assert done.returncode == 0, done.stderr
+    output = done.stdout
     assert "majority" in output and "mmbench rerun" in output and "mmbench ui" in output
     assert (tmp_path / "boards" / "vqa" / "README.md").exists()
 
@@ -92,10 +76,7 @@ def test_the_plugin_of_the_readme_is_the_one_in_plugins() -> None:
 
 
 def test_every_option_of_the_readme_exists() -> None:
-    help_text = subprocess.run(
-        [sys.executable, "-m", "mmbench", "search", "--help"],
-        capture_output=True, text=True, check=True, env={"COLUMNS": "200", "PATH": ""},
-    ).stdout  # fmt: skip
+    help_text = mmbench(ROOT, "search", "--help").stdout
     options = {o for row in re.findall(r"^\| `(--.*?)`", README, re.MULTILINE) for o in
                re.findall(r"--[a-z-]+", row)}  # fmt: skip
     assert len(options) > 10

@@ -17,7 +17,7 @@ from mmbench import diagnosing
 from mmbench.campaign import finishing
 from mmbench.contracts import Encoder
 from mmbench.errors import SearchFailed, TrainingDiverged
-from mmbench.evaluation.robustness.document import areas, averaged, robustness
+from mmbench.evaluation.robustness.document import areas, over_seeds, robustness
 from mmbench.evaluation.robustness.numbers import TABULAR
 from mmbench.evaluation.robustness.rows import (
     MISSING_SHARES,
@@ -240,7 +240,7 @@ def test_documents_are_averaged_over_what_all_have() -> None:
     one = robustness(rows(), TASK, {"a": Plain()}, reads_only_a, 0)
     two = robustness(rows(), TASK, {"a": Plain()}, reads_only_a, 1)
     del two["corrupted"]["b"]["permuted"]
-    found = averaged([one, two])
+    found = over_seeds([one, two])
     check_fields(found, Robustness, "the average")
     assert found["rows"] == 40 and "permuted" not in found["corrupted"]["b"]
     curves = [document["corrupted"]["a"]["gaussian"] for document in (one, two)]

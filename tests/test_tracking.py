@@ -16,7 +16,7 @@ import torch
 from mmbench.errors import StorageError
 from mmbench.evaluation.reliability import reliability_bins
 from mmbench.spec import Component, TrialSpec
-from mmbench.tracking import Tracker, store_uri, ui_command
+from mmbench.tracking import Evaluated, Tracker, store_uri, ui_command
 from mmbench.tracking.query import read_row, search
 
 SPEC = TrialSpec(
@@ -109,7 +109,7 @@ def test_half_a_store_of_a_killed_process_is_made_anew_in_silence(tmp_path: Path
     (tmp_path / "mlflow.creating").write_text("half of a database")
     code = """if True:
         import sys, pathlib
-        from mmbench.tracking import Tracker, store_uri
+        from mmbench.tracking import Evaluated, Tracker, store_uri
         root = pathlib.Path(sys.argv[1])
         Tracker(store_uri(root), root / "artifacts").experiment("vqa")
     """
@@ -230,7 +230,9 @@ def final(tracker: Tracker, tmp_path_factory: pytest.TempPathFactory) -> str:
     scores = torch.tensor([[2.0, 0], [0, 1], [0, 3]])
     bins = reliability_bins(scores, torch.tensor([0, 0, 1]))
     labels = ["no", "yes"]
-    return tracker.log_final("vqa", row(), [CURVE, CURVE], [[5, 1], [0, 4]], labels, model, bins)
+    return tracker.log_final(
+        "vqa", Evaluated(row(), [CURVE, CURVE], [[5, 1], [0, 4]], labels, bins, model)
+    )
 
 
 def test_a_final_run_holds_everything(tracker: Tracker, final: str) -> None:
@@ -260,10 +262,10 @@ def test_a_final_run_holds_everything(tracker: Tracker, final: str) -> None:
 
 
 def test_the_same_row_is_one_run_and_a_new_one_replaces_it(tracker: Tracker, final: str) -> None:
-    assert tracker.log_final("vqa", row(), [CURVE, CURVE], None, [], None) == final
+    assert tracker.log_final("vqa", Evaluated(row(), [CURVE, CURVE])) == final
     newer = row("aaaaaaaaaaaa", created="2026-11-23T12:00:00+00:00")
-    older = tracker.log_final("vqa", row("aaaaaaaaaaaa"), [], None, [], None)
-    assert tracker.log_final("vqa", newer, [], None, [], None) != older
+    older = tracker.log_final("vqa", Evaluated(row("aaaaaaaaaaaa"), []))
+    assert tracker.log_final("vqa", Evaluated(newer, [])) != older
     frame = tracker.final_runs("vqa")
     assert list(frame.columns) == ["run_id", "task", "row_id", "created", "artifact_uri"]
     assert list(frame["row_id"]) == [row()["id"], "aaaaaaaaaaaa", "aaaaaaaaaaaa"]
@@ -274,14 +276,14 @@ def test_the_same_row_is_one_run_and_a_new_one_replaces_it(tracker: Tracker, fin
 def test_a_final_run_that_broke_off_does_not_count(tracker: Tracker, final: str) -> None:
     before = len(tracker.final_runs())
     with pytest.raises(ValueError, match="zip"):
-        tracker.log_final("vqa", row("bbbbbbbbbbbb"), [CURVE], None, [], None)  # two seeds
+        tracker.log_final("vqa", Evaluated(row("bbbbbbbbbbbb"), [CURVE]))  # two seeds
     assert len(tracker.final_runs()) == before
 
 
 def test_rows_that_cannot_be_read_are_named(tracker: Tracker, final: str) -> None:
-    gone = tracker.log_final("digits", row("cccccccccccc"), [], None, [], None)
-    bad = tracker.log_final("digits", row("dddddddddddd"), [], None, [], None)
-    good = tracker.log_final("digits", row("eeeeeeeeeeee"), [], None, [], None)
+    gone = tracker.log_final("digits", Evaluated(row("cccccccccccc"), []))
+    bad = tracker.log_final("digits", Evaluated(row("dddddddddddd"), []))
+    good = tracker.log_final("digits", Evaluated(row("eeeeeeeeeeee"), []))
     shutil.rmtree(artifacts(tracker, gone))
     (artifacts(tracker, bad) / "row.json").write_text("{")
     found, problems = tracker.rows_of(tracker.final_runs("digits"))

@@ -15,6 +15,7 @@ from mmbench.leaderboard.diagnoses import predictions_file
 from mmbench.leaderboard.kept import keep_predictions, keep_row
 from mmbench.leaderboard.row import Row
 from mmbench.resolve import resolve_dataset
+from mmbench.tracking import Evaluated
 
 if TYPE_CHECKING:
     from mmbench.campaign.undertaking import Undertaking
@@ -71,16 +72,17 @@ class Conclusion:
         return cost
 
     def _track(self, final: FinalEvaluation, row: Row) -> None:
-        self.undertaking.tracker.log_final(
-            row.task,
+        first = final.seeds[0]
+        evaluated = Evaluated(
             row.to_dict(),
             [seed.curve for seed in final.seeds],
             final.confusion,
             final.resolved.task.outputs,
-            final.seeds[0].model_folder,
             final.reliability,
-            final.seeds[0].folder / predictions_file(row.id),
+            first.model_folder,
+            first.folder / predictions_file(row.id),
         )
+        self.undertaking.tracker.log_final(row.task, evaluated)
 
 
 def best_single(

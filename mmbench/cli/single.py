@@ -122,7 +122,7 @@ def evaluate(
     from mmbench.campaign.places import Places
     from mmbench.leaderboard.diagnoses import predictions_file
     from mmbench.standalone import evaluate_alone
-    from mmbench.tracking import Tracker
+    from mmbench.tracking import Evaluated, Tracker
     from mmbench.trial import Workbench, device_named
 
     torch.set_num_threads(threads)
@@ -142,10 +142,14 @@ def evaluate(
         spec, list(seeds), plugins, bench, folder,
         threads=threads, on_epoch=on_epoch, diagnose=diagnose,
     )  # fmt: skip
-    Tracker(places.tracking_uri, out / "artifacts").log_final(
-        row.task, row.to_dict(), [t.curve for t in trained], None, (), trained[0].model_folder,
-        predictions=trained[0].folder / predictions_file(row.id),
-    )  # fmt: skip
+    first = trained[0]
+    evaluated = Evaluated(
+        row.to_dict(),
+        [t.curve for t in trained],
+        model=first.model_folder,
+        predictions=first.folder / predictions_file(row.id),
+    )
+    Tracker(places.tracking_uri, out / "artifacts").log_final(row.task, evaluated)
     if not quiet:
         _print_row(row, trained[0].model_folder)
     return row

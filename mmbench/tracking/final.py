@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,24 @@ if TYPE_CHECKING:
 Curves = Sequence[Sequence[Mapping[str, Any]]]
 
 
+@dataclass(frozen=True, slots=True)
+class Evaluated:
+    """What is logged of a final evaluation."""
+
+    row: Mapping[str, Any]
+    """The row's dictionary."""
+    curves: Curves = ()
+    """By seed, a list of ``epoch``, ``train_loss``, ``score``; empty if nothing was trained."""
+    confusion: Sequence[Sequence[int]] | None = None
+    """Counts, true class by predicted class."""
+    labels: Sequence[str] = ()
+    reliability: Mapping[str, Any] | None = None
+    """The bins of ``mmbench.evaluation.reliability``."""
+    model: Path | None = None
+    """The folder of a trained model."""
+    predictions: Path | None = None
+
+
 def find(client: MlflowClient, experiment: str, row: Mapping[str, Any]) -> str | None:
     """The run that already holds this very row."""
     query = f"{FINAL} AND tags.`mmbench.digest` = '{digest(row)}'"
@@ -28,42 +47,39 @@ def find(client: MlflowClient, experiment: str, row: Mapping[str, Any]) -> str |
     return runs[0].info.run_id if runs else None
 
 
-def write(
-    client: MlflowClient,
-    experiment: str,
-    row: Mapping[str, Any],
-    curves: Curves,
-    confusion: Sequence[Sequence[int]] | None,
-    labels: Sequence[str],
-    model_folder: Path | None,
-    reliability: Mapping[str, Any] | None,
-    predictions: Path | None,
-) -> str:
+def write(client: MlflowClient, experiment: str, evaluation: Evaluated) -> str:
     """Make the run; it counts as final only when the last file is in place."""
+    row = evaluation.row
     run = client.create_run(experiment, run_name=f"{row['fusion']} {row['id']}")
     run_id = str(run.info.run_id)
     try:
-        log(client, run_id, _metrics(row), _curve_metrics(row, curves), _params(row), _tags(row))
+        curves = _curve_metrics(row, evaluation.curves)
+        log(client, run_id, _metrics(row), curves, _params(row), _tags(row))
         with TemporaryDirectory() as temporary:
-            folder = Path(temporary)
-            _write_documents(folder, row)
-            if curves:
-                curves_picture(curves, row["seeds"], row["metric"], folder / "curves.png")
-            if confusion is not None:
-                confusion_picture(confusion, labels, folder / "confusion.png")
-            if reliability is not None:
-                (folder / "reliability.json").write_text(json.dumps(reliability, indent=2) + "\n")
-                reliability_picture(reliability, folder / "reliability.png")
-            client.log_artifacts(run_id, str(folder))
-        if model_folder is not None:
-            client.log_artifacts(run_id, str(model_folder), "model")
-        if predictions is not None:
-            client.log_artifact(run_id, str(predictions))
+            _write_documents(Path(temporary), row)
+            _draw(Path(temporary), evaluation)
+            client.log_artifacts(run_id, temporary)
+        if evaluation.model is not None:
+            client.log_artifacts(run_id, str(evaluation.model), "model")
+        if evaluation.predictions is not None:
+            client.log_artifact(run_id, str(evaluation.predictions))
     except BaseException:
         client.set_terminated(run_id, "FAILED")
         raise
     client.set_terminated(run_id, "FINISHED")
     return run_id
+
+
+def _draw(folder: Path, evaluation: Evaluated) -> None:
+    """The pictures that the evaluation has the figures for."""
+    row, bins = evaluation.row, evaluation.reliability
+    if evaluation.curves:
+        curves_picture(evaluation.curves, row["seeds"], row["metric"], folder / "curves.png")
+    if evaluation.confusion is not None:
+        confusion_picture(evaluation.confusion, evaluation.labels, folder / "confusion.png")
+    if bins is not None:
+        (folder / "reliability.json").write_text(json.dumps(bins, indent=2) + "\n")
+        reliability_picture(bins, folder / "reliability.png")
 
 
 def _metrics(row: Mapping[str, Any]) -> dict[str, float]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -58,37 +58,15 @@ class Tracker:
             self._client.log_dict(run.info.run_id, dict(environment), "environment.json")
         return SearchRun(self._client, self.uri, self.artifacts, experiment, run.info.run_id)
 
-    def log_final(
-        self,
-        task: str,
-        row: Mapping[str, Any],
-        curves: final.Curves,
-        confusion: Sequence[Sequence[int]] | None,
-        labels: Sequence[str],
-        model_folder: Path | None,
-        reliability: Mapping[str, Any] | None = None,
-        predictions: Path | None = None,
-    ) -> str:
+    def log_final(self, task: str, evaluation: final.Evaluated) -> str:
         """The id of a run with everything of one final evaluation.
 
-        ``row`` is the row's dictionary; logging an equal one again returns the run it has.
-        ``curves`` holds for each seed a list of ``epoch``, ``train_loss``, ``score``, and is empty
-        where nothing was trained. ``confusion`` counts true class by predicted class;
-        ``reliability`` holds the bins of ``mmbench.evaluation.reliability``.
+        Logging an equal row again returns the run it has.
         """
         experiment = self.experiment(task)
         with store.storage(self.uri), store.write_lock(self.uri, self.artifacts):
-            return final.find(self._client, experiment, row) or final.write(
-                self._client,
-                experiment,
-                row,
-                curves,
-                confusion,
-                labels,
-                model_folder,
-                reliability,
-                predictions,
-            )
+            known = final.find(self._client, experiment, evaluation.row)
+            return known or final.write(self._client, experiment, evaluation)
 
     def final_runs(self, task: str | None = None) -> pd.DataFrame:
         """Every complete final run, oldest first: run_id, task, row_id, created, artifact_uri.

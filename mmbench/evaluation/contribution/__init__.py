@@ -3,8 +3,7 @@
 Everything is asked of features: modalities are encoded once, then left out or mixed.
 """
 
-from mmbench.evaluation.contribution.averaging import averaged
 from mmbench.evaluation.contribution.clusters import representation
 from mmbench.evaluation.contribution.report import contribution
 
-__all__ = ["averaged", "contribution", "representation"]
+__all__ = ["contribution", "representation"]

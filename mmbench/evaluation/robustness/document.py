@@ -10,6 +10,7 @@ from statistics import fmean
 from typing import Any
 
 from mmbench.contracts import Encoder
+from mmbench.evaluation.averaging import averaged
 from mmbench.evaluation.robustness.audio import AUDIO
 from mmbench.evaluation.robustness.image import IMAGE
 from mmbench.evaluation.robustness.noise import SEVERITIES, Noise
@@ -125,17 +126,7 @@ def areas(
     return {**found, "all": fmean(found.values())} if found else {}
 
 
-def averaged(documents: Sequence[Document]) -> Document:
-    """The mean over seeds, figure by figure; what one of them lacks is left out."""
-    mean: Document = _mean(documents)
-    area = areas(mean["missing_share"], mean["corrupted"])
-    return {**mean, "rows": documents[0]["rows"], "area": area}
-
-
-def _mean(values: Sequence[Any]) -> Any:
-    first = values[0]
-    if isinstance(first, dict):
-        return {k: _mean([v[k] for v in values]) for k in first if all(k in v for v in values)}
-    if isinstance(first, list):
-        return [_mean(column) for column in zip(*values, strict=True)]
-    return fmean(values)
+def over_seeds(documents: Sequence[Document]) -> Document:
+    """The mean of several, figure by figure; what one of them lacks is left out."""
+    mean: Document = averaged(documents)
+    return {**mean, "area": areas(mean["missing_share"], mean["corrupted"])}
