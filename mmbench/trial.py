@@ -155,12 +155,13 @@ def run_trial(
     spec: TrialSpec, plugins: Plugins, bench: Workbench, on_epoch: OnEpoch = ignore
 ) -> TrialResult:
     """Train, then look at the test part once; parts that leak are refused before that."""
-    splits = bench.splits(resolve(spec, plugins))
-    return score_on_test(train_trial(spec, plugins, bench, on_epoch), splits, bench)
+    bench.splits(resolve(spec, plugins))
+    return score_on_test(train_trial(spec, plugins, bench, on_epoch), bench)
 
 
-def score_on_test(trained: Trained, splits: Mapping[str, str], bench: Workbench) -> TrialResult:
-    """The only look at the test part, once for each trained model."""
+def score_on_test(trained: Trained, bench: Workbench) -> TrialResult:
+    """The only look at the test part, once for each trained model; refused if parts leak."""
+    splits = bench.splits(trained.resolved)
     encoders = trained.model.encoders_by_modality
     test = bench.load(trained.resolved, "test")
     split = ready(prepare(test, encoders), "test", trained.resolved, encoders, bench)

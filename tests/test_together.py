@@ -7,24 +7,30 @@ enlarges rounding; scores on validation are compared there.
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 import pytest
 import torch
+from filelock import FileLock
 
+from mmbench.comparison.tuning import tune
 from mmbench.contracts import Encoder, Objective
 from mmbench.errors import TrainingDiverged
 from mmbench.features import prepare
+from mmbench.final import FAILURE, RESULT
 from mmbench.model import FusionModel, build_encoders, build_model, build_objective
 from mmbench.plugins import load_plugins
 from mmbench.resolve import resolve
+from mmbench.search.finals import evaluate, results
+from mmbench.search.jobs import Job, ended, groups, work_on_jobs, write_jobs
 from mmbench.spec import Component, TrainSpec, TrialSpec
 from mmbench.testing.practice import Practice, Started
 from mmbench.together import Wanted, groups_of_one_structure, train_together
 from mmbench.together.fitting import Member, fit_together
 from mmbench.together.groups import is_batched
 from mmbench.together.stack import NotTogether
-from mmbench.training import Fitted
-from mmbench.trial import Trained, Workbench, train_trial
+from mmbench.training import Fitted, OnEpoch
+from mmbench.trial import Trained, Workbench, run_trial, train_trial
 from mmbench.types import Column, Encoded, Split
 
 C, CPU, PLUGINS = Component, torch.device("cpu"), load_plugins()
@@ -291,3 +297,45 @@ def test_vectors_are_held_once() -> None:
     )
     torch.testing.assert_close(batch.tensors["a.pooled"], expected)
     assert batch.tensors["a.mask"].squeeze(-1).tolist() == [[True, False], [True, False]]
+
+
+# ---- jobs: a worker takes those of one structure at once
+
+
+def test_seeds_of_a_final_evaluation_train_together_with_the_scores_they_have_alone(
+    tmp_path: Path,
+) -> None:
+    """A job that cannot be trained fails by itself; one that another worker has is left to it."""
+    bench = Workbench(CPU)
+    own = replace(spec().train, learning_rate=5e-3)
+    broken = spec(4, encoders={"a": C("mlp")})
+    specs = [resolve(spec(seed), PLUGINS).spec for seed in (1, 2, 3)] + [broken]
+    specs.append(resolve(spec(1, train=own), PLUGINS).spec)
+    jobs = write_jobs(tmp_path, specs)
+    assert groups(jobs, PLUGINS, 16) == [[*jobs[:3], jobs[4]], [jobs[3]]]
+    run = evaluate(PLUGINS, bench, diagnose=False)
+    taken: list[int] = []
+
+    def watched(mine: Sequence[Job], on_epoch: OnEpoch) -> None:
+        taken.append(len(mine))
+        run(mine, on_epoch)
+
+    with FileLock(jobs[2] / "lock"):
+        work_on_jobs(jobs, watched, lambda: False, PLUGINS, 16)
+    assert taken == [3, 1]
+    assert (jobs[3] / FAILURE).exists() and not ended(jobs[2])
+    found = results(jobs)[specs[0].family]
+    assert [seed.spec.seed for seed in found] == [1, 2]
+    for seed in found:
+        alone = run_trial(seed.spec, PLUGINS, bench)
+        torch.testing.assert_close(seed.test_scores, alone.test_scores, rtol=0.02, atol=0.02)
+        assert seed.splits == alone.splits and seed.training_peak_mib is None
+
+
+def test_a_stop_leaves_jobs_for_the_next_time(tmp_path: Path) -> None:
+    jobs = write_jobs(tmp_path, [spec(1), spec(2)])
+    looks = iter([False, False])
+    work_on_jobs(jobs, tune(PLUGINS, Workbench(CPU)), lambda: next(looks, True), PLUGINS, 16)
+    assert not any(ended(job) for job in jobs)
+    work_on_jobs(jobs, tune(PLUGINS, Workbench(CPU)), lambda: False, PLUGINS, 16)
+    assert all((job / RESULT).exists() for job in jobs)

@@ -9,12 +9,14 @@ import typer
 from mmbench.cli.options import (
     BOARDS,
     OUT,
+    TOGETHER,
     AsJson,
     Boards,
     Device,
     Diagnoses,
     Out,
     Set,
+    Together,
     names,
     settings,
 )
@@ -41,6 +43,7 @@ def search(
         int | None, typer.Option(min=1, help="Processes; one per core on a CPU, one on a GPU.")
     ] = None,
     threads: Annotated[int, typer.Option(min=1, help="CPU threads per process.")] = 1,
+    together: Together = TOGETHER,
     fusion: Annotated[
         list[str] | None, typer.Option(help="Only these fusions; `all`: every one there is.")
     ] = None,
@@ -103,7 +106,7 @@ def search(
             request,
             Budget(trials, deadline),
             Places(out, leaderboards, storage),
-            Crew(workers or default_workers(on), threads),
+            Crew(workers or default_workers(on), threads, together),
             plugins,
             listener,
             top_k,

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from mmbench.cli.options import Diagnoses
+from mmbench.cli.options import TOGETHER, Diagnoses, Together
 from mmbench.errors import InvalidParameter
 
 
@@ -25,6 +25,7 @@ def worker(
     diagnoses: Diagnoses = True,
     number: Annotated[int, typer.Option(min=0, help="Its number among the workers.")] = 0,
     threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 1,
+    together: Together = TOGETHER,
     parent: Annotated[
         int | None, typer.Option(hidden=True, help="Stop when this process is gone.")
     ] = None,
@@ -44,15 +45,16 @@ def worker(
     if job or tune:
         import torch
 
-        from mmbench.comparison.tuning import tune_one
+        from mmbench.comparison.tuning import tune as tuning
         from mmbench.search.finals import evaluate
         from mmbench.search.jobs import work_on_jobs
         from mmbench.trial import Workbench, device_named
 
         torch.set_num_threads(threads)
         bench, stop = Workbench(device_named(device)), Stop(budget, parent)
-        work_on_jobs(tune or [], tune_one(plugins, bench), stop)
-        work_on_jobs(job or [], evaluate(plugins, bench, diagnose=diagnoses), stop)
+        work_on_jobs(tune or [], tuning(plugins, bench), stop, plugins, together)
+        finals = evaluate(plugins, bench, diagnose=diagnoses)
+        work_on_jobs(job or [], finals, stop, plugins, together)
         return
     if study is None or storage is None:
         raise InvalidParameter(

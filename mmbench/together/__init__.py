@@ -4,7 +4,7 @@
 one, ``batches`` what they read, ``draws`` what they draw, ``groups`` which trials go together.
 """
 
-from mmbench.together.groups import groups_of_one_structure
+from mmbench.together.groups import groups_of_one_structure, structure
 from mmbench.together.trials import Wanted, train_together
 
-__all__ = ["Wanted", "groups_of_one_structure", "train_together"]
+__all__ = ["Wanted", "groups_of_one_structure", "structure", "train_together"]
