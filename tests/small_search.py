@@ -4,7 +4,8 @@ from pathlib import Path
 
 import optuna
 
-from mmbench.search.study import Attempted, attempted, open_storage
+from mmbench.search.storage import open_storage
+from mmbench.search.study import Attempted, attempted
 
 SEARCH = [
     "search", "--task", "synergy", "--set", "task.size=300", "--set", "train.max_epochs=3",

@@ -23,19 +23,18 @@ from mmbench.resolve import resolve
 from mmbench.search.attempt import CONSTRAINTS, Attempt
 from mmbench.search.candidates import find_candidates
 from mmbench.search.finals import chosen, fresh_seeds
+from mmbench.search.handing_over import recover
+from mmbench.search.lease import WORKER, worker_identity
 from mmbench.search.propose import default_proposals, default_spec, propose, reference_specs
 from mmbench.search.request import Candidates, SearchRequest, study_name
+from mmbench.search.storage import open_storage
 from mmbench.search.study import (
     FIXED_SPEC,
-    WORKER,
     attempted,
     create_or_continue,
-    open_storage,
-    recover,
     request_of,
     snapshot,
     state_of,
-    worker_identity,
 )
 from mmbench.search.worker import Budget, work
 from mmbench.spec import Component

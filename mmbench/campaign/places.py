@@ -34,7 +34,7 @@ class Places:
         return self.study(name) / "finals"
 
     def storage_url(self, name: str) -> str:
-        return self.storage or str(self.study(name) / "study.journal")
+        return self.storage or str((self.study(name) / "study.journal").absolute())
 
     @property
     def tracking_uri(self) -> str:

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING
 
 from mmbench.errors import SearchFailed
 from mmbench.evaluation.environment import environment
+from mmbench.search.handing_over import recover
 from mmbench.search.pool import POLL_SECONDS
-from mmbench.search.study import attempted, create_or_continue, open_storage, recover, snapshot
+from mmbench.search.storage import open_storage, turn_of
+from mmbench.search.study import attempted, create_or_continue, snapshot
 
 if TYPE_CHECKING:
     import optuna
@@ -25,11 +27,8 @@ if TYPE_CHECKING:
 def search(campaign: Campaign) -> optuna.Study:
     """Spend the budget. Every trial that ended is in MLflow when this returns, or raises."""
     request, plugins, name = campaign.request, campaign.plugins, campaign.name
-    url = campaign.places.storage_url(name)
-    study = create_or_continue(name, request, open_storage(url), plugins)
-    if recovered := recover(study):
-        campaign.listener.note(f"{recovered} interrupted trials are tried again")
-    pool = campaign.pool(_arguments(campaign, url), "search")
+    study = prepare(campaign)
+    pool = campaign.pool(worker_arguments(campaign), "search")
     if not _spent(campaign, study):
         pool.start()
     try:
@@ -47,13 +46,26 @@ def search(campaign: Campaign) -> optuna.Study:
     return study
 
 
+def prepare(campaign: Campaign) -> optuna.Study:
+    """The study, ready for workers; the trials of dead ones are queued again."""
+    name, url = campaign.name, campaign.places.storage_url(campaign.name)
+    storage = open_storage(url)
+    with turn_of(url, name):
+        study = create_or_continue(name, campaign.request, storage, campaign.plugins)
+        recovered = recover(study)
+    if recovered:
+        campaign.listener.note(f"{recovered} interrupted trials are tried again")
+    return study
+
+
 def _spent(campaign: Campaign, study: optuna.Study) -> bool:
     trials = campaign.budget.trials
     return trials is not None and snapshot(study).done >= trials
 
 
-def _arguments(campaign: Campaign, url: str) -> list[str]:
-    arguments = ["--study", campaign.name, "--storage", url]
+def worker_arguments(campaign: Campaign) -> list[str]:
+    """What ``mmbench worker`` is told, here or on another machine."""
+    arguments = ["--study", campaign.name, "--storage", campaign.places.storage_url(campaign.name)]
     if campaign.budget.trials is not None:
         arguments += ["--trials", str(campaign.budget.trials)]
     if campaign.budget.deadline is not None:

@@ -66,12 +66,12 @@ def compare(
 
     from mmbench.campaign.places import Crew, Places
     from mmbench.cli.display import display
-    from mmbench.cli.search import default_workers
     from mmbench.comparison.contestants import ComparisonRequest, find_contestants
     from mmbench.comparison.job import Comparison
     from mmbench.comparison.page import write_comparison
     from mmbench.plugins import load_plugins
     from mmbench.resolve import resolve_dataset
+    from mmbench.search.placement import default_workers
     from mmbench.spec import Component, train_spec
     from mmbench.trial import device_named
 

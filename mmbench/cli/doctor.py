@@ -26,7 +26,7 @@ class Finding:
 
 def doctor(as_json: AsJson = False) -> None:
     """Check versions, devices and the usual broken installs; exit code 1 if something is broken."""
-    findings = [*_packages(), _device(), _cpu(), _cache(), *_plugins()]
+    findings = [*_packages(), _device(), _cpu(), _workers(), _cache(), *_plugins()]
     if as_json:
         typer.echo(json.dumps([asdict(f) for f in findings], indent=2))
     else:
@@ -92,6 +92,13 @@ def _cpu() -> Finding:
     cores, load = usable_cores(), os.getloadavg()[0]
     busy = f"; load {load:.1f}: timings will be noisy" if load > cores else ""
     return Finding("cpu", sound=True, says=f"{cores} cores{busy}")
+
+
+def _workers() -> Finding:
+    from mmbench.search.placement import placement_line
+    from mmbench.trial import device_named
+
+    return _looked("workers", lambda: placement_line(device_named("auto").type))
 
 
 def _cache() -> Finding:

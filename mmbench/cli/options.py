@@ -16,6 +16,10 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")
 Diagnoses = Annotated[
     bool, typer.Option(help="Examine the models of final evaluations: robustness and the like.")
 ]
+Storage = Annotated[
+    str | None,
+    typer.Option(envvar="MMBENCH_STORAGE", help="Optuna storage: a file, or any Optuna URL."),
+]
 Set = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="A setting, as in train.max_epochs=20."),

@@ -16,6 +16,7 @@ from mmbench.cli.options import (
     Diagnoses,
     Out,
     Set,
+    Storage,
     Together,
     names,
     settings,
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
     from mmbench.leaderboard.row import Row
 
 TRIALS, TIMEOUT_SECONDS = 48, 240.0
-MOST_WORKERS = 8
-"""Unasked; each holds the data and a model in memory."""
 
 
 def search(
@@ -40,7 +39,7 @@ def search(
     seed: Annotated[int, typer.Option(min=0, help="Another seed is another study.")] = 0,
     device: Device = "auto",
     workers: Annotated[
-        int | None, typer.Option(min=1, help="Processes; one per core on a CPU, one on a GPU.")
+        int | None, typer.Option(min=1, help="Processes; unasked, one for each core or GPU.")
     ] = None,
     threads: Annotated[int, typer.Option(min=1, help="CPU threads per process.")] = 1,
     together: Together = TOGETHER,
@@ -64,9 +63,13 @@ def search(
     top_k: Annotated[int, typer.Option(min=1, help="Configurations evaluated on test.")] = 3,
     seeds: Annotated[int, typer.Option(min=1, help="Fresh seeds for each of them.")] = 3,
     diagnoses: Diagnoses = True,
-    storage: Annotated[
-        str | None, typer.Option(help="Optuna storage: a file, or any Optuna URL.")
-    ] = None,
+    storage: Storage = None,
+    prepare: Annotated[
+        bool,
+        typer.Option(
+            "--prepare", help="Make the study, print the command of its workers, and end."
+        ),
+    ] = False,
     set_: Set = None,
     out: Out = OUT,
     leaderboards: Boards = BOARDS,
@@ -82,6 +85,7 @@ def search(
     from mmbench.plugins import load_plugins
     from mmbench.resolve import resolve_dataset
     from mmbench.search.candidates import find_candidates
+    from mmbench.search.placement import default_workers
     from mmbench.search.request import SearchRequest
     from mmbench.search.worker import Budget
     from mmbench.spec import Component, train_spec
@@ -100,7 +104,7 @@ def search(
         component, candidates, on, seed, pareto, max_latency_ms, max_memory_mib,
         given.get("train", {}),
     )  # fmt: skip
-    deadline = time.time() + timeout if timeout else None
+    deadline = time.time() + timeout if timeout and not prepare else None
     with display(quiet=as_json) as listener:
         campaign = Campaign(
             request,
@@ -113,6 +117,9 @@ def search(
             seeds,
             diagnoses,
         )
+        if prepare:
+            _prepare(campaign)
+            return
         listener.introduce(campaign)
         try:
             rows = campaign.run()
@@ -122,13 +129,16 @@ def search(
     _report(campaign, rows, as_json=as_json)
 
 
-def default_workers(device: str) -> int:
-    """One process per core: two threads on a busy core cost more than they bring."""
-    if device == "cuda":
-        return 1
-    from mmbench.evaluation.hardware import usable_cores
+def _prepare(campaign: "Campaign") -> None:
+    """What to type on any machine, and afterwards here."""
+    import shlex
 
-    return min(usable_cores(), MOST_WORKERS)
+    from mmbench.campaign.searching import prepare, worker_arguments
+
+    campaign.places.check()
+    prepare(campaign)
+    typer.echo(f"mmbench worker {shlex.join(worker_arguments(campaign))}")
+    typer.echo("Then the same search without --prepare evaluates what they found.", err=True)
 
 
 def _report(campaign: "Campaign", rows: "list[Row]", *, as_json: bool) -> None:

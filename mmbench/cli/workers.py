@@ -1,17 +1,21 @@
 """``mmbench worker``: one process of a search, on this machine or another."""
 
+import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from mmbench.cli.options import TOGETHER, Diagnoses, Together
+from mmbench.cli.options import TOGETHER, Diagnoses, Storage, Together
 from mmbench.errors import InvalidParameter
 
 
 def worker(
-    study: Annotated[str | None, typer.Option(help="The study to take trials from.")] = None,
-    storage: Annotated[str | None, typer.Option(help="Its storage: file or Optuna URL.")] = None,
+    study: Annotated[
+        str | None,
+        typer.Option(help="The study to take trials from; needless if the storage has just one."),
+    ] = None,
+    storage: Storage = None,
     trials: Annotated[int | None, typer.Option(min=1, help="Stop at this many in all.")] = None,
     deadline: Annotated[float | None, typer.Option(help="Stop at this Unix time.")] = None,
     timeout: Annotated[float | None, typer.Option(min=0, help="Stop after these seconds.")] = None,
@@ -23,17 +27,25 @@ def worker(
     ] = None,
     device: Annotated[str, typer.Option(help="For --job and --tune: auto, cpu or cuda.")] = "auto",
     diagnoses: Diagnoses = True,
-    number: Annotated[int, typer.Option(min=0, help="Its number among the workers.")] = 0,
+    number: Annotated[
+        int, typer.Option(min=0, help="Its number on this machine: the GPUs go round by it.")
+    ] = 0,
     threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 1,
     together: Together = TOGETHER,
     parent: Annotated[
         int | None, typer.Option(hidden=True, help="Stop when this process is gone.")
     ] = None,
 ) -> None:
-    """Take trials from a study until its budget is spent; any number of workers may share one."""
+    """Take trials from a study until its budget is spent; any number of workers may share one.
+
+    SIGTERM or Ctrl-C: it ends after the epoch under way and hands its trial back.
+    """
     import logging
     import time
 
+    from mmbench.search.placement import worker_environment
+
+    os.environ.update(worker_environment(number, threads))
     from mmbench.plugins import load_plugins
     from mmbench.search.pool import WARNING
     from mmbench.search.worker import Budget, Stop, work
@@ -56,10 +68,14 @@ def worker(
         finals = evaluate(plugins, bench, diagnose=diagnoses)
         work_on_jobs(job or [], finals, stop, plugins, together)
         return
-    if study is None or storage is None:
+    if storage is None:
         raise InvalidParameter(
-            "A worker needs --study and --storage. `mmbench search` prints the study's name; its "
-            "storage is runs/<study>/study.journal, or what --storage named."
+            "A worker needs --storage: what `mmbench search` had for --storage, or its default, "
+            "runs/<study>/study.journal. `mmbench search --prepare` prints the whole command."
         )
-    ends = work(study, storage, budget, plugins, number=number, threads=threads, parent=parent)
+    if study is None:
+        from mmbench.search.storage import only_study, open_storage
+
+        study = only_study(open_storage(storage))
+    ends = work(study, storage, budget, plugins, threads=threads, parent=parent)
     typer.echo(", ".join(f"{n} {state}" for state, n in sorted(ends.items())) or "no trial left")

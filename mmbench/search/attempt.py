@@ -9,12 +9,13 @@ import math
 import time
 import traceback
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
 import optuna
 import torch
-from optuna.trial import TrialState
+from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
 
 from mmbench.contracts import count_parameters
 from mmbench.evaluation.latency import quick_latency_ms
@@ -22,9 +23,11 @@ from mmbench.evaluation.preflight import quick_peak_memory_mib
 from mmbench.model import FusionModel
 from mmbench.plugins import Plugins
 from mmbench.resolve import resolve
+from mmbench.search.handing_over import end, hand_back
 from mmbench.search.propose import propose
 from mmbench.search.request import SearchRequest
-from mmbench.search.study import FIXED_SPEC, RECORD, SPEC, State, requeue
+from mmbench.search.storage import Turn
+from mmbench.search.study import FIXED_SPEC, RECORD, SPEC, State
 from mmbench.spec import TrialSpec, spec_from_json
 from mmbench.trial import Trained, Workbench, main_metric, train_trial
 from mmbench.types import Split
@@ -51,6 +54,7 @@ class Attempt:
     plugins: Plugins
     bench: Workbench
     should_stop: Callable[[], bool]
+    turn: Turn = field(default_factory=nullcontext)
     record: dict[str, Any] = field(default_factory=lambda: {"curve": []})
     spec: TrialSpec | None = None
     sign: float = 1.0
@@ -61,7 +65,7 @@ class Attempt:
         try:
             spec = self._spec()
             trained = train_trial(spec, self.plugins, self.bench, self._on_epoch, self._on_built)
-        except Stopped:
+        except (Stopped, StorageInternalError, UpdateFinishedTrialError):
             return self._interrupted()
         except optuna.TrialPruned:
             state: State = "pruned"
@@ -142,17 +146,14 @@ class Attempt:
 
     def _tell(self, state: State) -> State:
         self.record["state"] = state
-        self.trial.set_user_attr(RECORD, _json_able(self.record))
-        if state == "finished":
-            values = [self.record["utility"]]
-            if self.request.pareto:
-                values.append(self.record["latency_ms"])
-            self.study.tell(self.trial, values)
-        elif state == "failed":
-            self.study.tell(self.trial, state=TrialState.FAIL)
-        else:
-            self.study.tell(self.trial, state=TrialState.PRUNED)
-        self._announce("trial_finished", result=_json_able(self.record))
+        record = _json_able(self.record)
+        try:
+            with self.turn:
+                self.trial.set_user_attr(RECORD, record)
+                end(self.study, self.trial.number, record)
+        except UpdateFinishedTrialError:  # we were silent for so long that another has it
+            return "interrupted"
+        self._announce("trial_finished", result=record)
         return state
 
     def _announce(self, hook: str, **values: Any) -> None:
@@ -165,10 +166,11 @@ class Attempt:
             log.exception("a plugin's %s raised", hook)
 
     def _interrupted(self) -> State:
-        """Give the trial back: it is queued again, whole, for when the search goes on."""
-        frozen = self.study.get_trials(deepcopy=False)[self.trial.number]
-        self.study.tell(self.trial, state=TrialState.FAIL)
-        requeue(self.study, frozen)
+        """Give the trial back, unless another has it already."""
+        with self.turn:
+            frozen = self.study.get_trials(deepcopy=False)[self.trial.number]
+            if not frozen.state.is_finished():
+                hand_back(self.study, frozen)
         return "interrupted"
 
 

@@ -43,17 +43,12 @@ class Pool:
             sys.executable, "-m", "mmbench", "worker", *self.arguments,
             "--number", str(number), "--threads", str(self.threads), "--parent", str(os.getpid()),
         ]  # fmt: skip
-        # libraries read these at import, before the worker could set its threads itself
-        environment = dict.fromkeys(
-            ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), str(self.threads)
-        )
         with (self.logs / f"worker-{number}.log").open("ab") as log:
             self.processes[number] = subprocess.Popen(  # a session of its own: Ctrl-C is ours
                 command,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env={**os.environ, **environment},
                 start_new_session=True,
             )
 

@@ -1,21 +1,16 @@
 """Open or create the study of a search, and read it: what is done, what runs, what is best."""
 
-import socket
-import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 import optuna
-import psutil
-from optuna.storages import BaseStorage, JournalStorage, RDBStorage
-from optuna.storages.journal import JournalFileBackend
+from optuna.storages import BaseStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from mmbench.errors import InvalidSpec, StorageError
+from mmbench.errors import InvalidSpec
 from mmbench.plugins import Plugins
 from mmbench.search.propose import default_proposals, reference_specs
 from mmbench.search.request import SearchRequest
@@ -23,33 +18,22 @@ from mmbench.spec import TrialSpec, spec_from_json
 
 State = Literal["finished", "pruned", "failed", "violated", "interrupted"]
 
-FIXED_SPEC, SPEC, RECORD, WORKER, REQUEST = "fixed_spec", "spec", "record", "worker", "request"
+FIXED_SPEC, SPEC, RECORD, REQUEST = "fixed_spec", "spec", "record", "request"
+SUCCEEDS = "succeeds"
+"""Of a trial that was queued again: the number of the one that it takes the place of."""
 DEATHS = "deaths"
 FATAL = 2
 """How often a trial may take its worker down before it counts as failed."""
 
 
-def open_storage(url: str) -> BaseStorage:
-    """A journal file by path or ``journal:PATH``, anything else as an Optuna (SQLAlchemy) URL."""
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    try:
-        if "://" in url:
-            return RDBStorage(url, heartbeat_interval=None)
-        path = Path(url.removeprefix("journal:"))
-        path.parent.mkdir(parents=True, exist_ok=True)
-        return JournalStorage(JournalFileBackend(str(path)))
-    except OSError as error:
-        raise StorageError(
-            f"The study cannot be kept in {url}: {error}. Choose another place with --storage."
-        ) from error
-    except Exception as error:
-        raise StorageError(f"Optuna cannot open {url!r}: {error}") from error
-
-
 def create_or_continue(
     name: str, request: SearchRequest, storage: BaseStorage, plugins: Plugins
 ) -> optuna.Study:
-    """The study of this request; a new one gets the baselines and defaults enqueued."""
+    """The study of this request; a new one gets the baselines and defaults enqueued.
+
+    To be called in a turn. Workers take no trial before the request is in the study; one that was
+    killed half way through is completed.
+    """
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     up, down = StudyDirection.MAXIMIZE, StudyDirection.MINIMIZE
     directions = [up, down] if request.pareto else [up]
@@ -57,10 +41,12 @@ def create_or_continue(
         study_name=name, storage=storage, directions=directions, load_if_exists=True
     )
     if REQUEST not in study.user_attrs:
-        for spec in reference_specs(request, plugins):
-            study.enqueue_trial({}, user_attrs={FIXED_SPEC: spec.to_json()})
-        for proposal in default_proposals(request, plugins):
-            study.enqueue_trial(proposal)
+        first: list[tuple[dict[str, Any], dict[str, Any]]] = [
+            *(({}, {FIXED_SPEC: spec.to_json()}) for spec in reference_specs(request, plugins)),
+            *((proposal, {}) for proposal in default_proposals(request, plugins)),
+        ]
+        for params, attributes in first[len(study.get_trials(deepcopy=False)) :]:
+            study.enqueue_trial(params, user_attrs=attributes)
         study.set_user_attr(REQUEST, request.to_dict())
     return study
 
@@ -199,50 +185,3 @@ def _running(trial: FrozenTrial) -> Running:
         last,
         None if last is None else trial.intermediate_values[last],
     )
-
-
-def worker_identity() -> dict[str, Any]:
-    """Who runs a trial, so that another process can tell whether it still lives."""
-    me = psutil.Process()
-    return {"host": socket.gethostname(), "pid": me.pid, "started": me.create_time()}
-
-
-def recover(study: optuna.Study) -> int:
-    """End the trials whose worker on this machine is dead, and queue them again; how many.
-
-    One that kills its worker a second time has failed: it would kill every worker after it.
-    """
-    dead = [
-        t
-        for t in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-        if _dead(t.user_attrs.get(WORKER), t)
-    ]
-    for trial in dead:
-        deaths = trial.user_attrs.get(DEATHS, 0) + 1
-        if deaths >= FATAL:
-            why = "its worker died twice while it ran: killed, perhaps for the memory it took"
-            record = {"state": "failed", "reason": why, "error": why, "curve": []}
-            optuna.trial.Trial(study, trial._trial_id).set_user_attr(RECORD, record)
-        study.tell(trial.number, state=TrialState.FAIL, skip_if_finished=True)
-        if deaths < FATAL:
-            requeue(study, trial, deaths)
-    return len(dead)
-
-
-def requeue(study: optuna.Study, trial: FrozenTrial, deaths: int = 0) -> None:
-    """Let an interrupted trial be tried again, whole."""
-    kept = {k: v for k, v in trial.user_attrs.items() if k == FIXED_SPEC}
-    study.enqueue_trial(dict(trial.params), user_attrs={**kept, DEATHS: deaths})
-
-
-def _dead(worker: dict[str, Any] | None, trial: FrozenTrial) -> bool:
-    if worker is None:  # it died between taking the trial and signing it
-        started = trial.datetime_start
-        return started is not None and time.time() - started.timestamp() > 60
-    if worker["host"] != socket.gethostname():
-        return False
-    try:
-        born: float = psutil.Process(worker["pid"]).create_time()
-        return abs(born - float(worker["started"])) > 1  # another process has that number by now
-    except psutil.NoSuchProcess:
-        return True

@@ -8,30 +8,25 @@ import os
 import signal
 import time
 from collections import Counter
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import optuna
 import torch
-from filelock import FileLock
 from optuna.trial import TrialState
 
 from mmbench.plugins import Plugins
 from mmbench.search.attempt import Attempt, constraints_of
+from mmbench.search.handing_over import recover
+from mmbench.search.lease import WORKER, Lease, Watch, worker_identity
 from mmbench.search.request import SearchRequest
-from mmbench.search.study import (
-    WORKER,
-    open_storage,
-    recover,
-    request_of,
-    spent,
-    state_of,
-    worker_identity,
-)
+from mmbench.search.storage import Turn, open_storage, turn_of
+from mmbench.search.study import request_of, spent, state_of
 from mmbench.spec import TrainSpec
 from mmbench.trial import Workbench, device_named
+
+WAIT_SECONDS = 1.0
+"""Between two looks at whether others have ended the last trials."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +47,6 @@ def work(
     budget: Budget,
     plugins: Plugins,
     *,
-    number: int = 0,
     threads: int = 1,
     parent: int | None = None,
 ) -> Counter[str]:
@@ -60,47 +54,55 @@ def work(
     torch.set_num_threads(threads)
     study = optuna.load_study(study_name=study_name, storage=open_storage(storage_url))
     request = request_of(study)
-    study.sampler = _sampler(request, number, len(study.get_trials(deepcopy=False)))
-    study.pruner = _pruner(request)
+    study.sampler, study.pruner = _sampler(request, 0), _pruner(request)
     bench = Workbench(device_named(request.device))
-    should_stop = Stop(budget, parent)
+    should_stop, turn = Stop(budget, parent), turn_of(storage_url, study_name)
     ends: Counter[str] = Counter()
-    while not should_stop():
-        recover(study)
-        trial = _take(study, budget, _lock(storage_url, study_name))
-        if trial is None:
-            break
-        ends[Attempt(study, trial, request, plugins, bench, should_stop).run()] += 1
+    for trial in _take(study, budget, turn, should_stop):
+        study.sampler = _sampler(request, trial.number)
+        attempt = Attempt(study, trial, request, plugins, bench, should_stop, turn)
+        with Lease([trial]):
+            ends[attempt.run()] += 1
     return ends
 
 
-def _take(study: optuna.Study, budget: Budget, lock: Any) -> optuna.Trial | None:
-    """The next trial, or None if the budget of trials is spent; counted and taken in one step."""
-    with lock:
-        trials = study.get_trials(deepcopy=False)
-        used = spent(Counter(s for t in trials if (s := state_of(t)) is not None))
-        running = sum(t.state == TrialState.RUNNING for t in trials)
-        if budget.trials is not None and used + running >= budget.trials:
-            return None
-        trial = study.ask()
-        trial.set_user_attr(WORKER, worker_identity())
-        return trial
+def _take(
+    study: optuna.Study, budget: Budget, turn: Turn, should_stop: Callable[[], bool]
+) -> Iterator[optuna.Trial]:
+    """Trial after trial, each counted, taken and signed in one turn, until the budget is spent.
+
+    While others run the last ones it waits: they may die, and their trials are then ours.
+    """
+    watch = Watch()
+    while not should_stop():
+        with turn:
+            recover(study, watch)
+            ended, running = _counted(study)
+            trial = None
+            if budget.trials is None or ended + running < budget.trials:
+                trial = study.ask()
+                trial.set_user_attr(WORKER, worker_identity())
+        if trial is not None:
+            yield trial
+        elif running:
+            time.sleep(WAIT_SECONDS)
+        else:
+            return
 
 
-def _lock(storage_url: str, study_name: str) -> Any:
-    """On one machine, workers take turns; across machines the storage alone keeps order."""
-    if "://" in storage_url:
-        return nullcontext()
-    path = Path(storage_url.removeprefix("journal:"))
-    return FileLock(path.with_name(f"{study_name}.take.lock"))
+def _counted(study: optuna.Study) -> tuple[int, int]:
+    """How much of a budget of trials is spent, and how many are running."""
+    trials = study.get_trials(deepcopy=False)
+    ended = spent(Counter(s for t in trials if (s := state_of(t)) is not None))
+    return ended, sum(t.state == TrialState.RUNNING for t in trials)
 
 
-def _sampler(request: SearchRequest, number: int, seen: int) -> optuna.samplers.BaseSampler:
-    """TPE with its own defaults; a seed per worker and, when a search goes on, a fresh one."""
-    seed = request.seed * 1_000_003 + number * 10_007 + seen
+def _sampler(request: SearchRequest, trial: int) -> optuna.samplers.BaseSampler:
+    """TPE with its own defaults; seeded by trial, so that no two workers draw the same."""
     limited = request.max_latency_ms is not None or request.max_memory_mib is not None
     return optuna.samplers.TPESampler(
-        seed=seed % 2**32, constraints_func=constraints_of if limited else None
+        seed=(request.seed * 1_000_003 + trial) % 2**32,
+        constraints_func=constraints_of if limited else None,
     )
 
 

