@@ -6,9 +6,11 @@ on the data, the batch size and the seed alone, so that all fusions see the same
 
 from collections.abc import Iterator
 
+import psutil
 import torch
 from torch import Tensor
 
+from mmbench.prefetch import ahead
 from mmbench.types import Column, Encoded, Split
 
 
@@ -44,7 +46,43 @@ def epoch_order(n_rows: int, groups: Tensor | None, generator: torch.Generator) 
     return rows[rank[groups[rows] + 1].argsort(stable=True)]  # + 1: MISSING is a group too
 
 
-def batches(split: Split, order: Tensor, size: int) -> Iterator[Split]:
-    """Consecutive batches of ``size`` rows; the last may be shorter, none is dropped."""
-    for rows in order.split(size):
-        yield split.rows(rows)
+def batches(split: Split, order: Tensor, size: int, device: torch.device) -> Iterator[Split]:
+    """Consecutive batches of ``size`` rows on ``device``; the last may be shorter, none is dropped.
+
+    What must first be decoded, read or moved is prepared by a thread while the last batch is
+    worked on.
+    """
+
+    def fetch(rows: Tensor) -> Split:
+        batch = split.rows(rows)
+        return (batch.pinned() if device.type == "cuda" else batch).to(device)
+
+    if at_hand(split, device):
+        yield from (split.rows(rows).to(device) for rows in order.split(size))
+    else:
+        yield from ahead(fetch, order.split(size))
+
+
+def at_hand(split: Split, device: torch.device) -> bool:
+    """Whether batches are there by mere indexing: nothing to decode, to read or to move."""
+    values = [column.values for column in split.columns.values()]
+    tensors = [v.tokens if isinstance(v, Encoded) else v for v in values]
+    here = [isinstance(t, Tensor) and t.device.type == device.type for t in tensors]
+    return all(here) and (device.type == "cuda" or fits(split, device))
+
+
+def fits(split: Split, device: torch.device) -> bool:
+    """Whether what is known of the split takes less than half of the free memory of ``device``."""
+    if device.type == "cuda":
+        free, _ = torch.cuda.mem_get_info(device)
+    else:
+        free = psutil.virtual_memory().available
+    return sum(_nbytes(column) for column in split.columns.values()) < free / 2
+
+
+def _nbytes(column: Column) -> int:
+    """0 for what is not in memory."""
+    values = column.values
+    if isinstance(values, Encoded):
+        return values.tokens.nbytes + values.mask.nbytes + values.pooled.nbytes
+    return values.nbytes if isinstance(values, Tensor) else 0

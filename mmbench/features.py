@@ -4,88 +4,23 @@ Training never knows whether a modality was encoded live or read from the cache.
 """
 
 import hashlib
-import logging
-import os
-from collections.abc import Mapping
-from dataclasses import dataclass
+import inspect
+import sys
+from collections.abc import Iterator, Mapping
+from functools import lru_cache, partial
 from itertools import chain
-from pathlib import Path
 
 import torch
-from filelock import FileLock
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from mmbench.contracts import Encoder
-from mmbench.errors import StorageError
+from mmbench.feature_cache import FeatureCache
+from mmbench.pieces import SHRINK, encode_in_pieces, joined, ran_out
 from mmbench.spec import canonical_json
 from mmbench.types import Column, Encoded, LazyValues, Split
 
-CACHE_SCHEMA = 1
-log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class FeatureCache:
-    """Encoded columns by the content that made them, as safetensors files."""
-
-    root: Path
-
-    def path(self, key: Mapping[str, object]) -> Path:
-        text = canonical_json({"schema": CACHE_SCHEMA, **key})
-        digest = hashlib.sha256(text.encode()).hexdigest()
-        return self.root / digest[:2] / f"{digest}.safetensors"
-
-    def get_or_compute(
-        self, key: Mapping[str, object], encoder: Encoder, values: Tensor | LazyValues
-    ) -> Encoded:
-        """The features of ``values``; of all processes that ask at once, one computes them."""
-        path = self.path(key)
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with FileLock(path.with_suffix(".lock")):
-                features = self._load(path)
-                if features is None:
-                    features = encode_in_batches(encoder, values)
-                    self._save(path, features)
-        except OSError as error:
-            raise StorageError(
-                f"The feature cache {self.root} cannot be used: {error}. "
-                f"Free some space, or set MMBENCH_CACHE to a folder that can be written."
-            ) from error
-        return features
-
-    def _load(self, path: Path) -> Encoded | None:
-        if not path.exists():
-            return None
-        try:
-            with safe_open(path, framework="pt") as file:
-                stored = {name: file.get_tensor(name) for name in ("tokens", "mask", "pooled")}
-                intact = file.metadata().get("sha256") == content_digest(stored)
-        except (SafetensorError, KeyError, AttributeError) as error:
-            intact, reason = False, str(error)
-        else:
-            reason = "its content does not match its checksum"
-        if intact:
-            return Encoded(**stored)
-        log.warning("cached features %s are corrupt (%s): rebuilding them", path, reason)
-        path.unlink()
-        return None
-
-    def _save(self, path: Path, features: Encoded) -> None:
-        """Write beside the target, then rename: readers never see half a file."""
-        stored = {
-            name: getattr(features, name).contiguous() for name in ("tokens", "mask", "pooled")
-        }
-        partial = path.with_suffix(f".{os.getpid()}")
-        try:
-            save_file(stored, partial, metadata={"sha256": content_digest(stored)})
-            partial.replace(path)
-        except SafetensorError as error:
-            raise OSError(str(error)) from error
-        finally:
-            partial.unlink(missing_ok=True)
+BATCH = 256
+"""Values that a frozen encoder reads at once."""
 
 
 def prepare(split: Split, encoders: Mapping[str, Encoder]) -> Split:
@@ -113,27 +48,56 @@ def precompute(
             continue
         if not isinstance(column.values, Tensor | LazyValues):
             raise TypeError(f"{encoder.name}.prepare must return tensors, not text.")
-        key = {"modality": modality, "encoder": encoder.name, "weights": weights(encoder)}
-        features = cache.get_or_compute({**keys[modality], **key}, encoder, column.values)
+        key = {
+            **keys[modality],
+            "modality": modality,
+            "encoder": encoder.name,
+            "code": code_digest(type(encoder)),
+            "weights": weights(encoder),
+        }
+        values = column.values
+        features = cache.get_or_compute(key, len(values), partial(encodings, encoder, values))
         split = split.with_column(modality, Column(features, column.index))
     return split
 
 
-@torch.inference_mode()
-def encode_in_batches(encoder: Encoder, values: Tensor | LazyValues, size: int = 256) -> Encoded:
-    """Run ``encoder`` over all values on its own device; the features land on the CPU."""
+def encode_in_batches(encoder: Encoder, values: Tensor | LazyValues, size: int = BATCH) -> Encoded:
+    """The features of all values, in memory."""
+    return joined(list(encodings(encoder, values, size)))
+
+
+def encodings(
+    encoder: Encoder, values: Tensor | LazyValues, size: int = BATCH
+) -> Iterator[Encoded]:
+    """Run ``encoder`` on its own device, batch after batch; the features land on the CPU."""
     encoder.eval()
     tensors = chain(encoder.parameters(), encoder.buffers())
     device = next((t.device for t in tensors), torch.device("cpu"))
-    parts = [
-        encoder(values[rows].to(device)).to(torch.device("cpu"))
-        for rows in torch.arange(len(values)).split(size)
-    ]
-    return Encoded(
-        torch.cat([p.tokens for p in parts]),
-        torch.cat([p.mask for p in parts]),
-        torch.cat([p.pooled for p in parts]),
-    )
+    at_once = size
+    for rows in torch.arange(len(values)).split(size):
+        inputs, features = values[rows].to(device), None
+        while features is None:
+            try:
+                with torch.inference_mode():
+                    features = encode_in_pieces(encoder, inputs, at_once).to(torch.device("cpu"))
+            except (RuntimeError, MemoryError) as error:
+                if not ran_out(error) or at_once == 1:
+                    raise
+                at_once = max(1, at_once // SHRINK)
+        yield features
+
+
+@lru_cache
+def code_digest(encoder: type[Encoder]) -> str:
+    """Of the modules that an encoder's classes are written in: other code, other features."""
+    own = [c for c in encoder.__mro__ if issubclass(c, Encoder) and c is not Encoder]
+    digest = hashlib.sha256()
+    for name in dict.fromkeys(c.__module__ for c in own):
+        try:
+            digest.update(inspect.getsource(sys.modules[name]).encode())
+        except (OSError, TypeError, KeyError):  # typed in, or no source is installed
+            digest.update(name.encode())
+    return digest.hexdigest()
 
 
 def weights(encoder: Encoder) -> str:

@@ -1,14 +1,18 @@
 """Encoders, then fusion, then head: the whole model is this file."""
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from mmbench.contracts import Encoder, Fitted, Fused, Fusion, Head, Model, Objective, Outputs
+from mmbench.pieces import encode_in_pieces, respond_in_pieces
 from mmbench.resolve import Resolved
 from mmbench.seeds import global_stream
+from mmbench.spec import FLOAT32
 from mmbench.types import Column, Encoded, Features, Split
 
 CONSTANT = "constant"
@@ -31,8 +35,12 @@ class FusionModel(Model):
         fusion: Fusion,
         head: Head | None,
         unimodal_heads: Mapping[str, nn.Module],
+        precision: str = FLOAT32,
     ) -> None:
         super().__init__()
+        self.precision = precision
+        self.micro_batch: int | None = None
+        # rows whose activations are in memory at once; None: those of the whole batch
         self.encoders = nn.ModuleDict(encoders)
         self.fusion = fusion
         self.head = head
@@ -43,6 +51,9 @@ class FusionModel(Model):
 
     def respond(self, features: Features) -> Outputs:
         """From features to outputs."""
+        return respond_in_pieces(self._respond, features, self.micro_batch)
+
+    def _respond(self, features: Features) -> Outputs:
         unimodal = self.decide_alone(features)
         fused = self.fuse(features, unimodal)
         return Outputs(
@@ -71,23 +82,39 @@ class FusionModel(Model):
 
     def _encode(self, modality: str, column: Column) -> Encoded:
         values = column.values
-        return column.spread(
-            values if isinstance(values, Encoded) else self.encoders[modality](values)
-        )
+        if isinstance(values, Encoded):
+            return column.spread(values)
+        values, encoder = cast(Tensor, values), self.encoders[modality]
+        with self._autocast(values, wanted=not encoder.frozen):  # as its cached features are
+            encoded = encode_in_pieces(encoder, values, self.micro_batch)
+        return column.spread(encoded.each(full))
+
+    def _autocast(self, tensor: Tensor, *, wanted: bool = True) -> AbstractContextManager[None]:
+        """Products in the precision asked for; weights, sums and losses stay in float32."""
+        if self.precision == FLOAT32 or not wanted:
+            return nullcontext()
+        return torch.autocast(tensor.device.type, torch.bfloat16)
 
     def decide_alone(self, features: Features) -> dict[str, Tensor]:
         """What each modality's own head says: (batch, n_outputs) by modality, or nothing."""
-        return {m: head(features[m].pooled) for m, head in self.unimodal_heads.items()}
+        pooled = {m: features[m].pooled for m in self.unimodal_heads}
+        with self._autocast(next(iter(features.values())).tokens):
+            return {m: full(head(pooled[m])) for m, head in self.unimodal_heads.items()}
 
     def fuse(self, features: Features, unimodal: Mapping[str, Tensor]) -> Fused:
         """Combine features, or the decisions made of them, into one vector per sample."""
         if self.fusion.capabilities.level == "decision":
             features = {m: Encoded.vector(x, features[m].present) for m, x in unimodal.items()}
-        fused = self.fusion(features)
-        return fused if isinstance(fused, Fused) else Fused(fused)
+        with self._autocast(next(iter(features.values())).tokens):
+            fused = self.fusion(features)
+        fused = fused if isinstance(fused, Fused) else Fused(fused)
+        return replace(fused, vector=full(fused.vector))
 
     def decide(self, fused: Tensor) -> Tensor:
-        return fused if self.head is None else self.head(fused)
+        if self.head is None:
+            return fused
+        with self._autocast(fused):
+            return full(self.head(fused))
 
     def train(self, mode: bool = True) -> "FusionModel":  # noqa: FBT001, FBT002 - torch's signature
         """A frozen encoder stays in evaluation mode, so that cached features equal live ones."""
@@ -96,6 +123,11 @@ class FusionModel(Model):
             if encoder.frozen:
                 encoder.eval()
         return self
+
+
+def full(tensor: Tensor) -> Tensor:
+    """What is computed in half precision as float32; anything else as it is."""
+    return tensor.float() if tensor.dtype == torch.bfloat16 else tensor
 
 
 def build_encoders(resolved: Resolved, fitted: Mapping[str, Fitted]) -> dict[str, Encoder]:
@@ -121,7 +153,7 @@ def build_model(resolved: Resolved, encoders: Mapping[str, Encoder]) -> FusionMo
             None if decision_level else resolved.head(fusion.out_dim, n_outputs, **spec.head.params)
         )
         unimodal = _unimodal_heads(resolved, dims) if needs_unimodal else {}
-    return FusionModel(encoders, fusion, head, unimodal)
+    return FusionModel(encoders, fusion, head, unimodal, spec.train.precision)
 
 
 def _unimodal_heads(resolved: Resolved, dims: Mapping[str, int]) -> dict[str, nn.Module]:

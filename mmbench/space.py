@@ -10,6 +10,7 @@ import inspect
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Annotated, Any, Protocol, get_args, get_origin, get_type_hints
 
 from mmbench.errors import InvalidParameter, did_you_mean
@@ -82,6 +83,7 @@ class Suggests(Protocol):
     def suggest_float(self, name: str, low: float, high: float, *, log: bool = False) -> float: ...
 
 
+@cache
 def params_of(cls: type) -> tuple[Param, ...]:
     """The hyperparameters of ``cls``, in the order they are written."""
     init = cls.__init__  # type: ignore[misc]

@@ -130,10 +130,11 @@ class Trainer:
         self.objective.train()
         optimizer.zero_grad()
         total = torch.zeros((), device=self.device)
-        for step, batch in enumerate(batches(train, rows, self.spec.batch_size), start=done):
+        fed = batches(train, rows, self.spec.batch_size, self.device)
+        for step, batch in enumerate(fed, start=done):
             rate = learning_rate(self.spec, step, steps * self.spec.max_epochs)
             update = partial(self.update, optimizer, rate)
-            total += self.objective.step(model, batch.to(self.device), update) * len(batch)
+            total += self.objective.step(model, batch, update) * len(batch)
         return self.checked(float(total) / len(rows), done // steps)
 
     def update(self, optimizer: AdamW, rate: float) -> None:
@@ -172,8 +173,7 @@ class TrialCourse(Course):
         self.epochs = trainer.spec.max_epochs
 
     def batches(self, split: Split) -> Iterator[Split]:
-        for batch in split.batches(EVALUATION_BATCH):
-            yield batch.to(self.trainer.device)
+        return batches(split, torch.arange(len(split)), EVALUATION_BATCH, self.trainer.device)
 
     def practise(
         self, loss: Callable[[Split], Tensor], modules: Sequence[nn.Module], epochs: int
@@ -187,9 +187,9 @@ class TrialCourse(Course):
         everything.train()
         for _ in range(epochs):
             rows = epoch_order(len(self.train), self.groups, order)
-            for batch in batches(self.train, rows, spec.batch_size):
+            for batch in batches(self.train, rows, spec.batch_size, device):
                 optimizer.zero_grad()
-                loss(batch.to(device)).backward()
+                loss(batch).backward()
                 self.trainer.update(optimizer, learning_rate(spec, step, steps))
                 step += 1
         everything.eval()
@@ -207,5 +207,6 @@ def learning_rate(spec: TrainSpec, step: int, steps: int) -> float:
 def predict(model: FusionModel, split: Split, device: torch.device) -> Tensor:
     """Scores (rows, n_outputs) on the CPU, in the order of the split."""
     model.eval()
-    parts = [model(batch.to(device)).scores for batch in split.batches(EVALUATION_BATCH)]
+    rows = torch.arange(len(split))
+    parts = [model(batch).scores for batch in batches(split, rows, EVALUATION_BATCH, device)]
     return torch.cat(parts).float().cpu()

@@ -10,13 +10,15 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from mmbench.batching import groups_of
-from mmbench.cache import cache_root
+from mmbench.batching import fits, groups_of
+from mmbench.cache import features_root
 from mmbench.contracts import Encoder, Metric
 from mmbench.errors import DeviceUnavailable
-from mmbench.features import FeatureCache, precompute, prepare
+from mmbench.feature_cache import FeatureCache
+from mmbench.features import precompute, prepare
 from mmbench.model import FusionModel, build_encoders, build_model, build_objective
 from mmbench.parts import PARTS, check_parts, split_digest
+from mmbench.pieces import within_memory
 from mmbench.plugins import Plugins
 from mmbench.resolve import Resolved, resolve
 from mmbench.spec import TrialSpec, canonical_json
@@ -38,7 +40,7 @@ class Workbench:
     """What the trials of one process share: a device, the feature cache, loaded data."""
 
     device: torch.device
-    cache: FeatureCache = field(default_factory=lambda: FeatureCache(cache_root() / "features"))
+    cache: FeatureCache = field(default_factory=lambda: FeatureCache(features_root()))
     loaded: dict[tuple[str, Part], Split] = field(default_factory=dict)
     digests: dict[str, dict[str, str]] = field(default_factory=dict)
 
@@ -97,17 +99,40 @@ def train_trial(
     ``on_built`` sees the untrained model and some requests: a search that has cost limits looks
     here, before anything is spent. Either listener may raise to end the trial.
     """
-    return build(spec, plugins, bench, on_built).fit(bench, on_epoch)
+    on_new_epoch = heard_once(on_epoch)
+    return within_memory(
+        lambda size: build(spec, plugins, bench, on_built, size).fit(bench, on_new_epoch),
+        spec.train.batch_size,
+    )
 
 
-def build(spec: TrialSpec, plugins: Plugins, bench: Workbench, on_built: OnBuilt) -> "Built":
-    """Everything that training needs, before its first step."""
+def heard_once(on_epoch: OnEpoch) -> OnEpoch:
+    """A listener for a training that may begin anew: it hears of no epoch a second time."""
+    told: list[int] = []
+
+    def on_new_epoch(epoch: int, values: dict[str, float]) -> None:
+        if epoch not in told:
+            told.append(epoch)
+            on_epoch(epoch, values)
+
+    return on_new_epoch
+
+
+def build(
+    spec: TrialSpec,
+    plugins: Plugins,
+    bench: Workbench,
+    on_built: OnBuilt,
+    micro_batch: int | None = None,
+) -> "Built":
+    """Everything that training needs, with at most ``micro_batch`` rows worked on at once."""
     resolved = resolve(spec, plugins)
     train, val = bench.load(resolved, "train"), bench.load(resolved, "val")
     encoders = fit_encoders(resolved, train)
     for encoder in encoders.values():
         encoder.to(bench.device)
     model = build_model(resolved, encoders)
+    model.micro_batch = micro_batch
     prepared_val = prepare(val, encoders)
     requests = prepared_val.rows(spread_out(len(val), REQUESTS))
     on_built(model, requests)
@@ -188,16 +213,6 @@ def ready(
     keys = {m: {**data, "params": dict(resolved.spec.encoders[m].params)} for m in encoders}
     split = precompute(split, encoders, bench.cache, keys)
     return split.to(bench.device) if fits(split, bench.device) else split
-
-
-def fits(split: Split, device: torch.device) -> bool:
-    """Whether the split takes less than half of the device's free memory."""
-    if device.type != "cuda":
-        return True
-    tensors = [c.values for c in split.columns.values() if isinstance(c.values, Tensor)]
-    encoded = [c.values.tokens for c in split.columns.values() if c.is_encoded]  # type: ignore[union-attr]
-    free, _ = torch.cuda.mem_get_info(device)
-    return sum(t.nbytes for t in [*tensors, *encoded]) < free / 2
 
 
 def data_key(resolved: Resolved) -> str:

@@ -1,6 +1,6 @@
 """What flows between the stages of a trial: columns, encoded modalities, splits, the task."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal, Protocol, runtime_checkable
 
@@ -59,11 +59,19 @@ class Encoded:
         return Encoded(self.tokens[rows], self.mask[rows], self.pooled[rows])
 
     def to(self, device: torch.device) -> "Encoded":
-        return Encoded(self.tokens.to(device), self.mask.to(device), self.pooled.to(device))
+        return self.each(lambda tensor: moved(tensor, device))
+
+    def each(self, change: Callable[[Tensor], Tensor]) -> "Encoded":
+        return Encoded(change(self.tokens), change(self.mask), change(self.pooled))
 
 
 Features = Mapping[str, Encoded]
 """What a fusion reads: each modality by its name."""
+
+
+def moved(tensor: Tensor, device: torch.device) -> Tensor:
+    """On ``device``; the host waits only where it is about to read."""
+    return tensor.to(device, non_blocking=device.type == "cuda")
 
 
 def masked_mean(tokens: Tensor, mask: Tensor) -> Tensor:
@@ -116,16 +124,16 @@ class Column:
         if isinstance(self.values, tuple):
             return tuple(self.values[i] for i in which.tolist())
         if isinstance(self.values, Tensor):
-            return self.values[which.to(self.values.device)]
+            return self.values[moved(which, self.values.device)]
         if isinstance(self.values, Encoded):
-            return self.values[which.to(self.values.tokens.device)]
+            return self.values[moved(which, self.values.tokens.device)]
         return self.values[which]
 
     def spread(self, encoded: Encoded) -> Encoded:
         """From one entry per value to one per row; rows without a value are masked out."""
         if self.index is None:
             return encoded
-        index = self.index.to(encoded.tokens.device, non_blocking=True)
+        index = moved(self.index, encoded.tokens.device)
         if len(encoded) == 0:  # every row of this batch misses the modality
             dim = encoded.tokens.shape[-1]
             empty = encoded.tokens.new_zeros(len(index), 1, dim)
@@ -137,11 +145,18 @@ class Column:
 
     def to(self, device: torch.device) -> "Column":
         """With values on ``device``; the index stays on the CPU, where batches are planned."""
-        values = self.values
-        here = values.tokens if isinstance(values, Encoded) else values
+        here = self.values.tokens if isinstance(self.values, Encoded) else self.values
         if not isinstance(here, Tensor) or here.device == device:
             return self
-        return replace(self, values=values.to(device))  # type: ignore[union-attr]
+        return self.each(lambda tensor: moved(tensor, device))
+
+    def each(self, change: Callable[[Tensor], Tensor]) -> "Column":
+        """With every tensor of its values changed; what is no tensor stays."""
+        if isinstance(self.values, Tensor):
+            return replace(self, values=change(self.values))
+        if isinstance(self.values, Encoded):
+            return replace(self, values=self.values.each(change))
+        return self
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +179,7 @@ class Split:
         """These rows as a batch: columns, target and ids, without slices and sources."""
         return Split(
             {m: column.rows(rows) for m, column in self.columns.items()},
-            self.target[rows.to(self.target.device)],
+            self.target[moved(rows, self.target.device)],
             ids=rows if self.ids is None else self.ids[rows],
         )
 
@@ -181,7 +196,12 @@ class Split:
         same = all(columns[m] is column for m, column in self.columns.items())
         if same and self.target.device == device:
             return self
-        return replace(self, columns=columns, target=self.target.to(device))
+        return replace(self, columns=columns, target=moved(self.target, device))
+
+    def pinned(self) -> "Split":
+        """In page-locked memory, from where a GPU fetches it without the host waiting."""
+        columns = {m: column.each(Tensor.pin_memory) for m, column in self.columns.items()}
+        return replace(self, columns=columns, target=self.target.pin_memory())
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,16 +1,30 @@
-"""The feature cache: computed once, verified on read, rebuilt when damaged."""
+"""The feature cache: streamed to files, mapped, computed once, verified, bounded, listed."""
 
+import json
 import logging
 import multiprocessing
+import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
+from memory_limited import in_own_process
 from torch import Tensor, nn
+from typer.testing import CliRunner
 
+from mmbench.cli.main import app
 from mmbench.contracts import Encoder
-from mmbench.errors import StorageError
-from mmbench.features import FeatureCache, content_digest, precompute, weights
+from mmbench.errors import InvalidParameter, StorageError
+from mmbench.feature_cache import FeatureCache, damage, remove
+from mmbench.features import (
+    code_digest,
+    content_digest,
+    encode_in_batches,
+    encodings,
+    precompute,
+    weights,
+)
 from mmbench.types import Column, Encoded, Split
 
 
@@ -47,33 +61,73 @@ def runs(tmp_path: Path) -> int:
 
 
 VALUES = torch.arange(24.0).reshape(6, 4)
-KEY = {"data": "x@1/train"}
+KEY = {"data": '["x",{},"1"]', "part": "train", "modality": "a", "encoder": "counting"}
+
+
+def ask(cache: FeatureCache, made: Encoder, key=KEY, size: int = 4) -> Encoded:
+    return cache.get_or_compute(key, len(VALUES), lambda: encodings(made, VALUES, size))
 
 
 def test_features_are_computed_once_and_are_the_encoders_own(tmp_path: Path) -> None:
     cache, made = FeatureCache(tmp_path / "cache"), encoder(tmp_path)
-    first = cache.get_or_compute(KEY, made, VALUES)
-    second = cache.get_or_compute(KEY, made, VALUES)
-    assert runs(tmp_path) == 1
-    assert torch.equal(first.pooled, made.project(VALUES))
-    assert torch.equal(first.tokens, second.tokens) and torch.equal(first.mask, second.mask)
+    first, second = ask(cache, made), ask(cache, made)
+    assert runs(tmp_path) == 2, "six values, four at a time, once"
+    live = encode_in_batches(made, VALUES)
+    for kept in (first, second):
+        assert torch.equal(kept.pooled, live.pooled)
+        assert torch.equal(kept.tokens, live.tokens) and torch.equal(kept.mask, live.mask)
 
 
-@pytest.mark.parametrize("damage", ["flip", "cut", "empty", "rubbish"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+def test_every_type_comes_back_as_it_was(tmp_path: Path, dtype: torch.dtype) -> None:
+    features = Encoded(torch.randn(5, 2, 3).to(dtype), torch.rand(5, 2) > 0.5)
+    kept = FeatureCache(tmp_path).get_or_compute(KEY, 5, lambda: iter([features[:2], features[2:]]))
+    assert kept.tokens.dtype == kept.pooled.dtype == dtype
+    for name in ("tokens", "mask", "pooled"):
+        assert torch.equal(getattr(kept, name), getattr(features, name))
+
+
+@pytest.mark.parametrize("name", ["tokens.npy", "mask.npy", "about.json"])
+@pytest.mark.parametrize("harm", ["flip", "cut", "empty", "rubbish", "gone"])
 def test_a_corrupt_file_is_rebuilt_and_said(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, damage: str
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, name: str, harm: str
 ) -> None:
     cache, made = FeatureCache(tmp_path / "cache"), encoder(tmp_path)
-    good = cache.get_or_compute(KEY, made, VALUES)
-    path = cache.path(KEY)
+    good = ask(cache, made).pooled.clone()
+    path = cache.path(KEY) / name
     content = bytearray(path.read_bytes())
-    if damage == "flip":
-        content[-1] ^= 0xFF
-    path.write_bytes({"flip": content, "cut": content[:-9], "empty": b"", "rubbish": b"no"}[damage])
+    if harm == "flip":
+        content[len(content) // 2 if name == "about.json" else -1] ^= 0xFF
+    if harm == "gone":
+        path.unlink()
+    else:
+        path.write_bytes(
+            {"flip": content, "cut": content[:-9], "empty": b"", "rubbish": b"no"}[harm]
+        )
+    assert [damage(e) is None for e in cache.entries()] == [False]
     with caplog.at_level(logging.WARNING):
-        again = cache.get_or_compute(KEY, made, VALUES)
-    assert "corrupt" in caplog.text and runs(tmp_path) == 2
-    assert torch.equal(again.pooled, good.pooled)
+        again = ask(cache, made)
+    assert "corrupt" in caplog.text and runs(tmp_path) == 4
+    assert torch.equal(again.pooled, good)
+
+
+def test_content_is_checked_once_in_each_process_and_after_each_change(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checks = []
+    real = __import__("mmbench.feature_files", fromlist=["x"]).check_content
+    monkeypatch.setattr(
+        "mmbench.feature_cache.check_content", lambda p: (checks.append(p), real(p))
+    )
+    ask(FeatureCache(tmp_path), encoder(tmp_path))
+    another = FeatureCache(tmp_path)  # as another process would have it
+    for _ in range(3):
+        ask(another, encoder(tmp_path))
+    assert len(checks) == 1
+    array = another.path(KEY) / "tokens.npy"
+    os.utime(array, (1, 1))
+    ask(another, encoder(tmp_path))
+    assert len(checks) == 2
 
 
 def test_other_weights_are_other_features(tmp_path: Path) -> None:
@@ -90,14 +144,22 @@ def test_other_weights_are_other_features(tmp_path: Path) -> None:
     assert weights(encoder(tmp_path, seed=0)) != weights(encoder(tmp_path, seed=1))
 
 
-def ask(root: Path) -> None:
+def test_other_code_is_other_features() -> None:
+    from mmbench.encoders.cnn import CNN
+    from mmbench.encoders.patches import Patches
+
+    assert len({code_digest(c) for c in (Counting, CNN, Patches)}) == 3
+
+
+def one_of_many(root: Path) -> None:
     torch.set_num_threads(1)
-    FeatureCache(root / "cache").get_or_compute(KEY, encoder(root), VALUES)
+    ask(FeatureCache(root / "cache"), encoder(root), size=6)
 
 
 def test_of_many_processes_one_computes(tmp_path: Path) -> None:
-    context = multiprocessing.get_context("spawn")
-    processes = [context.Process(target=ask, args=(tmp_path,)) for _ in range(3)]
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["memory_limited"])
+    processes = [context.Process(target=one_of_many, args=(tmp_path,)) for _ in range(3)]
     for process in processes:
         process.start()
     for process in processes:
@@ -108,9 +170,133 @@ def test_of_many_processes_one_computes(tmp_path: Path) -> None:
 
 def test_a_cache_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    cache = FeatureCache(tmp_path / "file" / "cache")
     with pytest.raises(StorageError, match="MMBENCH_CACHE"):
-        cache.get_or_compute(KEY, encoder(tmp_path), VALUES)
+        ask(FeatureCache(tmp_path / "file" / "cache"), encoder(tmp_path))
+
+
+def test_nothing_is_left_of_what_could_not_be_finished(tmp_path: Path) -> None:
+    def breaks() -> Iterator[Encoded]:
+        yield Encoded.vector(torch.ones(2, 3))
+        yield Encoded.vector(torch.ones(2, 7))
+
+    cache = FeatureCache(tmp_path)
+    with pytest.raises(ValueError, match="pads to one length"):
+        cache.get_or_compute(KEY, 4, breaks)
+    assert cache.entries() == []
+    assert len(ask(cache, encoder(tmp_path))) == 6
+
+
+# larger than memory
+
+
+@pytest.mark.parametrize("encoder", ["cells", "live-cells"])
+def test_a_data_set_twice_as_large_as_the_memory_is_trained_on(
+    tmp_path: Path, encoder: str
+) -> None:
+    found = in_own_process(48, 100, tmp_path, encoder)
+    assert found["score"] > 0.9
+    assert "allocate" in found["without"], "all of it at once fits as well: nothing is shown"
+    assert (found["features_mib"] > 96) == (encoder == "cells")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("encoder", ["cells", "live-cells"])
+def test_memory_is_flat_whatever_the_size(tmp_path: Path, encoder: str) -> None:
+    """Ten times the data within the same limit."""
+    small = in_own_process(64, 128, tmp_path / "small", encoder)
+    large = in_own_process(64, 1280, tmp_path / "large", encoder)
+    print(f"\n{encoder}: {small}\n{large}")
+    assert large["score"] > 0.9
+    assert large["anonymous_mib"] < small["anonymous_mib"] + 32
+
+
+# bounded
+
+
+def filled(cache: FeatureCache, *names: str) -> None:
+    """Entries used in this order, a second apart."""
+    for time, name in enumerate(names, start=1):
+        key = {"data": name}
+        cache.get_or_compute(key, 100, lambda: iter([Encoded.vector(torch.zeros(100, 30))]))
+        os.utime(cache.path(key) / "about.json", (time, time))
+
+
+def kept(cache: FeatureCache) -> set[str]:
+    return {str(e.key["data"]) for e in cache.entries() if e.key}
+
+
+def test_the_least_recently_used_goes_first(tmp_path: Path) -> None:
+    filled(FeatureCache(tmp_path), "first", "second", "third")
+    size = FeatureCache(tmp_path).entries()[0].nbytes
+    cache = FeatureCache(tmp_path, limit=3 * size + size // 2)
+    ask_again = {"data": "first"}  # no longer the one that was used longest ago
+    cache.get_or_compute(ask_again, 100, lambda: pytest.fail("it is there"))
+    filled(cache, "fourth")
+    assert kept(cache) == {"first", "third", "fourth"}
+    assert sum(e.nbytes for e in cache.entries()) <= 3.5 * size
+
+
+def test_features_larger_than_the_limit_are_refused_with_the_setting_to_change(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MMBENCH_CACHE_GIB", "0.00001")
+    cache = FeatureCache(tmp_path)
+    with pytest.raises(StorageError, match="MMBENCH_CACHE_GIB"):
+        filled(cache, "large")
+    assert cache.entries() == []
+    monkeypatch.setenv("MMBENCH_CACHE_GIB", "plenty")
+    with pytest.raises(InvalidParameter, match="plenty"):
+        filled(cache, "large")
+
+
+def test_what_is_mapped_outlives_its_eviction(tmp_path: Path) -> None:
+    cache = FeatureCache(tmp_path)
+    features = ask(cache, encoder(tmp_path))
+    before = features.pooled.clone()
+    assert all(remove(e) for e in cache.entries()) and cache.entries() == []
+    assert torch.equal(features.pooled, before)
+
+
+def test_leftovers_are_dropped_before_anything_else(tmp_path: Path) -> None:
+    cache = FeatureCache(tmp_path)
+    filled(cache, "good")
+    folder = cache.path({"data": "good"}).parent
+    (folder / "ab.part").mkdir()
+    (folder / "ab.part" / "tokens.npy").write_bytes(b"x" * 1000)
+    (folder / "cd.safetensors").write_bytes(b"x" * 1000)
+    assert len(cache.entries()) == 3
+    good = next(e.nbytes for e in cache.entries() if e.key)
+    FeatureCache(tmp_path, limit=good).make_room(0)
+    assert kept(cache) == {"good"} and len(cache.entries()) == 1
+
+
+# commands
+
+
+def command(*arguments: str) -> tuple[int, str]:
+    done = CliRunner().invoke(app, ["cache", *arguments])
+    return done.exit_code, done.output
+
+
+def test_the_cache_is_listed_verified_and_cleared(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MMBENCH_CACHE", str(tmp_path))
+    assert command("list")[1].startswith("0 entries")
+    cache = FeatureCache(tmp_path / "features")
+    ask(cache, encoder(tmp_path))
+    filled(cache, "second")
+    assert "x/train  a:counting()" in command("list")[1]
+    listed = json.loads(command("list", "--json")[1])
+    assert listed["bytes"] == sum(e["bytes"] for e in listed["entries"]) <= listed["limit"]
+    assert command("verify")[0] == 0
+    array = cache.path(KEY) / "tokens.npy"
+    array.write_bytes(array.read_bytes()[:-1] + b"!")
+    code, output = command("verify", "--json")
+    assert code == 1 and [p["problem"] is None for p in json.loads(output)].count(False) == 1
+    assert command("clear", cache.path(KEY).name[:8])[0] == 0
+    assert kept(cache) == {"second"} and command("verify")[0] == 0
+    assert "1 entries removed" in command("clear")[1] and cache.entries() == []
 
 
 def test_the_digest_sees_names_shapes_types_and_bytes() -> None:

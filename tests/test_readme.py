@@ -33,7 +33,7 @@ def test_all_commands_are_covered_here() -> None:
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_command(command: str, tmp_path: Path) -> None:
+def test_command(command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """In the clone's root, so that committed boards are found; what is written goes elsewhere."""
     arguments = shlex.split(command)[1:]
     if arguments[0] == "compare":
@@ -43,6 +43,8 @@ def test_command(command: str, tmp_path: Path) -> None:
         arguments[-1] = str(tmp_path)
     if arguments == ["verify", "leaderboards"]:
         arguments = ["verify", "leaderboards/synergy"]  # the whole tree: `tox -e rows`
+    if arguments[0] == "cache":
+        monkeypatch.setenv("MMBENCH_CACHE", str(tmp_path))
     if arguments[0] == "sanity":
         arguments += ["--set", "task.size=400", "--set", "train.max_epochs=1"]
     if arguments[0] == "run":

@@ -96,6 +96,8 @@ class Campaign:
             "workers": self.crew.workers,
             "max_latency_ms": request.max_latency_ms,
             "max_memory_mib": request.max_memory_mib,
+            "max_parameters": request.max_parameters,
+            "warm_start": [{k: e[k] for k in ("study", "trial")} for e in request.earlier],
         }
 
     def pool(self, arguments: Sequence[str], phase: str) -> Pool:

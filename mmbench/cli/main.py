@@ -8,6 +8,7 @@ from typer.core import TyperGroup
 
 from mmbench.cli import (
     board,
+    cache,
     compare,
     diff,
     doctor,
@@ -71,6 +72,7 @@ app.command("list")(listing.list_components)
 app.command("describe")(listing.describe)
 app.command("plugins")(plugin_list.plugins)
 app.command("worker")(workers.worker)
+app.add_typer(cache.cache, name="cache")
 app.command("doctor")(doctor.doctor)
 app.command("ui")(board.ui)
 

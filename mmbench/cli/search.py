@@ -57,6 +57,15 @@ def search(
     max_memory_mib: Annotated[
         float | None, typer.Option(min=0, help="Limit on peak memory at batch 32.")
     ] = None,
+    max_parameters: Annotated[
+        int | None, typer.Option(min=0, help="Limit on what a model holds, encoders included.")
+    ] = None,
+    warm_start: Annotated[
+        bool,
+        typer.Option(
+            "--warm-start", help="Try what was best in earlier searches of this or a similar task."
+        ),
+    ] = False,
     pareto: Annotated[
         bool, typer.Option("--pareto", help="Search quality and latency at once (no pruning).")
     ] = False,
@@ -87,6 +96,7 @@ def search(
     from mmbench.search.candidates import find_candidates
     from mmbench.search.placement import default_workers
     from mmbench.search.request import SearchRequest
+    from mmbench.search.warm_start import journals, warmed
     from mmbench.search.worker import Budget
     from mmbench.spec import Component, train_spec
     from mmbench.trial import device_named
@@ -102,14 +112,18 @@ def search(
     )  # fmt: skip
     request = SearchRequest(
         component, candidates, on, seed, pareto, max_latency_ms, max_memory_mib,
-        given.get("train", {}),
+        given.get("train", {}), max_parameters, warm_start,
     )  # fmt: skip
+    places = Places(out, leaderboards, storage)
+    if warm_start:
+        storages = [storage] if storage else journals(out)
+        request = warmed(request, dataset, storages, plugins)
     deadline = time.time() + timeout if timeout and not prepare else None
     with display(quiet=as_json) as listener:
         campaign = Campaign(
             request,
             Budget(trials, deadline),
-            Places(out, leaderboards, storage),
+            places,
             Crew(workers or default_workers(on), threads, together),
             plugins,
             listener,

@@ -48,8 +48,10 @@ def rank(rows: Sequence[Row], by: str = "accuracy") -> list[Standing]:
     frame["rank"] = ranked.groupby(board)["cost"].rank(method="min")
     frame = frame.sort_values([*board, "rank", "preview", "cost", "id"], na_position="last")
     standings: list[Standing] = []
+    references = Concats(rows)
     for _, part in frame.groupby(board, sort=False):
-        standings += _standings([rows[int(i)] for i in part.index], list(part["rank"]), by, rows)
+        places = list(part["rank"])
+        standings += _standings([rows[int(i)] for i in part.index], places, by, references)
     return standings
 
 
@@ -84,7 +86,7 @@ def _group(row: Row, by: str) -> str:
 
 
 def _standings(
-    part: Sequence[Row], ranks: Sequence[float], by: str, everyone: Sequence[Row]
+    part: Sequence[Row], ranks: Sequence[float], by: str, concats: "Concats"
 ) -> list[Standing]:
     best = part[0]  # ranked rows come first
     return [
@@ -93,7 +95,7 @@ def _standings(
             rank=None if place != place else int(place),  # NaN: not ranked
             tied=by == "accuracy" and place == place and row is not best and overlap(row, best),
             group=_group(row, by),
-            latency_vs_concat=latency_vs_concat(row, everyone),
+            latency_vs_concat=concats.ratio(row),
         )
         for row, place in zip(part, ranks, strict=True)
     ]
@@ -104,23 +106,37 @@ def overlap(a: Row, b: Row) -> bool:
     return a.main["low"] <= b.main["high"] and b.main["low"] <= a.main["high"]
 
 
-def latency_vs_concat(row: Row, rows: Sequence[Row]) -> float | None:
-    """Median latency over that of the concat row on the same hardware; None if not measured.
+class Concats:
+    """The concat rows that were timed, to compare latencies with.
 
-    Among several concat rows the one with the same encoders counts, then the declared reference.
+    Among several on the same task and hardware the one with the same encoders counts, then the
+    declared reference.
     """
-    concats = [
-        other
-        for other in rows
-        if other.fusion == "concat" and other.latency_ms_p50 and _same_bench(other, row)
-    ]
-    if not concats or row.latency_ms_p50 is None:
-        return None
-    concat = min(
-        concats, key=lambda other: (other.encoders != row.encoders, not other.reference, other.id)
-    )
-    return row.latency_ms_p50 / (concat.latency_ms_p50 or 1.0)
+
+    def __init__(self, rows: Sequence[Row]) -> None:
+        timed = [row for row in rows if row.fusion == "concat" and row.latency_ms_p50]
+        self._any: dict[Hashable, Row] = {}
+        self._own: dict[Hashable, Row] = {}
+        for row in sorted(timed, key=lambda row: (not row.reference, row.id)):
+            self._any.setdefault(_bench(row), row)
+            self._own.setdefault((_bench(row), _encoders(row)), row)
+
+    def ratio(self, row: Row) -> float | None:
+        """Median latency over that of the concat row; None if either was not measured."""
+        concat = self._own.get((_bench(row), _encoders(row))) or self._any.get(_bench(row))
+        if concat is None or row.latency_ms_p50 is None:
+            return None
+        return row.latency_ms_p50 / (concat.latency_ms_p50 or 1.0)
 
 
-def _same_bench(a: Row, b: Row) -> bool:
-    return (a.task, a.task_version, a.hardware) == (b.task, b.task_version, b.hardware)
+def latency_vs_concat(row: Row, rows: Sequence[Row]) -> float | None:
+    """The ratio of one row, where all are not wanted."""
+    return Concats(rows).ratio(row)
+
+
+def _bench(row: Row) -> Hashable:
+    return row.task, row.task_version, row.hardware
+
+
+def _encoders(row: Row) -> Hashable:
+    return tuple(sorted(row.encoders.items()))

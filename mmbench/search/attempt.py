@@ -99,19 +99,15 @@ class Attempt:
 
     def _on_built(self, model: FusionModel, requests: Split) -> None:
         """Measure the untrained model, so that one that cannot meet the limits costs nothing."""
-        self.record["parameters"] = count_parameters(model)
         model.to(self.bench.device)
-        costs: dict[str, float] = {}
-        if self.request.max_latency_ms is not None or self.request.pareto:
+        limits = self.request.limits
+        costs: dict[str, float] = {"parameters": count_parameters(model)}
+        if "latency_ms" in limits or self.request.pareto:
             costs["latency_ms"] = quick_latency_ms(model, requests, self.bench.device)
-        if self.request.max_memory_mib is not None:
+        if "memory_mib" in limits:
             costs["memory_mib"] = quick_peak_memory_mib(model, requests, self.bench.device)
         self.record |= costs
-        limits = {
-            "latency_ms": self.request.max_latency_ms,
-            "memory_mib": self.request.max_memory_mib,
-        }
-        excess = {name: costs[name] - limit for name, limit in limits.items() if limit is not None}
+        excess = {name: costs[name] - limit for name, limit in limits.items()}
         if not excess:
             return
         self.trial.set_user_attr(CONSTRAINTS, list(excess.values()))
@@ -143,6 +139,8 @@ class Attempt:
             "train_seconds": trained.fitted.seconds,
             "curve": trained.fitted.curve,
         }
+        if trained.model.micro_batch is not None:
+            self.record["micro_batch"] = trained.model.micro_batch
 
     def _tell(self, state: State) -> State:
         self.record["state"] = state

@@ -34,6 +34,21 @@ class SearchRequest:
     max_memory_mib: float | None = None
     train: Mapping[str, Value] = field(default_factory=dict)
     """Training settings that are set, not searched."""
+    max_parameters: int | None = None
+    warm_start: bool = False
+    """Try what was best in earlier searches after the defaults."""
+    earlier: Sequence[Mapping[str, Any]] = ()
+    """What that is: see ``mmbench.search.warm_start``. No part of what makes two searches equal."""
+
+    @property
+    def limits(self) -> dict[str, float]:
+        """By the name of a cost, the most that a configuration may take of it."""
+        limits = {
+            "latency_ms": self.max_latency_ms,
+            "memory_mib": self.max_memory_mib,
+            "parameters": self.max_parameters,
+        }
+        return {name: limit for name, limit in limits.items() if limit is not None}
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -65,7 +80,7 @@ def study_name(request: SearchRequest, version: str, plugins: Plugins) -> str:
         )
     }
     owners = {r.distribution: r.version for r in plugins.records if r.state in ("loaded", "slow")}
-    asked = {k: v for k, v in request.to_dict().items() if k != "candidates"}
+    asked = {k: v for k, v in request.to_dict().items() if k not in ("candidates", "earlier")}
     train = [str(p) for p in params_of(TrainSpec)]
     content = [SCHEMA, asked, version, spaces, chosen.encoders, train, owners]
     return f"{request.task.name}-{digest(content)}"

@@ -14,7 +14,7 @@ from mmbench.errors import InvalidSpec
 from mmbench.plugins import Plugins
 from mmbench.search.propose import default_proposals, reference_specs
 from mmbench.search.request import SearchRequest
-from mmbench.spec import TrialSpec, spec_from_json
+from mmbench.spec import TrialSpec, known_spec
 
 State = Literal["finished", "pruned", "failed", "violated", "interrupted"]
 
@@ -113,7 +113,7 @@ def attempted(study: optuna.Study) -> list[Attempted]:
                 Attempted(
                     trial.number,
                     state,
-                    spec_from_json(text) if text else None,
+                    known_spec(text) if text else None,
                     trial.user_attrs.get(RECORD, {}),
                     FIXED_SPEC in trial.user_attrs,
                 )
@@ -177,7 +177,7 @@ def utility(attempt: Attempted) -> float:
 
 
 def _running(trial: FrozenTrial) -> Running:
-    spec = spec_from_json(trial.user_attrs[SPEC])
+    spec = known_spec(trial.user_attrs[SPEC])
     last = max(trial.intermediate_values, default=None)
     return Running(
         trial.number,

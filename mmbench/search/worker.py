@@ -22,6 +22,7 @@ from mmbench.search.lease import WORKER, Lease, Watch, worker_identity
 from mmbench.search.request import SearchRequest
 from mmbench.search.storage import Turn, open_storage, turn_of
 from mmbench.search.study import request_of, spent, state_of
+from mmbench.search.window import WindowedPruner, WindowedTPE
 from mmbench.spec import TrainSpec
 from mmbench.trial import Workbench, device_named
 
@@ -99,10 +100,9 @@ def _counted(study: optuna.Study) -> tuple[int, int]:
 
 def _sampler(request: SearchRequest, trial: int) -> optuna.samplers.BaseSampler:
     """TPE with its own defaults; seeded by trial, so that no two workers draw the same."""
-    limited = request.max_latency_ms is not None or request.max_memory_mib is not None
-    return optuna.samplers.TPESampler(
+    return WindowedTPE(
         seed=(request.seed * 1_000_003 + trial) % 2**32,
-        constraints_func=constraints_of if limited else None,
+        constraints_func=constraints_of if request.limits else None,
     )
 
 
@@ -111,7 +111,8 @@ def _pruner(request: SearchRequest) -> optuna.pruners.BasePruner:
     if request.pareto:
         return optuna.pruners.NopPruner()
     epochs = int(request.train.get("max_epochs", TrainSpec().max_epochs))
-    return optuna.pruners.MedianPruner(n_startup_trials=6, n_warmup_steps=max(1, epochs // 3))
+    median = optuna.pruners.MedianPruner(n_startup_trials=6, n_warmup_steps=max(1, epochs // 3))
+    return WindowedPruner(median)
 
 
 class Stop:

@@ -18,7 +18,7 @@ from mmbench.model import FusionModel
 from mmbench.seeds import derived, global_stream, stream
 from mmbench.together.batches import gather, vectors_once
 from mmbench.together.memory import kept_memory
-from mmbench.together.stack import Learner, NotTogether, Stack
+from mmbench.together.stack import Learner, Stack
 from mmbench.training import (
     EVALUATION_BATCH,
     Fitted,
@@ -76,7 +76,8 @@ def fit_together(
 ) -> None:
     """Train all members until each has ended.
 
-    Raises ``NotTogether``, before any member has reported an epoch, if they cannot be one model.
+    Raises ``NotTogether`` if they differ by more than weights and numbers, and whatever a pass
+    through all of them raises, such as that a function cannot be batched.
     """
     with kept_memory():
         course = TogetherCourse(members, train, val, groups)
@@ -118,12 +119,7 @@ class TogetherCourse:
     def epoch(self) -> None:
         """One pass over the training part, one look at validation, and who goes on."""
         start = time.perf_counter()
-        try:
-            losses, scores = self._pass(), self._scores()
-        except Exception as error:
-            if self.done == self.steps or not self.members[0].progress.curve:
-                raise NotTogether(f"{type(error).__name__}: {error}") from error
-            raise
+        losses, scores = self._pass(), self._scores()
         share = (time.perf_counter() - start) / len(self.members)
         for k, member in enumerate(self.members):
             member.seconds += share

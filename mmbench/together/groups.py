@@ -6,7 +6,7 @@ from typing import Any
 
 from mmbench.contracts import Objective
 from mmbench.resolve import Resolved
-from mmbench.spec import canonical_json
+from mmbench.spec import FLOAT32, canonical_json
 
 FREE = ("learning_rate", "weight_decay", "warmup", "clip", "patience")
 """Settings of training that each member has for itself."""
@@ -33,7 +33,7 @@ def _whole(params: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def is_batched(resolved: Resolved) -> bool:
-    """Whether every part says that it is functional, and the objective's step is the plain one."""
+    """Whether every part says that it is functional, and steps are plain and in float32."""
     own_step = any(
         getattr(resolved.objective, hook) is not getattr(Objective, hook)
         for hook in ("begin_epoch", "rows", "step")
@@ -44,6 +44,7 @@ def is_batched(resolved: Resolved) -> bool:
         and resolved.objective.batched
         and all(cls.batched or _is_frozen(resolved, m) for m, cls in resolved.encoders.items())
         and not own_step
+        and resolved.spec.train.precision == FLOAT32
     )
 
 

@@ -1,0 +1,192 @@
+"""Which features there are, by the content that made them; no more than a limit of bytes.
+
+A folder ``ab/abcd…`` is one entry, named by the hash of its key. All that is done to an entry is
+done under its lock ``ab/abcd….lock``, so that of many processes one computes and the others read.
+"""
+
+import hashlib
+import logging
+import os
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from mmbench.cache import GIB, LIMIT, cache_limit
+from mmbench.errors import StorageError
+from mmbench.feature_files import (
+    ABOUT,
+    Damaged,
+    check_content,
+    read_about,
+    read_features,
+    state_of_files,
+    write_features,
+)
+from mmbench.spec import canonical_json
+from mmbench.types import Encoded
+
+SCHEMA = 2
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """Something in the cache: features, or what a killed process or an older version left."""
+
+    path: Path
+    key: Mapping[str, Any] | None
+    """What the features are of; None for leftovers."""
+    nbytes: int
+    used: float
+    """When it was last asked for, as Unix time; 0 for leftovers."""
+
+    @property
+    def id(self) -> str:
+        return self.path.name.partition(".")[0]
+
+    @property
+    def lock(self) -> Path:
+        return self.path.with_name(f"{self.id}.lock")
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureCache:
+    """Encoded columns by the content that made them, the least recently used dropped first."""
+
+    root: Path
+    limit: int | None = None
+    """Bytes; None: ``MMBENCH_CACHE_GIB``, or half of the disk that is free."""
+    checked: set[tuple[object, ...]] = field(default_factory=set)
+    """States of files whose every byte this process has checked: the next trial need not."""
+
+    def path(self, key: Mapping[str, object]) -> Path:
+        text = canonical_json({"schema": SCHEMA, **key})
+        digest = hashlib.sha256(text.encode()).hexdigest()
+        return self.root / digest[:2] / digest
+
+    def get_or_compute(
+        self, key: Mapping[str, object], n_values: int, encode: Callable[[], Iterator[Encoded]]
+    ) -> Encoded:
+        """The features of ``key`` as memory maps; of all processes that ask at once, one computes.
+
+        ``encode`` gives the features of all ``n_values`` values in order, batch by batch.
+        """
+        path = self.path(key)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with FileLock(path.with_name(f"{path.name}.lock")):
+                features = self._read(path)
+                if features is None:
+                    self._write(path, key, n_values, encode)
+                    features = read_features(path)
+        except OSError as error:
+            raise StorageError(
+                f"The feature cache {self.root} cannot be used: {error}. "
+                f"Free some space, or set MMBENCH_CACHE to a folder that can be written."
+            ) from error
+        return features
+
+    def _read(self, path: Path) -> Encoded | None:
+        if not path.exists():
+            return None
+        try:
+            features = read_features(path)
+            state = state_of_files(path)
+            if state not in self.checked:
+                check_content(path)
+                self.checked.add(state)
+        except Damaged as error:
+            log.warning("cached features %s are corrupt (%s): rebuilding them", path, error)
+            shutil.rmtree(path)
+            return None
+        os.utime(path / ABOUT)  # used now
+        return features
+
+    def _write(
+        self,
+        path: Path,
+        key: Mapping[str, object],
+        n_values: int,
+        encode: Callable[[], Iterator[Encoded]],
+    ) -> None:
+        """Write beside the target, then rename: readers never see half an entry."""
+        partial = path.with_name(f"{path.name}.part")
+        shutil.rmtree(partial, ignore_errors=True)  # of a process that was killed
+        try:
+            write_features(partial, key, encode(), n_values, self.make_room)
+            partial.rename(path)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+        self.checked.add(state_of_files(path))
+        self.make_room(0)  # others may have written at the same time
+
+    def make_room(self, nbytes: int) -> None:
+        """Drop what was used least recently until ``nbytes`` more are within the limit.
+
+        What another process is reading or writing just now is left; what one has mapped stays
+        there for it until it lets go.
+        """
+        with FileLock(self.root / "evict.lock"):
+            entries = self.entries()
+            held = sum(e.nbytes for e in entries)
+            limit = cache_limit(self.root, held) if self.limit is None else self.limit
+            if nbytes > limit:
+                raise StorageError(
+                    f"The features of one frozen encoder take {nbytes / GIB:.2f} GiB; the cache "
+                    f"{self.root} may hold {limit / GIB:.2f} GiB. Set {LIMIT} to more, or "
+                    "MMBENCH_CACHE to a folder on a larger disk."
+                )
+            for entry in sorted(entries, key=lambda e: e.used):
+                if held + nbytes <= limit:
+                    return
+                if remove(entry):
+                    log.info("dropped features %s to make room", entry.path)
+                    held -= entry.nbytes
+
+    def entries(self) -> list[Entry]:
+        """All there is, the most recently used first."""
+        found = [entry_at(p) for p in self.root.glob("??/*") if p.suffix != ".lock"]
+        return sorted((e for e in found if e is not None), key=lambda e: -e.used)
+
+
+def entry_at(path: Path) -> Entry | None:
+    """What lies at ``path``; None if it has gone meanwhile."""
+    try:
+        files = list(path.iterdir()) if path.is_dir() else [path]
+        nbytes = sum(f.stat().st_size for f in files)
+        if path.suffix or path / ABOUT not in files:
+            return Entry(path, None, nbytes, 0.0)
+        return Entry(path, read_about(path)["key"], nbytes, (path / ABOUT).stat().st_mtime)
+    except FileNotFoundError:
+        return None
+    except Damaged:
+        return Entry(path, None, nbytes, 0.0)
+
+
+def remove(entry: Entry) -> bool:
+    """Delete an entry, unless a process is reading or writing it at this moment."""
+    try:
+        with FileLock(entry.lock, timeout=0):
+            if entry.path.is_dir():
+                shutil.rmtree(entry.path, ignore_errors=True)
+            else:
+                entry.path.unlink(missing_ok=True)
+    except Timeout:
+        return False
+    return not entry.path.exists()
+
+
+def damage(entry: Entry) -> str | None:
+    """What is wrong with an entry, every byte read; None if nothing is."""
+    if entry.key is None:
+        return "left by a process that was killed, or by another version of mmbench"
+    try:
+        read_features(entry.path)
+        check_content(entry.path)
+    except Damaged as error:
+        return str(error)
+    return None

@@ -1,0 +1,301 @@
+"""The budget is spent well: limits first, cheap first, pruning that is fed, an earlier start."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import optuna
+import pytest
+import torch
+from torch import Tensor
+
+from mmbench.contracts import Capabilities, Fusion
+from mmbench.datasets.synthetic import Synergy
+from mmbench.feature_cache import FeatureCache
+from mmbench.plugins import Plugins, load_plugins
+from mmbench.search.attempt import CONSTRAINTS, Attempt
+from mmbench.search.candidates import find_candidates
+from mmbench.search.propose import default_proposals, propose
+from mmbench.search.request import SearchRequest, study_name
+from mmbench.search.study import attempted, create_or_continue, open_storage
+from mmbench.search.warm_start import journals, warmed
+from mmbench.search.window import BEST, LATEST, WindowedPruner, WindowedTPE, window_of
+from mmbench.search.worker import _pruner
+from mmbench.spec import Component
+from mmbench.trial import Workbench
+from mmbench.types import Features, Part, Split
+
+
+@pytest.fixture
+def plugins() -> Plugins:
+    return load_plugins.__wrapped__()
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory: pytest.TempPathFactory) -> Workbench:
+    return Workbench(torch.device("cpu"), FeatureCache(tmp_path_factory.mktemp("features")))
+
+
+def request(plugins: Plugins, task: str = "synergy", **changes: object) -> SearchRequest:
+    fusions = changes.pop("fusions", ("concat", "product"))
+    dataset = plugins.datasets[task]()
+    candidates = find_candidates(
+        dataset.task, plugins, "cpu", fusions=fusions, heads=["linear"], encoders=["mlp"]
+    )
+    asked = SearchRequest(
+        Component(task, {"size": 200}), candidates, "cpu", train={"max_epochs": 2}
+    )
+    return replace(asked, **changes)
+
+
+def study_of(asked: SearchRequest, plugins: Plugins, path: Path, name: str = "s") -> optuna.Study:
+    study = create_or_continue(name, asked, open_storage(str(path)), plugins)
+    study.sampler = optuna.samplers.RandomSampler(seed=0)
+    return study
+
+
+def attempt_all(
+    study: optuna.Study, asked: SearchRequest, plugins: Plugins, bench: Workbench, n: int
+) -> list[str]:
+    return [
+        Attempt(study, study.ask(), asked, plugins, bench, lambda: False).run() for _ in range(n)
+    ]
+
+
+# limits
+
+
+@pytest.mark.parametrize(
+    ("option", "cost"),
+    [
+        ("max_latency_ms", "latency_ms"),
+        ("max_memory_mib", "memory_mib"),
+        ("max_parameters", "parameters"),
+    ],
+)
+def test_each_limit_is_looked_at_before_anything_is_trained(
+    plugins: Plugins, bench: Workbench, tmp_path: Path, option: str, cost: str
+) -> None:
+    asked = request(plugins, fusions=("concat",), **{option: 1e-9})
+    study = study_of(asked, plugins, tmp_path / "j")
+    assert attempt_all(study, asked, plugins, bench, 4) == ["finished"] * 3 + ["violated"]
+    record = attempted(study)[-1].record
+    assert record["curve"] == [] and list(record["violated"]) == [cost]
+    assert study.trials[-1].user_attrs[CONSTRAINTS][0] > 0
+
+
+def test_what_keeps_to_its_limits_is_trained(
+    plugins: Plugins, bench: Workbench, tmp_path: Path
+) -> None:
+    asked = request(
+        plugins, fusions=("concat",), max_latency_ms=1e6, max_memory_mib=1e6, max_parameters=10**9
+    )
+    study = study_of(asked, plugins, tmp_path / "j")
+    assert attempt_all(study, asked, plugins, bench, 4) == ["finished"] * 4
+    constraints = study.trials[-1].user_attrs[CONSTRAINTS]
+    assert len(constraints) == 3 and max(constraints) < 0
+
+
+# pruning
+
+
+class Blind(Fusion):
+    """Sees nothing: always at chance."""
+
+    name = "blind"
+    capabilities = Capabilities(min_modalities=2)
+
+    def __init__(self, dims) -> None:
+        super().__init__(dims)
+        self.out_dim = 2
+
+    def forward(self, features: Features) -> Tensor:
+        return features["a"].pooled[:, :2] * 0
+
+
+def test_the_pruner_gets_every_epoch_and_ends_a_hopeless_trial(
+    plugins: Plugins, tmp_path: Path
+) -> None:
+    """With the search's own pruner, after as many trials as it waits for."""
+
+    class Easy(Synergy):
+        """The class is the sign of the first number."""
+
+        name = "easy"
+
+        def load(self, part: Part) -> Split:
+            split = super().load(part)
+            target = (split.columns["a"].values[:, 0] > 0).long()
+            return replace(split, target=target)
+
+    plugins.datasets.add(Easy, "test")
+    plugins.fusions.add(Blind, "test")
+    bench = Workbench(torch.device("cpu"), FeatureCache(tmp_path / "features"))
+    train = {"max_epochs": 6, "patience": 6, "learning_rate": 1e-2, "batch_size": 64}
+    asked = request(plugins, "easy", fusions=("concat", "blind"), train=train)
+    study = study_of(asked, plugins, tmp_path / "j")
+    study.pruner = _pruner(asked)
+    for _ in range(5):  # more than half of all must be better than chance
+        study.enqueue_trial({"fusion": "concat"})
+    waiting = [t.params for t in study.trials]
+    assert waiting
+    ends = attempt_all(study, asked, plugins, bench, len(study.trials))
+    blind = [a for a in attempted(study) if a.spec and a.spec.fusion.name == "blind"]
+    assert ends.count("finished") >= 6
+    study.enqueue_trial({"fusion": "blind"})
+    attempt_all(study, asked, plugins, bench, 1)
+    hopeless = attempted(study)[-1]
+    assert hopeless.state == "pruned" and hopeless.spec.fusion.name == "blind" and blind
+    assert 2 <= len(hopeless.record["curve"]) < 6, "after the warm-up, before the end"
+    for trial, attempt in zip(study.trials, attempted(study), strict=True):
+        curve = attempt.record["curve"]
+        assert [trial.intermediate_values[c["epoch"]] for c in curve] == [c["score"] for c in curve]
+
+
+# order
+
+
+def test_the_first_trials_are_the_cheap_ones(plugins: Plugins) -> None:
+    fusions = ("mlp-mixer", "bilinear", "product", "concat", "gated", "lowrank", "average")
+    known = [name for name in fusions if name in plugins.fusions]
+    proposals = default_proposals(request(plugins, fusions=known), plugins)
+    order = [p["fusion"] for p in proposals]
+    assert order[0] == "concat" and sorted(order) == sorted(known)
+    sizes = []
+    for name in order[1:]:
+        fusion = plugins.fusions[name]({"a": 64, "b": 64})
+        sizes.append(sum(p.numel() for p in fusion.parameters()))
+    assert sizes == sorted(sizes) and sizes[0] < sizes[-1]
+
+
+def test_a_fusion_that_cannot_be_built_comes_last_and_does_not_stop_the_search(
+    plugins: Plugins,
+) -> None:
+    class Broken(Blind):
+        name = "broken"
+
+        def __init__(self, dims) -> None:
+            raise RuntimeError("wires crossed")
+
+    plugins.fusions.add(Broken, "test")
+    proposals = default_proposals(
+        request(plugins, fusions=("broken", "product", "concat")), plugins
+    )
+    assert [p["fusion"] for p in proposals] == ["concat", "product", "broken"]
+
+
+# warm start
+
+
+@pytest.fixture(scope="module")
+def earlier(bench: Workbench, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a finished search of ``unique``."""
+    out, plugins = tmp_path_factory.mktemp("runs"), load_plugins()
+    asked = request(plugins, "unique")
+    (out / "one").mkdir()
+    study = study_of(asked, plugins, out / "one" / "study.journal", "unique-1")
+    attempt_all(study, asked, plugins, bench, 8)
+    return out
+
+
+def warm(asked: SearchRequest, plugins: Plugins, out: Path) -> SearchRequest:
+    dataset = plugins.datasets[asked.task.name]()
+    return warmed(replace(asked, warm_start=True), dataset, journals(out), plugins)
+
+
+def test_a_search_begins_with_the_best_of_an_earlier_one(plugins: Plugins, earlier: Path) -> None:
+    study = optuna.load_study(
+        study_name=None, storage=open_storage(str(earlier / "one" / "study.journal"))
+    )
+    best = max(
+        (a for a in attempted(study) if a.state == "finished" and not a.reference),
+        key=lambda a: (a.score, -a.number),
+    )
+    asked = warm(request(plugins), plugins, earlier)
+    assert 0 < len(asked.earlier) <= 5
+    assert (asked.earlier[0]["trial"], asked.earlier[0]["score"]) == (best.number, best.score)
+    new = study_of(asked, plugins, earlier / "two.journal", "new")
+    tried = [t.system_attrs.get("fixed_params", {}) for t in new.trials]
+    defaults = default_proposals(request(plugins), plugins)
+    taken = [e["proposal"] for e in asked.earlier if e["proposal"] not in defaults]
+    assert taken and tried[-len(taken) :] == taken
+    spec = propose(optuna.trial.FixedTrial(taken[0]), asked, plugins)
+    assert spec.task.name == "synergy" and spec.train.max_epochs == 2
+    assert SearchRequest.from_dict(new.user_attrs["request"]) == asked, "the study says what it is"
+
+
+def test_the_same_warm_search_continues_though_there_is_more_to_start_from(
+    plugins: Plugins, earlier: Path
+) -> None:
+    cold, asked = request(plugins), warm(request(plugins), plugins, earlier)
+    again = replace(asked, earlier=())
+    assert study_name(asked, "1", plugins) == study_name(again, "1", plugins)
+    assert study_name(asked, "1", plugins) != study_name(cold, "1", plugins)
+
+
+def test_only_what_the_new_space_has_is_taken_from_similar_tasks(
+    plugins: Plugins, earlier: Path
+) -> None:
+    narrow = warm(request(plugins, fusions=("product",)), plugins, earlier)
+    assert {e["proposal"].get("fusion") for e in narrow.earlier} == {"product"}
+    other = warm(request(plugins, fusions=("gated",)), plugins, earlier)
+    assert other.earlier == []
+
+    assert warm(request(plugins, "redundant"), plugins, earlier).earlier == [], "has three"
+
+
+def test_a_damaged_study_is_passed_over(plugins: Plugins, earlier: Path) -> None:
+    (earlier / "zero").mkdir()
+    (earlier / "zero" / "study.journal").write_text("not a journal\n")
+    assert warm(request(plugins), plugins, earlier).earlier
+
+
+# thousands of trials
+
+
+def many(n: int) -> list[optuna.trial.FrozenTrial]:
+    space = {"x": optuna.distributions.FloatDistribution(0, 1)}
+    return [
+        optuna.trial.create_trial(
+            params={"x": x}, distributions=space, value=x * (1 - x), intermediate_values={0: x}
+        )
+        for x in ((i * 7919 % n) / n for i in range(n))
+    ]
+
+
+def test_proposals_see_the_best_and_the_latest_of_a_large_study() -> None:
+    study = optuna.create_study(direction="maximize")
+    study.add_trials(many(2000))
+    trials, number = study.trials, study.ask().number
+    shown = window_of(study, study.trials[number]).get_trials(deepcopy=False)
+    assert len(shown) <= BEST + LATEST
+    best = sorted(trials, key=lambda t: -t.value)[:BEST]
+    numbers = {t.number for t in shown}
+    assert {t.number for t in best} <= numbers and set(range(1800, 2000)) <= numbers
+
+
+def test_a_small_study_is_proposed_to_as_by_plain_tpe() -> None:
+    asked = []
+    for sampler in (WindowedTPE(seed=3), optuna.samplers.TPESampler(seed=3)):
+        study = optuna.create_study(direction="maximize", sampler=sampler)
+        study.add_trials(many(100))
+        asked.append([study.ask().suggest_float("x", 0, 1) for _ in range(5)])
+    assert asked[0] == asked[1]
+
+
+def test_tpe_still_finds_the_good_region_through_the_window() -> None:
+    study = optuna.create_study(direction="maximize", sampler=WindowedTPE(seed=0))
+    study.add_trials(many(1000))
+    near = [abs(study.ask().suggest_float("x", 0, 1) - 0.5) for _ in range(20)]
+    assert sum(near) / len(near) < 0.1  # random: 0.25
+
+
+def test_a_pruner_still_prunes_through_the_window() -> None:
+    pruner = WindowedPruner(optuna.pruners.MedianPruner(n_warmup_steps=0))
+    study = optuna.create_study(direction="maximize", pruner=pruner)
+    study.add_trials(many(1000))
+    ends = []
+    for value in (0.05, 0.95):
+        trial = study.ask()
+        trial.report(value, 0)
+        ends.append(trial.should_prune())
+    assert ends == [True, False]
