@@ -9,6 +9,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+import optuna
 import pytest
 import torch
 from filelock import FileLock
@@ -21,11 +22,18 @@ from mmbench.final import FAILURE, RESULT
 from mmbench.model import FusionModel, build_encoders, build_model, build_objective
 from mmbench.plugins import load_plugins
 from mmbench.resolve import resolve
+from mmbench.search.attempt import Attempt, Violated, run_together
+from mmbench.search.candidates import find_candidates
 from mmbench.search.finals import evaluate, results
 from mmbench.search.jobs import Job, ended, groups, work_on_jobs, write_jobs
-from mmbench.spec import Component, TrainSpec, TrialSpec
+from mmbench.search.request import SearchRequest
+from mmbench.search.siblings import SiblingTPE, shared_by_siblings
+from mmbench.search.storage import open_storage
+from mmbench.search.study import RECORD, SPEC, create_or_continue
+from mmbench.search.worker import Budget, work
+from mmbench.spec import Component, TrainSpec, TrialSpec, spec_from_json
 from mmbench.testing.practice import Practice, Started
-from mmbench.together import Wanted, groups_of_one_structure, train_together
+from mmbench.together import Wanted, groups_of_one_structure, structure, train_together
 from mmbench.together.fitting import Member, fit_together
 from mmbench.together.groups import is_batched
 from mmbench.together.stack import NotTogether
@@ -339,3 +347,85 @@ def test_a_stop_leaves_jobs_for_the_next_time(tmp_path: Path) -> None:
     assert not any(ended(job) for job in jobs)
     work_on_jobs(jobs, tune(PLUGINS, Workbench(CPU)), lambda: False, PLUGINS, 16)
     assert all((job / RESULT).exists() for job in jobs)
+
+
+# ---- a search takes trials of one structure at once
+
+
+def asked(**changes: object) -> SearchRequest:
+    task = PLUGINS.datasets["synergy"]().task
+    candidates = find_candidates(
+        task,
+        PLUGINS,
+        "cpu",
+        fusions=["concat", "product"],
+        heads=["mlp"],
+        encoders=["mlp"],
+        objectives=["plain"],
+    )
+    train = {"max_epochs": 2, "batch_size": 64}
+    request = SearchRequest(C("synergy", {"size": 200}), candidates, "cpu", train=train)
+    return replace(request, **changes)  # type: ignore[arg-type]
+
+
+def study_at(url: str, request: SearchRequest) -> optuna.Study:
+    return create_or_continue("s", request, open_storage(url), PLUGINS)
+
+
+def test_a_search_takes_siblings_once_the_queue_is_empty(tmp_path: Path) -> None:
+    """They share all but floats; every one is reported, told and charged by itself."""
+    url = str(tmp_path / "study.journal")
+    study = study_at(url, asked())
+    queued = len(study.trials)
+    ends = work("s", url, Budget(trials=queued + 6), PLUGINS, together=4)
+    assert sum(ends.values()) == queued + 6 and set(ends) <= {"finished", "pruned"}
+    trials = study.trials[queued:]
+    groups = [trials[:4], trials[4:]]
+    for group in groups:
+        specs = [spec_from_json(t.user_attrs[SPEC]) for t in group]
+        assert len({structure(resolve(s, PLUGINS)) for s in specs}) == 1
+        assert len({s.train.learning_rate for s in specs}) == len(group)
+        assert all(t.intermediate_values for t in group)
+        assert all(t.user_attrs[RECORD]["seconds"] > 0 for t in group)
+
+
+def attempts_of_one_structure(
+    url: str, request: SearchRequest, n: int, stop: bool = False
+) -> list[Attempt]:
+    study, bench = study_at(url, request), Workbench(CPU)
+    for _queued in study.trials:
+        study.tell(study.ask(), state=optuna.trial.TrialState.FAIL)
+    study.sampler = optuna.samplers.RandomSampler(seed=0)
+    first = Attempt(study, study.ask(), request, PLUGINS, bench, lambda: stop)
+    first.propose()
+    study.sampler = SiblingTPE(shared_by_siblings(first) or {}, seed=1)
+    others = [
+        Attempt(study, study.ask(), request, PLUGINS, bench, lambda: stop) for _ in range(n - 1)
+    ]
+    return [first, *others]
+
+
+def test_one_of_a_group_may_fail_or_be_too_dear(tmp_path: Path, monkeypatch) -> None:
+    group = attempts_of_one_structure(str(tmp_path / "study.journal"), asked(), 3)
+
+    def on_epoch(_epoch: int, _values: dict[str, float]) -> None:
+        raise ZeroDivisionError("a bug")
+
+    def on_built(*_: object) -> None:
+        raise Violated
+
+    monkeypatch.setattr(group[0], "_on_epoch", on_epoch)
+    monkeypatch.setattr(group[1], "_on_built", on_built)
+    run_together(group)
+    assert [one.state for one in group] == ["failed", "violated", "finished"]
+    assert group[0].record["reason"] == "ZeroDivisionError: a bug"
+    assert "on_epoch" in group[0].record["error"]
+
+
+def test_a_stopped_group_is_given_back_whole(tmp_path: Path) -> None:
+    url = str(tmp_path / "study.journal")
+    group = attempts_of_one_structure(url, asked(), 3, stop=True)
+    run_together(group)
+    assert [one.state for one in group] == ["interrupted"] * 3
+    waiting = [t for t in study_at(url, asked()).trials if t.state.name == "WAITING"]
+    assert len(waiting) == 3

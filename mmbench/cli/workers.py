@@ -77,5 +77,5 @@ def worker(
         from mmbench.search.storage import only_study, open_storage
 
         study = only_study(open_storage(storage))
-    ends = work(study, storage, budget, plugins, threads=threads, parent=parent)
+    ends = work(study, storage, budget, plugins, threads=threads, together=together, parent=parent)
     typer.echo(", ".join(f"{n} {state}" for state, n in sorted(ends.items())) or "no trial left")
