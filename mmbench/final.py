@@ -35,7 +35,7 @@ from mmbench.resolve import Resolved, resolve
 from mmbench.saved import save_model
 from mmbench.spec import TrialSpec, spec_from_json
 from mmbench.training import OnEpoch
-from mmbench.trial import Workbench, ignore, main_metric, run_trial
+from mmbench.trial import TrialResult, Workbench, ignore, main_metric, run_trial
 from mmbench.types import Split
 
 RESULT, SPEC, SCORES, MODEL, FAILURE = (
@@ -103,6 +103,19 @@ def evaluate_seed(
     """
     with PeakMemory(bench.device) as peak:
         result = run_trial(spec, plugins, bench, on_epoch)
+    return keep_seed(result, plugins, bench, folder, peak.mib, diagnose=diagnose)
+
+
+def keep_seed(
+    result: TrialResult,
+    plugins: Plugins,
+    bench: Workbench,
+    folder: Path,
+    training_peak_mib: float | None = None,
+    *,
+    diagnose: bool = True,
+) -> SeedResult:
+    """Write all of it into ``folder``; the peak is not known of one that trained with others."""
     trained = result.trained
     used = used_by(trained.resolved, plugins)
     save_model(folder / MODEL, trained.resolved, trained.model, trained.requests, used)
@@ -113,7 +126,7 @@ def evaluate_seed(
         "best_epoch": trained.fitted.best_epoch,
         "seconds": trained.fitted.seconds,
         "curve": trained.fitted.curve,
-        "training_peak_mib": peak.mib,
+        "training_peak_mib": training_peak_mib,
         "splits": dict(result.splits),
     }
     scores = storable(result.test_scores, trained.resolved.task.target)

@@ -34,6 +34,38 @@ class Fitted:
     seconds: float = 0.0
 
 
+@dataclass
+class Progress:
+    """The curve of one training so far: its best epoch, and whether it is time to stop."""
+
+    metric: Metric
+    patience: int
+    curve: list[dict[str, float]] = field(default_factory=list)
+    best: int = -1
+    """The number of the best epoch."""
+
+    def note(self, loss: float, score: float, seconds: float) -> bool:
+        """Add an epoch; whether it is the best so far."""
+        epoch = len(self.curve)
+        self.curve.append({"epoch": epoch, "train_loss": loss, "score": score, "seconds": seconds})
+        if self.best >= 0 and not self._better(score, self.curve[self.best]["score"]):
+            return False
+        self.best = epoch
+        return True
+
+    def _better(self, score: float, than: float) -> bool:
+        return score > than if self.metric.higher_is_better else score < than
+
+    @property
+    def is_over(self) -> bool:
+        """Patience is at its end, or no later epoch could be chosen instead of the best."""
+        perfect = self.curve[self.best]["score"] == self.metric.best
+        return perfect or len(self.curve) - 1 - self.best >= self.patience
+
+    def fitted(self, seconds: float) -> Fitted:
+        return Fitted(self.best, self.curve[self.best]["score"], self.curve, seconds)
+
+
 @dataclass(frozen=True, slots=True)
 class Trainer:
     """What training needs besides data: how long, how fast, by which loss, judged by what."""
@@ -62,29 +94,22 @@ class Trainer:
             self.objective.begin(model, course)
         optimizer = self.optimizer(model, self.objective)
         order = stream(self.seed, "batches")
-        best, best_state = Fitted(-1, -math.inf), model.state_dict()
-        curve: list[dict[str, float]] = []
+        progress, best_state = Progress(self.metric, self.spec.patience), model.state_dict()
         with global_stream(self.seed, "dropout"):
             for epoch in range(self.spec.max_epochs):
                 began = time.perf_counter()
                 self._begin_epoch(epoch, model, course)
                 rows = self.objective.rows(epoch_order(len(train), groups, order), order)
                 loss = self.train_epoch(model, train, rows, optimizer, epoch * steps, steps)
-                score = self._score(model, val)
-                seconds = time.perf_counter() - began
-                curve.append(
-                    {"epoch": epoch, "train_loss": loss, "score": score, "seconds": seconds}
-                )
+                score = self.judged(predict(model, val, self.device), val)
+                is_best = progress.note(loss, score, time.perf_counter() - began)
                 on_epoch(epoch, {"train_loss": loss, "score": score})
-                if best.best_epoch < 0 or self._better(score, best.score):
-                    best = Fitted(epoch, score)
+                if is_best:
                     best_state = {k: v.clone() for k, v in model.state_dict().items()}
-                    if score == self.metric.best:
-                        break  # no later epoch could be chosen instead
-                elif epoch - best.best_epoch >= self.spec.patience:
+                if progress.is_over:
                     break
         model.load_state_dict(best_state)
-        return Fitted(best.best_epoch, best.score, curve, time.perf_counter() - start)
+        return progress.fitted(time.perf_counter() - start)
 
     def optimizer(self, *modules: nn.Module) -> AdamW:
         """For what trains in ``modules``."""
@@ -110,13 +135,7 @@ class Trainer:
             rate = learning_rate(self.spec, step, steps * self.spec.max_epochs)
             update = partial(self.update, optimizer, rate)
             total += self.objective.step(model, batch, update) * len(batch)
-        mean = float(total) / len(rows)
-        if not math.isfinite(mean):
-            raise TrainingDiverged(
-                f"The training loss became {mean} in epoch {done // steps}. "
-                f"A lower learning rate than {self.spec.learning_rate:g} may help."
-            )
-        return mean
+        return self.checked(float(total) / len(rows), done // steps)
 
     def update(self, optimizer: AdamW, rate: float) -> None:
         """Clip the gradients, use them, clear them."""
@@ -129,14 +148,21 @@ class Trainer:
         self.objective.eval()
         self.objective.begin_epoch(epoch, model, course)
 
-    def _score(self, model: FusionModel, val: Split) -> float:
-        score = self.metric(predict(model, val, self.device), val.target.cpu())
-        if not math.isfinite(score):
-            raise TrainingDiverged(f"{self.metric.name} on validation is {score}.")
-        return score
+    def checked(self, loss: float, epoch: int) -> float:
+        """The mean loss of an epoch, or ``TrainingDiverged``."""
+        if math.isfinite(loss):
+            return loss
+        raise TrainingDiverged(
+            f"The training loss became {loss} in epoch {epoch}. "
+            f"A lower learning rate than {self.spec.learning_rate:g} may help."
+        )
 
-    def _better(self, score: float, than: float) -> bool:
-        return score > than if self.metric.higher_is_better else score < than
+    def judged(self, scores: Tensor, val: Split) -> float:
+        """The main metric of scores (rows, n_outputs), or ``TrainingDiverged``."""
+        score = self.metric(scores, val.target.cpu())
+        if math.isfinite(score):
+            return score
+        raise TrainingDiverged(f"{self.metric.name} on validation is {score}.")
 
 
 class TrialCourse(Course):

@@ -103,29 +103,34 @@ def train_trial(
     ``on_built`` sees the untrained model and some requests: a search that has cost limits looks
     here, before anything is spent. Either listener may raise to end the trial.
     """
-    resolved = resolve(spec, plugins)
-    told: list[int] = []
-
-    def on_new_epoch(epoch: int, values: dict[str, float]) -> None:
-        if epoch not in told:  # training began anew, in smaller pieces, and is as far again
-            told.append(epoch)
-            on_epoch(epoch, values)
-
+    on_new_epoch = heard_once(on_epoch)
     return within_memory(
-        lambda size: _train(resolved, plugins, bench, on_new_epoch, on_built, size),
-        resolved.spec.train.batch_size,
+        lambda size: build(spec, plugins, bench, on_built, size).fit(bench, on_new_epoch),
+        spec.train.batch_size,
     )
 
 
-def _train(
-    resolved: Resolved,
+def heard_once(on_epoch: OnEpoch) -> OnEpoch:
+    """A listener for a training that may begin anew: it hears of no epoch a second time."""
+    told: list[int] = []
+
+    def on_new_epoch(epoch: int, values: dict[str, float]) -> None:
+        if epoch not in told:
+            told.append(epoch)
+            on_epoch(epoch, values)
+
+    return on_new_epoch
+
+
+def build(
+    spec: TrialSpec,
     plugins: Plugins,
     bench: Workbench,
-    on_epoch: OnEpoch,
     on_built: OnBuilt,
-    micro_batch: int | None,
-) -> Trained:
-    """``train_trial`` with at most ``micro_batch`` rows worked on at once."""
+    micro_batch: int | None = None,
+) -> "Built":
+    """Everything that training needs, with at most ``micro_batch`` rows worked on at once."""
+    resolved = resolve(spec, plugins)
     train, val = bench.load(resolved, "train"), bench.load(resolved, "val")
     encoders = fit_encoders(resolved, train)
     for encoder in encoders.values():
@@ -142,22 +147,50 @@ def _train(
         resolved.spec.seed,
         bench.device,
     )
-    fitted = trainer.fit(
-        model,
-        ready(prepare(train, encoders), "train", resolved, encoders, bench),
-        ready(prepared_val, "val", resolved, encoders, bench),
-        groups_of(train),
-        on_epoch,
+    return Built(
+        resolved, model, trainer, prepare(train, encoders), prepared_val, requests, groups_of(train)
     )
-    return Trained(resolved, model, fitted, requests)
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """A trial before its first step."""
+
+    resolved: Resolved
+    model: FusionModel
+    trainer: Trainer
+    train: Split
+    val: Split
+    requests: Split
+    groups: Tensor | None
+
+    def ready(self, bench: Workbench) -> tuple[Split, Split]:
+        """Both parts as the model reads them."""
+        encoders = self.model.encoders_by_modality
+        return (
+            ready(self.train, "train", self.resolved, encoders, bench),
+            ready(self.val, "val", self.resolved, encoders, bench),
+        )
+
+    def fit(self, bench: Workbench, on_epoch: OnEpoch) -> Trained:
+        train, val = self.ready(bench)
+        return self.trained(self.trainer.fit(self.model, train, val, self.groups, on_epoch))
+
+    def trained(self, fitted: Fitted) -> Trained:
+        return Trained(self.resolved, self.model, fitted, self.requests)
 
 
 def run_trial(
     spec: TrialSpec, plugins: Plugins, bench: Workbench, on_epoch: OnEpoch = ignore
 ) -> TrialResult:
     """Train, then look at the test part once; parts that leak are refused before that."""
-    splits = bench.splits(resolve(spec, plugins))
-    trained = train_trial(spec, plugins, bench, on_epoch)
+    bench.splits(resolve(spec, plugins))
+    return score_on_test(train_trial(spec, plugins, bench, on_epoch), bench)
+
+
+def score_on_test(trained: Trained, bench: Workbench) -> TrialResult:
+    """The only look at the test part, once for each trained model; refused if parts leak."""
+    splits = bench.splits(trained.resolved)
     encoders = trained.model.encoders_by_modality
     test = bench.load(trained.resolved, "test")
     split = ready(prepare(test, encoders), "test", trained.resolved, encoders, bench)

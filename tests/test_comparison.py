@@ -22,7 +22,7 @@ from mmbench.comparison.draws import SharedDraws
 from mmbench.comparison.job import Comparison
 from mmbench.comparison.page import write_comparison
 from mmbench.comparison.pictures import front
-from mmbench.comparison.tuning import tune_one
+from mmbench.comparison.tuning import tune
 from mmbench.comparison.verdicts import expected_best
 from mmbench.contracts import Fusion
 from mmbench.datasets.synthetic import Synergy
@@ -266,8 +266,10 @@ class Inline:
 
     def start(self):
         finals = partial(evaluate, diagnose=False)
-        for option, run in (("--tune", tune_one), ("--job", finals)):
-            work_on_jobs(self.jobs[option], run(self.plugins, self.bench), lambda: False)
+        for option, run in (("--tune", tune), ("--job", finals)):
+            work_on_jobs(
+                self.jobs[option], run(self.plugins, self.bench), lambda: False, self.plugins, 16
+            )
         return self
 
     def alive(self) -> bool:

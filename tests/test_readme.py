@@ -35,7 +35,7 @@ def test_all_commands_are_covered_here() -> None:
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_command(command: str, tmp_path: Path) -> None:
+def test_command(command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """In the clone's root, so that committed boards are found; what is written goes elsewhere."""
     arguments = shlex.split(command)[1:]
     if arguments[0] == "compare":

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from mmbench import diagnosing
 from mmbench.campaign import finishing
+from mmbench.campaign.places import Crew
 from mmbench.contracts import Encoder
 from mmbench.errors import SearchFailed, TrainingDiverged
 from mmbench.evaluation.robustness.document import areas, over_seeds, robustness
@@ -340,10 +341,14 @@ def test_workers_are_told_whether_to_diagnose(wanted: bool, tmp_path: Path) -> N
         return SimpleNamespace(start=lambda: quiet)
 
     listener = SimpleNamespace(evaluating=lambda *_: None, note=lambda _: None)
-    job: Any = SimpleNamespace(diagnose=wanted, device="cpu", pool=pool, listener=listener)
+    crew = Crew(workers=1, threads=1, together=5)
+    job: Any = SimpleNamespace(
+        diagnose=wanted, device="cpu", pool=pool, listener=listener, crew=crew
+    )
     with pytest.raises(SearchFailed):
         finishing.finish(job, [tmp_path / "job"])
     assert ("--diagnoses" in told[0]) == wanted != ("--no-diagnoses" in told[0])
+    assert told[0][told[0].index("--together") + 1] == "5"
 
 
 # ---- the board

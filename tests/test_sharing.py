@@ -33,7 +33,7 @@ from mmbench.cli.main import app
 from mmbench.datasets.synthetic import Synergy
 from mmbench.errors import InvalidSpec, StorageError
 from mmbench.plugins import load_plugins
-from mmbench.search import attempt, placement, storage
+from mmbench.search import placement, storage
 from mmbench.search.attempt import Attempt
 from mmbench.search.candidates import find_candidates
 from mmbench.search.handing_over import recover
@@ -43,6 +43,7 @@ from mmbench.search.storage import open_storage, turn_of
 from mmbench.search.study import attempted, create_or_continue, request_of, snapshot
 from mmbench.search.worker import Budget, _sampler, work
 from mmbench.spec import Component
+from mmbench.together import trials
 
 # Python 3.12 warns of a fork where threads run; the workers here start none before
 pytestmark = pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
@@ -117,10 +118,11 @@ def book(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         with book.open("a") as file:
             file.write(f"{spec.id}\n")
         return SimpleNamespace(
-            fitted=SimpleNamespace(score=0.1, best_epoch=1, seconds=0, curve=curve)
+            fitted=SimpleNamespace(score=0.1, best_epoch=1, seconds=0, curve=curve),
+            model=SimpleNamespace(micro_batch=None),
         )
 
-    monkeypatch.setattr(attempt, "train_trial", train)
+    monkeypatch.setattr(trials, "train_trial", train)
     return book
 
 
@@ -432,7 +434,7 @@ def test_a_study_is_prepared_worked_on_elsewhere_and_found(
     mmbench: Callable[..., str], book: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "stuck").touch()
-    said = mmbench(*SEARCH, "--trials", "6", "--prepare").split()
+    said = mmbench(*SEARCH, "--trials", "6", "--together", "1", "--prepare").split()
     assert said[:2] == ["mmbench", "worker"] and "--deadline" not in said
     assert mmbench(*said[1:]) == "6 finished\n"
     journal = said[said.index("--storage") + 1]

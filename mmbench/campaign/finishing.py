@@ -48,6 +48,7 @@ def work(
     """Let workers do the jobs that have not ended, and tell of those that failed."""
     if not all(ended(job) for job in jobs):
         arguments = ["--device", undertaking.device, *options]
+        arguments += ["--together", str(undertaking.crew.together)]
         for job in jobs:
             arguments += [option, str(job)]
         pool = undertaking.pool(arguments, phase).start()

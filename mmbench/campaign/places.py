@@ -47,3 +47,5 @@ class Crew:
 
     workers: int
     threads: int
+    together: int = 1
+    """At most so many trainings of one structure at once in each; 1: one after the other."""

@@ -82,6 +82,7 @@ def _spent(campaign: Campaign, study: optuna.Study) -> bool:
 def worker_arguments(campaign: Campaign) -> list[str]:
     """What ``mmbench worker`` is told, here or on another machine."""
     arguments = ["--study", campaign.name, "--storage", campaign.places.storage_url(campaign.name)]
+    arguments += ["--together", str(campaign.crew.together)]
     if campaign.budget.trials is not None:
         arguments += ["--trials", str(campaign.budget.trials)]
     if campaign.budget.deadline is not None:

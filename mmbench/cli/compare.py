@@ -8,12 +8,14 @@ import typer
 from mmbench.cli.options import (
     BOARDS,
     OUT,
+    TOGETHER,
     AsJson,
     Boards,
     Device,
     Diagnoses,
     Out,
     Set,
+    Together,
     names,
     settings,
     task_settings,
@@ -48,6 +50,7 @@ def compare(
         int | None, typer.Option(min=1, help="Processes; one per core on a CPU, one on a GPU.")
     ] = None,
     threads: Annotated[int, typer.Option(min=1, help="CPU threads per process.")] = 1,
+    together: Together = TOGETHER,
     diagnoses: Diagnoses = False,
     name: Annotated[
         str | None, typer.Option(help="Folder of the result; default TASK-fusions or -objectives.")
@@ -89,7 +92,7 @@ def compare(
         component, contestants, encoders, on, budget, seeds, seed, given.get("train", {})
     )
     with display(quiet=as_json) as listener:
-        crew = Crew(workers or default_workers(on), threads)
+        crew = Crew(workers or default_workers(on), threads, together)
         places = Places(out, leaderboards)
         comparison = Comparison(request, places, crew, plugins, listener, diagnoses)
         listener.introduce_comparison(comparison, dropped)

@@ -25,6 +25,13 @@ Set = Annotated[
     typer.Option("--set", metavar="KEY=VALUE", help="A setting, as in train.max_epochs=20."),
 ]
 
+Together = Annotated[
+    int,
+    typer.Option(min=1, help="Trainings of one structure at once; 1: one after the other."),
+]
+
+TOGETHER = 16
+"""On a CPU more at once are hardly faster: see leaderboards/speed.md."""
 OUT, BOARDS = Path("runs"), Path("leaderboards")
 
 

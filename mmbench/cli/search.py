@@ -9,6 +9,7 @@ import typer
 from mmbench.cli.options import (
     BOARDS,
     OUT,
+    TOGETHER,
     AsJson,
     Boards,
     Device,
@@ -16,6 +17,7 @@ from mmbench.cli.options import (
     Out,
     Set,
     Storage,
+    Together,
     names,
     settings,
 )
@@ -41,6 +43,7 @@ def search(
         int | None, typer.Option(min=1, help="Processes; unasked, one for each core or GPU.")
     ] = None,
     threads: Annotated[int, typer.Option(min=1, help="CPU threads per process.")] = 1,
+    together: Together = TOGETHER,
     fusion: Annotated[
         list[str] | None, typer.Option(help="Only these fusions; `all`: every one there is.")
     ] = None,
@@ -122,7 +125,7 @@ def search(
             request,
             Budget(trials, deadline),
             places,
-            Crew(workers or default_workers(on), threads),
+            Crew(workers or default_workers(on), threads, together),
             plugins,
             listener,
             top_k,

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from mmbench.cli.options import Diagnoses, Storage
+from mmbench.cli.options import TOGETHER, Diagnoses, Storage, Together
 from mmbench.errors import InvalidParameter
 
 
@@ -31,6 +31,7 @@ def worker(
         int, typer.Option(min=0, help="Its number on this machine: the GPUs go round by it.")
     ] = 0,
     threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 1,
+    together: Together = TOGETHER,
     parent: Annotated[
         int | None, typer.Option(hidden=True, help="Stop when this process is gone.")
     ] = None,
@@ -56,15 +57,16 @@ def worker(
     if job or tune:
         import torch
 
-        from mmbench.comparison.tuning import tune_one
+        from mmbench.comparison.tuning import tune as tuning
         from mmbench.search.finals import evaluate
         from mmbench.search.jobs import work_on_jobs
         from mmbench.trial import Workbench, device_named
 
         torch.set_num_threads(threads)
         bench, stop = Workbench(device_named(device)), Stop(budget, parent)
-        work_on_jobs(tune or [], tune_one(plugins, bench), stop)
-        work_on_jobs(job or [], evaluate(plugins, bench, diagnose=diagnoses), stop)
+        work_on_jobs(tune or [], tuning(plugins, bench), stop, plugins, together)
+        finals = evaluate(plugins, bench, diagnose=diagnoses)
+        work_on_jobs(job or [], finals, stop, plugins, together)
         return
     if storage is None:
         raise InvalidParameter(
@@ -75,5 +77,5 @@ def worker(
         from mmbench.search.storage import only_study, open_storage
 
         study = only_study(open_storage(storage))
-    ends = work(study, storage, budget, plugins, threads=threads, parent=parent)
+    ends = work(study, storage, budget, plugins, threads=threads, together=together, parent=parent)
     typer.echo(", ".join(f"{n} {state}" for state, n in sorted(ends.items())) or "no trial left")

@@ -1,30 +1,38 @@
-"""One tuning trial: a configuration trained and scored on validation. The test part stays away."""
+"""Tuning trials: configurations trained and scored on validation. The test part stays away."""
 
 import json
-from pathlib import Path
+from collections.abc import Sequence
+from functools import partial
 
 from mmbench.contracts import count_parameters
 from mmbench.files import write_whole
 from mmbench.final import RESULT
 from mmbench.plugins import Plugins
-from mmbench.search.jobs import Run
-from mmbench.spec import TrialSpec
+from mmbench.search.jobs import Job, Run
+from mmbench.together import Wanted, train_together
 from mmbench.training import OnEpoch
-from mmbench.trial import Workbench, train_trial
+from mmbench.trial import Trained, Workbench
 
 
-def tune_one(plugins: Plugins, bench: Workbench) -> Run:
-    """What a job of the tuning phase does."""
+def tune(plugins: Plugins, bench: Workbench) -> Run:
+    """What jobs of the tuning phase do."""
 
-    def run(spec: TrialSpec, job: Path, on_epoch: OnEpoch) -> None:
-        trained = train_trial(spec, plugins, bench, on_epoch)
-        document = {
-            "value": trained.fitted.score,
-            "best_epoch": trained.fitted.best_epoch,
-            "seconds": trained.fitted.seconds,
-            "curve": trained.fitted.curve,
-            "parameters": count_parameters(trained.model),
-        }
-        write_whole(job / RESULT, json.dumps(document, indent=2))
+    def run(jobs: Sequence[Job], on_epoch: OnEpoch) -> None:
+        wanted = [Wanted(job.spec, partial(_keep, job), on_epoch) for job in jobs]
+        train_together(wanted, plugins, bench)
 
     return run
+
+
+def _keep(job: Job, end: Trained | Exception) -> None:
+    if isinstance(end, Exception):
+        job.failed(end)
+        return
+    document = {
+        "value": end.fitted.score,
+        "best_epoch": end.fitted.best_epoch,
+        "seconds": end.fitted.seconds,
+        "curve": end.fitted.curve,
+        "parameters": count_parameters(end.model),
+    }
+    write_whole(job.folder / RESULT, json.dumps(document, indent=2))

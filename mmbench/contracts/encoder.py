@@ -26,6 +26,8 @@ class Encoder(nn.Module, ABC):
     out_dim: int
     frozen: bool = False
     """No parameter trains: its features are computed once and cached."""
+    batched: ClassVar[bool] = True
+    """As for fusions: members can train together under ``torch.func.vmap``."""
 
     def __init__(self, fitted: Fitted) -> None:
         super().__init__()

@@ -12,6 +12,8 @@ class Head(nn.Module, ABC):
     name: ClassVar[str]
     offered: ClassVar[Literal["always", "named"]] = "always"
     """Whether a search tries it unasked."""
+    batched: ClassVar[bool] = True
+    """As for fusions: members can train together under ``torch.func.vmap``."""
 
     def __init__(self, in_dim: int, n_outputs: int) -> None:
         super().__init__()

@@ -26,6 +26,7 @@ class CNN(ImageEncoder):
     """A patch-wise stem, then 3×3 convolutions with stride 1 and 2 in turn."""
 
     name = "cnn"
+    batched = False  # a convolution by groups takes longer than one for each member
 
     def __init__(
         self,

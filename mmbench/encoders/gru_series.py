@@ -16,6 +16,7 @@ class SeriesGRU(SeriesEncoder):
     """One layer, forward only; pooled is the state after the last real step."""
 
     name = "gru-series"
+    batched = False  # torch cannot batch its own GRU
 
     def __init__(
         self, fitted: Fitted, *, width: Annotated[int, Range(16, 256, log=True)] = 64

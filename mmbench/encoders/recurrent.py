@@ -19,6 +19,7 @@ class _Recurrent(TextEncoder):
     """One layer, forward only."""
 
     emits_sequences = True
+    batched = False  # torch cannot batch its own GRU and LSTM
     cell: ClassVar[type[nn.GRU] | type[nn.LSTM]]
 
     def __init__(

@@ -35,6 +35,7 @@ class TimmModel(ImageEncoder):
     """
 
     name = "timm"
+    batched = False  # where it trains: batch normalisation keeps a state
     offered: ClassVar[Offered] = "named"
 
     def __init__(

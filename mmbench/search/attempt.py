@@ -7,7 +7,7 @@ as pruning, and whatever a trial raises, the search goes on.
 import math
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
@@ -22,14 +22,15 @@ from mmbench.evaluation.preflight import quick_peak_memory_mib
 from mmbench.model import FusionModel
 from mmbench.plugins import Plugins
 from mmbench.provenance import used_by
-from mmbench.resolve import resolve
+from mmbench.resolve import Resolved, resolve
 from mmbench.search.handing_over import end, hand_back
 from mmbench.search.propose import propose
 from mmbench.search.request import SearchRequest
 from mmbench.search.storage import Turn
 from mmbench.search.study import FIXED_SPEC, RECORD, SPEC, State
-from mmbench.spec import TrialSpec, spec_from_json
-from mmbench.trial import Trained, Workbench, main_metric, train_trial
+from mmbench.spec import spec_from_json
+from mmbench.together import Wanted, groups_of_one_structure, train_together
+from mmbench.trial import Trained, Workbench, main_metric
 from mmbench.types import Split
 
 CONSTRAINTS = "constraints"
@@ -59,47 +60,70 @@ class Attempt:
     should_stop: Callable[[], bool]
     turn: Turn = field(default_factory=nullcontext)
     record: dict[str, Any] = field(default_factory=lambda: {"curve": []})
-    spec: TrialSpec | None = None
+    resolved: Resolved | None = None
+    state: State | None = None
+    """How it ended."""
     sign: float = 1.0
+    group: int = 1
+    """How many train together: each is charged its share of the time."""
+    began: float = field(default_factory=time.perf_counter)
 
     def run(self) -> State:
         """Train one proposal; always leaves a finished Optuna trial with a record."""
-        start = time.perf_counter()
-        try:
-            spec = self._spec()
-            trained = train_trial(spec, self.plugins, self.bench, self._on_epoch, self._on_built)
-        except (Stopped, StorageInternalError, UpdateFinishedTrialError):
-            return self._interrupted()
-        except Pruned:
-            state: State = "pruned"
-        except Violated:
-            state = "violated"
-        except Exception as error:  # noqa: BLE001 - a failed trial must not end the search
-            state = "failed"
-            self.record["error"] = traceback.format_exc()
-            self.record["reason"] = f"{type(error).__name__}: {error}".splitlines()[0]
-            if isinstance(error, torch.OutOfMemoryError):
-                torch.cuda.empty_cache()
-        else:
-            state = "finished"
-            self._note(trained)
-        self.record["seconds"] = time.perf_counter() - start
-        return self._tell(state)
+        run_together([self])
+        assert self.state is not None
+        return self.state
 
-    def _spec(self) -> TrialSpec:
+    def propose(self) -> None:
+        """Find what to train, unless that is known; a trial that fails in this has ended."""
+        if self.resolved is not None or self.state is not None:
+            return
+        try:
+            self.resolved = self._resolved()
+        except Exception as error:  # noqa: BLE001 - a failed trial must not end the search
+            self.end(error)
+
+    def _resolved(self) -> Resolved:
         fixed = self.trial.user_attrs.get(FIXED_SPEC)
         spec = spec_from_json(fixed) if fixed else propose(self.trial, self.request, self.plugins)
         resolved = resolve(spec, self.plugins)
         self.sign = 1.0 if main_metric(resolved, self.plugins).higher_is_better else -1.0
         self.trial.set_user_attr(SPEC, resolved.spec.to_json())
-        self.spec = resolved.spec
         if used := used_by(resolved, self.plugins):
             self.record["plugins"] = used
+        return resolved
+
+    def begin(self, group: int) -> Wanted:
+        """What is to be trained, as one of ``group``."""
+        assert self.resolved is not None
+        self.group, self.began = group, time.perf_counter()
         self._announce("trial_started")
-        return resolved.spec
+        return Wanted(self.resolved.spec, self.end, self._on_epoch, self._on_built)
+
+    def end(self, end: Trained | Exception) -> None:
+        """Say how it went: to the study, and to the plugins that listen."""
+        match end:
+            case StorageInternalError() | UpdateFinishedTrialError():
+                self.interrupt()
+                return
+            case optuna.TrialPruned():
+                state: State = "pruned"
+            case Violated():
+                state = "violated"
+            case Exception():
+                state = "failed"
+                self.record["error"] = "".join(traceback.format_exception(end))
+                self.record["reason"] = f"{type(end).__name__}: {end}".splitlines()[0]
+                if isinstance(end, torch.OutOfMemoryError):
+                    torch.cuda.empty_cache()
+            case _:
+                state = "finished"
+                self._note(end)
+        self.record["seconds"] = (time.perf_counter() - self.began) / self.group
+        self.state = self._tell(state)
 
     @property
-    def _is_reference(self) -> bool:
+    def is_reference(self) -> bool:
         return FIXED_SPEC in self.trial.user_attrs
 
     def _on_built(self, model: FusionModel, requests: Split) -> None:
@@ -116,7 +140,7 @@ class Attempt:
         if not excess:
             return
         self.trial.set_user_attr(CONSTRAINTS, list(excess.values()))
-        if not self._is_reference and any(e > 0 for e in excess.values()):
+        if not self.is_reference and any(e > 0 for e in excess.values()):
             self.record["violated"] = {
                 name: {"measured": costs[name], "limit": limits[name]}
                 for name, e in excess.items()
@@ -132,8 +156,8 @@ class Attempt:
         if self.request.pareto:
             return  # Optuna cannot prune with several objectives
         self.trial.report(self.sign * values["score"], epoch)
-        if not self._is_reference and self.trial.should_prune():
-            raise Pruned
+        if not self.is_reference and self.trial.should_prune():
+            raise optuna.TrialPruned
 
     def _note(self, trained: Trained) -> None:
         score = trained.fitted.score
@@ -161,17 +185,33 @@ class Attempt:
 
     def _announce(self, hook: str, **values: Any) -> None:
         """Tell the plugins that listen; one that raises is logged, the trial goes on."""
-        if self.spec is None:  # the spec itself could not be resolved
+        if self.resolved is None:  # the spec itself could not be
             return
-        self.plugins.tell(hook, spec=self.spec, **values)
+        self.plugins.tell(hook, spec=self.resolved.spec, **values)
 
-    def _interrupted(self) -> State:
+    def interrupt(self) -> None:
         """Give the trial back, unless another has it already."""
         with self.turn:
             frozen = self.study.get_trials(deepcopy=False)[self.trial.number]
             if not frozen.state.is_finished():
                 hand_back(self.study, frozen)
-        return "interrupted"
+        self.state = "interrupted"
+
+
+def run_together(attempts: Sequence[Attempt]) -> None:
+    """Train all, those of one structure at once; each is told of its own end."""
+    for attempt in attempts:
+        attempt.propose()
+    going = [attempt for attempt in attempts if attempt.state is None]
+    parts = [attempt.resolved for attempt in going if attempt.resolved is not None]
+    try:
+        for group in groups_of_one_structure(parts, len(parts)):
+            wanted = [going[number].begin(len(group)) for number in group]
+            train_together(wanted, going[0].plugins, going[0].bench)
+    except Stopped:
+        for attempt in attempts:
+            if attempt.state is None:
+                attempt.interrupt()
 
 
 def constraints_of(trial: optuna.trial.FrozenTrial) -> list[float]:

@@ -1,20 +1,22 @@
 """Phase two: the best configurations and the references, trained again on fresh seeds."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import optuna
 
-from mmbench.final import RESULT, SeedResult, evaluate_seed, load_seed
+from mmbench.final import RESULT, SeedResult, evaluate_seed, keep_seed, load_seed
 from mmbench.plugins import Plugins
 from mmbench.resolve import resolve
-from mmbench.search.jobs import Run
+from mmbench.search.jobs import Job, Run
 from mmbench.search.propose import default_spec
 from mmbench.search.request import SearchRequest
 from mmbench.search.study import Attempted, attempted, utility
 from mmbench.spec import TrialSpec
+from mmbench.together import Wanted, train_together
 from mmbench.training import OnEpoch
-from mmbench.trial import Workbench
+from mmbench.trial import Trained, Workbench, score_on_test
 
 
 def fresh_seeds(n: int, seed: int) -> list[int]:
@@ -58,12 +60,40 @@ def _distinct(attempts: Sequence[Attempted]) -> list[TrialSpec]:
 
 
 def evaluate(plugins: Plugins, bench: Workbench, *, diagnose: bool = True) -> Run:
-    """What a job of this phase does: train, look at the test part once, examine the model."""
+    """What jobs of this phase do: train, look at the test part once, examine the model."""
 
-    def run(spec: TrialSpec, job: Path, on_epoch: OnEpoch) -> None:
-        evaluate_seed(spec, plugins, bench, job, on_epoch, diagnose=diagnose)
+    def run(jobs: Sequence[Job], on_epoch: OnEpoch) -> None:
+        if len(jobs) == 1:
+            _guarded(
+                jobs[0],
+                lambda: evaluate_seed(
+                    jobs[0].spec, plugins, bench, jobs[0].folder, on_epoch, diagnose=diagnose
+                ),
+            )
+            return
+
+        def on_end(job: Job, end: Trained | Exception) -> None:
+            if isinstance(end, Exception):
+                job.failed(end)
+            else:
+                _guarded(
+                    job,
+                    lambda: keep_seed(
+                        score_on_test(end, bench), plugins, bench, job.folder, diagnose=diagnose
+                    ),
+                )
+
+        wanted = [Wanted(job.spec, partial(on_end, job), on_epoch) for job in jobs]
+        train_together(wanted, plugins, bench)
 
     return run
+
+
+def _guarded(job: Job, work: Callable[[], object]) -> None:
+    try:
+        work()
+    except Exception as error:  # noqa: BLE001 - it is this job's end alone
+        job.failed(error)
 
 
 def results(jobs: Sequence[Path]) -> dict[str, list[SeedResult]]:

@@ -1,24 +1,49 @@
 """Jobs: one specification to train, each in a folder of its own.
 
 A worker takes a job by locking its folder, and a lock dies with its process. So any number of
-workers share the work, and what is done stays done.
+workers share the work, and what is done stays done. Jobs of one structure are taken and trained
+together.
 """
 
 import json
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from mmbench.errors import MMBenchError
 from mmbench.final import FAILURE, RESULT, SPEC
+from mmbench.plugins import Plugins
+from mmbench.resolve import resolve
 from mmbench.search.attempt import Stopped
 from mmbench.spec import TrialSpec, spec_from_json
+from mmbench.together import structure
 from mmbench.training import OnEpoch
 
-Run = Callable[[TrialSpec, Path, OnEpoch], None]
-"""Does one job: it leaves ``result.json`` in the folder as its last act, or raises."""
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A job under way, of which others in its group know nothing."""
+
+    folder: Path
+    spec: TrialSpec
+    began: float = field(default_factory=time.perf_counter)
+
+    def failed(self, error: Exception) -> None:
+        """One configuration that fails must not stop the others."""
+        failure = {
+            "error": "".join(traceback.format_exception(error)),
+            "seconds": time.perf_counter() - self.began,
+        }
+        (self.folder / FAILURE).write_text(json.dumps(failure, indent=2))
+
+
+Run = Callable[[Sequence[Job], OnEpoch], None]
+"""Does jobs of one structure: each leaves ``result.json`` as its last act, or has ``failed``."""
 
 
 def write_jobs(folder: Path, specs: Sequence[TrialSpec]) -> list[Path]:
@@ -34,34 +59,59 @@ def write_jobs(folder: Path, specs: Sequence[TrialSpec]) -> list[Path]:
     return jobs
 
 
-def work_on_jobs(folders: Sequence[Path], run: Run, should_stop: Callable[[], bool]) -> None:
-    """Take job after job until none is left that nobody else has."""
+def work_on_jobs(
+    folders: Sequence[Path],
+    run: Run,
+    should_stop: Callable[[], bool],
+    plugins: Plugins,
+    together: int,
+) -> None:
+    """Take jobs, up to ``together`` of one structure, until none is left that nobody else has."""
 
     def on_epoch(_epoch: int, _values: dict[str, float]) -> None:
         if should_stop():
             raise Stopped
 
-    for job in folders:
-        if should_stop():
-            return
-        try:
-            with FileLock(job / "lock", timeout=0):
-                if not ended(job):
-                    _guarded(run, job, on_epoch)
-        except Timeout:
-            continue
-        except Stopped:
-            return
-
-
-def _guarded(run: Run, job: Path, on_epoch: OnEpoch) -> None:
-    spec = spec_from_json((job / SPEC).read_text())
-    start = time.perf_counter()
     try:
-        run(spec, job, on_epoch)
-    except Exception:  # noqa: BLE001 - one configuration that fails must not stop the others
-        failure = {"error": traceback.format_exc(), "seconds": time.perf_counter() - start}
-        (job / FAILURE).write_text(json.dumps(failure, indent=2))
+        for group in groups(folders, plugins, together):
+            if should_stop():
+                return
+            with ExitStack() as locks:
+                if mine := [Job(f, _spec(f)) for f in group if _taken(f, locks)]:
+                    run(mine, on_epoch)
+    except Stopped:
+        return
+
+
+def groups(folders: Iterable[Path], plugins: Plugins, most: int) -> list[list[Path]]:
+    """Those not yet ended, that can train together side by side; the first of each in order."""
+    found: dict[str, list[Path]] = {}
+    for folder in folders:
+        if not ended(folder):
+            found.setdefault(_structure(folder, plugins), []).append(folder)
+    return [
+        same[first : first + most] for same in found.values() for first in range(0, len(same), most)
+    ]
+
+
+def _structure(folder: Path, plugins: Plugins) -> str:
+    try:
+        return structure(resolve(_spec(folder), plugins)) or folder.name
+    except MMBenchError:  # it will be said when it is its turn
+        return folder.name
+
+
+def _spec(folder: Path) -> TrialSpec:
+    return spec_from_json((folder / SPEC).read_text())
+
+
+def _taken(folder: Path, locks: ExitStack) -> bool:
+    """Whether it is ours now: nobody else has it, and it has not ended."""
+    try:
+        locks.enter_context(FileLock(folder / "lock", timeout=0))
+    except Timeout:
+        return False
+    return not ended(folder)
 
 
 def ended(job: Path) -> bool:

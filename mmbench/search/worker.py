@@ -8,21 +8,23 @@ import os
 import signal
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import optuna
 import torch
 from optuna.trial import TrialState
 
 from mmbench.plugins import Plugins
-from mmbench.search.attempt import Attempt, constraints_of
+from mmbench.search.attempt import Attempt, constraints_of, run_together
 from mmbench.search.handing_over import recover
 from mmbench.search.lease import WORKER, Lease, Watch, worker_identity
 from mmbench.search.request import SearchRequest
+from mmbench.search.siblings import SiblingTPE, shared_by_siblings
 from mmbench.search.storage import Turn, open_storage, turn_of
 from mmbench.search.study import own_state, request_of, spent
-from mmbench.search.window import WindowedPruner, WindowedTPE
+from mmbench.search.window import WindowedPruner
 from mmbench.spec import TrainSpec
 from mmbench.trial import Workbench, device_named
 
@@ -49,46 +51,86 @@ def work(
     plugins: Plugins,
     *,
     threads: int = 1,
+    together: int = 1,
     parent: int | None = None,
 ) -> Counter[str]:
-    """Run trials until the budget is spent or a signal comes; how many ended in which state."""
+    """Run trials until the budget is spent or a signal comes; how many ended in which state.
+
+    ``together``: at most so many of one structure at once.
+    """
     torch.set_num_threads(threads)
     study = optuna.load_study(study_name=study_name, storage=open_storage(storage_url))
     request = request_of(study)
-    study.sampler, study.pruner = _sampler(request, 0), _pruner(request)
-    bench = Workbench(device_named(request.device))
-    should_stop, turn = Stop(budget, parent), turn_of(storage_url, study_name)
+    study.pruner = _pruner(request)
+    bench, stop = Workbench(device_named(request.device)), Stop(budget, parent)
+    worker = _Worker(study, request, plugins, bench, budget, stop, turn_of(storage_url, study_name))
     ends: Counter[str] = Counter()
-    for trial in _take(study, budget, turn, should_stop):
-        study.sampler = _sampler(request, trial.number)
-        attempt = Attempt(study, trial, request, plugins, bench, should_stop, turn)
-        with Lease([trial]):
-            ends[attempt.run()] += 1
+    for attempt in worker.attempts():
+        group = [attempt, *worker.siblings(attempt, together - 1)]
+        with Lease([one.trial for one in group]):
+            run_together(group)
+        ends.update(one.state for one in group if one.state is not None)
     return ends
 
 
-def _take(
-    study: optuna.Study, budget: Budget, turn: Turn, should_stop: Callable[[], bool]
-) -> Iterator[optuna.Trial]:
-    """Trial after trial, each counted, taken and signed in one turn, until the budget is spent.
+@dataclass(frozen=True, slots=True)
+class _Worker:
+    """Takes trials, each counted, taken and signed in one turn."""
 
-    While others run the last ones it waits: they may die, and their trials are then ours.
-    """
-    watch = Watch()
-    while not should_stop():
-        with turn:
-            recover(study, watch)
-            ended, running = _counted(study)
-            trial = None
-            if budget.trials is None or ended + running < budget.trials:
-                trial = study.ask()
-                trial.set_user_attr(WORKER, worker_identity())
-        if trial is not None:
-            yield trial
-        elif running:
-            time.sleep(WAIT_SECONDS)
-        else:
-            return
+    study: optuna.Study
+    request: SearchRequest
+    plugins: Plugins
+    bench: Workbench
+    budget: Budget
+    should_stop: Callable[[], bool]
+    turn: Turn
+
+    def attempts(self) -> Iterator[Attempt]:
+        """Trial after trial, until the budget is spent.
+
+        While others run the last ones it waits: they may die, and their trials are then ours.
+        """
+        watch = Watch()
+        while not self.should_stop():
+            with self.turn:
+                recover(self.study, watch)
+                ended, running = _counted(self.study)
+                trial = self._ask() if self._is_left(ended + running) else None
+            if trial is not None:
+                yield self._attempt(trial, {})
+            elif running:
+                time.sleep(WAIT_SECONDS)
+            else:
+                return
+
+    def siblings(self, first: Attempt, most: int) -> Iterator[Attempt]:
+        """Up to ``most`` more of its structure, unless a trial waits in the queue."""
+        shared = shared_by_siblings(first) if most > 0 else None
+        while shared is not None and most > 0:
+            with self.turn:
+                waits = self.study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
+                if waits or not self._is_left(sum(_counted(self.study))):
+                    return
+                trial = self._ask()
+            yield self._attempt(trial, shared)
+            most -= 1
+
+    def _is_left(self, used: int) -> bool:
+        return self.budget.trials is None or used < self.budget.trials
+
+    def _ask(self) -> optuna.Trial:
+        trial = self.study.ask()
+        trial.set_user_attr(WORKER, worker_identity())
+        return trial
+
+    def _attempt(self, trial: optuna.Trial, fixed: Mapping[str, Any]) -> Attempt:
+        """With its proposal made."""
+        self.study.sampler = _sampler(self.request, trial.number, fixed)
+        attempt = Attempt(
+            self.study, trial, self.request, self.plugins, self.bench, self.should_stop, self.turn
+        )
+        attempt.propose()
+        return attempt
 
 
 def _counted(study: optuna.Study) -> tuple[int, int]:
@@ -98,9 +140,12 @@ def _counted(study: optuna.Study) -> tuple[int, int]:
     return ended, sum(t.state == TrialState.RUNNING for t in trials)
 
 
-def _sampler(request: SearchRequest, trial: int) -> optuna.samplers.BaseSampler:
+def _sampler(
+    request: SearchRequest, trial: int, fixed: Mapping[str, Any] | None = None
+) -> optuna.samplers.BaseSampler:
     """TPE with its own defaults; seeded by trial, so that no two workers draw the same."""
-    return WindowedTPE(
+    return SiblingTPE(
+        fixed or {},
         seed=(request.seed * 1_000_003 + trial) % 2**32,
         constraints_func=constraints_of if request.limits else None,
     )

@@ -55,6 +55,11 @@ def _subjects(cls: type[Encoder], column: Column, **params: Any) -> Iterator[Sub
     yield Subject(f"encoder {cls.name!r}", build, inputs, _call)
 
 
+def _vmap_subjects(cls: type[Encoder], column: Column, **params: Any) -> Iterator[Subject]:
+    if cls.batched:
+        yield from _subjects(cls, column, **params)
+
+
 def what_is_fitted_is_json(cls: type[Encoder], column: Column, **params: Any) -> None:
     """``fit`` gives JSON that says all that is needed to rebuild the encoder without the data."""
     fitted = cls.fit(column)
@@ -163,5 +168,6 @@ def encoder_checks(reference: Reference | None = None) -> tuple[Check, ...]:
     return (
         *(promise(check) for check in own),
         *(lifted(check, _subjects) for check in shared),
+        lifted(promises.members_train_together_under_vmap, _vmap_subjects),
         *([computes(reference, _subjects)] if reference else ()),
     )

@@ -54,6 +54,11 @@ def its_input_is_used(cls: type[Head], **params: Any) -> None:
         assert used, f"{case.what}: it ignores the fused vector."
 
 
+def _vmap_subjects(cls: type[Head], **params: Any) -> Iterator[Subject]:
+    if cls.batched:
+        yield from _subjects(cls, **params)
+
+
 def head_checks(reference: Reference | None = None) -> tuple[Check, ...]:
     """All promises of a head, to parametrise a test: each takes the class and its parameters.
 
@@ -69,11 +74,11 @@ def head_checks(reference: Reference | None = None) -> tuple[Check, ...]:
         promises.inputs_are_never_modified,
         promises.degenerate_inputs_stay_finite,
         promises.it_moves_between_precisions_and_devices,
-        promises.members_train_together_under_vmap,
     )
     return (
         promise(output_has_one_number_per_output),
         promise(its_input_is_used),
         *(lifted(check, _subjects) for check in shared),
+        lifted(promises.members_train_together_under_vmap, _vmap_subjects),
         *([computes(reference, _subjects)] if reference else ()),
     )

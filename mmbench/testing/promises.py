@@ -12,9 +12,11 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call, stack_module_state, vmap
+from torch.func import functional_call, stack_module_state
 
 from mmbench.space import Choice, Range, params_of, validate
+from mmbench.together.members import Members
+from mmbench.together.side_by_side import gathered, side_by_side, spread
 
 Inputs = Mapping[str, Tensor]
 Check = Callable[..., None]
@@ -250,35 +252,52 @@ def it_moves_between_precisions_and_devices(subject: Subject) -> None:
 def members_train_together_under_vmap(subject: Subject) -> None:
     """Three members as one batched model give what each gives alone, and finite gradients.
 
-    To mend: no in-place writes, no ``.item()``, no shapes or branches that depend on values. Or
-    declare ``Capabilities(batched=False)`` and train alone.
+    To mend: no in-place writes, no ``.item()``, no shapes or branches that depend on values; random
+    numbers by ``nn.Dropout``, ``torch.rand`` and their like. Or declare ``batched=False`` and train
+    alone.
     """
-    members = [subject.build().eval() for _ in range(3)]
-    params, buffers = stack_module_state(members)
+    members = [subject.build() for _ in range(3)]
     fed = [subject.inputs, *({k: v.roll(i, 0) for k, v in subject.inputs.items()} for i in (1, 2))]
-    stacked = {k: torch.stack([inputs[k] for inputs in fed]) for k in subject.inputs}
-
-    def run(params: Inputs, buffers: Inputs, inputs: Inputs) -> tuple[Tensor, ...]:
-        state = {**params, **buffers}
-        return subject.call(lambda *args: functional_call(members[0], state, args), inputs)
-
-    together = vmap(run)(params, buffers, stacked)
-    alone = [subject.call(member, inputs) for member, inputs in zip(members, fed, strict=True)]
-    expected = tuple(torch.stack(outputs) for outputs in zip(*alone, strict=True))
-    assert close(together, expected), (
-        f"{subject.what}: under torch.func.vmap its output differs from that of each member alone. "
-        f"{members_train_together_under_vmap.__doc__}"
-    )
+    params, buffers = stack_module_state(members)
+    for training in (False, True):
+        for member in members:
+            member.train(training)
+        together = _side_by_side(subject, members[0], {**params, **buffers}, fed)
+        mode = "training" if training else "evaluation"
+        assert close(together, _one_by_one(subject, members, fed)), (
+            f"{subject.what}: under torch.func.vmap its output in {mode} mode differs from "
+            f"that of each member alone. {members_train_together_under_vmap.__doc__}"
+        )
     if not any(p.requires_grad for p in params.values()):
         return
-    members[0].train()
-    shared = vmap(run, in_dims=(0, 0, None), randomness="different")(
-        params, buffers, subject.inputs
-    )
-    projected(shared).backward()
+    projected(together).backward()
     assert all(p.grad.isfinite().all() for p in params.values() if p.grad is not None), (
         f"{subject.what}: under torch.func.vmap a gradient is not finite."
     )
+
+
+def _side_by_side(
+    subject: Subject, template: nn.Module, state: Inputs, fed: list[Inputs]
+) -> tuple[Tensor, ...]:
+    """The outputs of all members (members, batch, …), each with a random stream of its own."""
+    n = len(fed)
+    streams = [torch.Generator().manual_seed(seed) for seed in range(n)]
+    stacked = {k: torch.stack([inputs[k] for inputs in fed]) for k in subject.inputs}
+    with side_by_side(n), Members(streams):
+        weights = {name: spread(tensor) for name, tensor in state.items()}
+        read = {k: spread(v) for k, v in stacked.items()}
+        outputs = subject.call(lambda *args: functional_call(template, weights, args), read)
+        return tuple(gathered(output, n) for output in outputs)
+
+
+def _one_by_one(
+    subject: Subject, members: list[nn.Module], fed: list[Inputs]
+) -> tuple[Tensor, ...]:
+    alone = []
+    for seed, (member, inputs) in enumerate(zip(members, fed, strict=True)):
+        torch.manual_seed(seed)
+        alone.append(subject.call(member, inputs))
+    return tuple(torch.stack(outputs) for outputs in zip(*alone, strict=True))
 
 
 def corners(cls: type, given: Mapping[str, Any], owner: str) -> Iterator[dict[str, Any]]:

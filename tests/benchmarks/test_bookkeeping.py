@@ -24,10 +24,10 @@ from mmbench.resolve import resolve
 from mmbench.search.candidates import find_candidates
 from mmbench.search.propose import propose
 from mmbench.search.request import SearchRequest
+from mmbench.search.storage import open_storage
 from mmbench.search.study import (
     RECORD,
     SPEC,
-    open_storage,
     snapshot,
     state_of,
 )
@@ -122,7 +122,7 @@ def test_asking_and_telling_stays_below_fifty_milliseconds(studies) -> None:
     costs = {}
     for n, (url, asked) in studies.items():
         study = optuna.load_study(study_name="s", storage=open_storage(url))
-        study.sampler, study.pruner = _sampler(asked, 0, n), _pruner(asked)
+        study.sampler, study.pruner = _sampler(asked, n), _pruner(asked)
         parts = sorted((of_one_trial(study, asked) for _ in range(15)), key=sum)
         costs[n] = 1000 * sum(parts[0])
         words = ", ".join(

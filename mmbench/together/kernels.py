@@ -1,0 +1,98 @@
+"""Layers over all members in one call, where ``torch.func.vmap`` takes several.
+
+A linear layer becomes one batched matrix product that adds the bias; layer normalisation scales and
+shifts in one pass. Cross-entropy needs the same treatment because torch batches it in Python, with
+an import that takes longer than many a trial.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from mmbench.together.side_by_side import axis_of, gathered, spread
+
+
+def _over(members: int, together: Callable[..., Tensor], *tensors: Tensor) -> Tensor:
+    """Hand the tensors of all members to a function that takes them all."""
+    return spread(together(*(gathered(t, members) for t in tensors)))
+
+
+def linear(members: int, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    if axis_of(weight) is None:
+        return F.linear(x, weight, bias)
+    return _over(members, _linear, *((x, weight) if bias is None else (x, weight, bias)))
+
+
+def _linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """Of x (members, …, inner), weight (members, outer, inner), bias (members, outer)."""
+    flat = x if x.ndim == 3 else x.reshape(len(x), -1, x.shape[-1])
+    if bias is None:
+        out = torch.bmm(flat, weight.mT)
+    else:
+        out = torch.baddbmm(bias.unsqueeze(1), flat, weight.mT)
+    return out if x.ndim == 3 else out.view(*x.shape[:-1], -1)
+
+
+def layer_norm(
+    members: int,
+    x: Tensor,
+    normalized_shape: tuple[int, ...],
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    eps: float = 1e-5,
+) -> Tensor:
+    def together(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        between = [1] * (x.ndim - weight.ndim)
+        weight, bias = (t.view(len(t), *between, *t.shape[1:]) for t in (weight, bias))
+        return torch.addcmul(bias, F.layer_norm(x, normalized_shape, eps=eps), weight)
+
+    if weight is None or bias is None or axis_of(weight) is None:
+        return F.layer_norm(x, normalized_shape, weight, bias, eps)
+    return _over(members, together, x, weight, bias)
+
+
+def cross_entropy(
+    members: int,
+    scores: Tensor,
+    target: Tensor,
+    weight: Tensor | None = None,
+    *,
+    reduction: str = "mean",
+    **options: Any,
+) -> Tensor:
+    """Classes as targets, a loss per sample or their mean; anything else is left to torch."""
+    plain = reduction in ("none", "mean") and options.get("ignore_index", -100) < 0
+    if weight is not None or not plain or scores.ndim != 2 or target.ndim != 1:
+        return F.cross_entropy(scores, target, weight, reduction=reduction, **options)
+
+    def together(scores: Tensor, target: Tensor) -> Tensor:
+        """Of scores (members, batch, classes) and target (members, batch)."""
+        flat, classes = scores.flatten(0, 1), target.flatten()
+        losses = F.cross_entropy(flat, classes, reduction="none", **options).view(target.shape)
+        return losses if reduction == "none" else losses.mean(1)
+
+    return _over(members, together, scores, target)
+
+
+def attention(
+    members: int,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attn_mask: Tensor | None = None,
+    *args: Any,
+    **options: Any,
+) -> Tensor:
+    """The members as so many more samples."""
+
+    def together(*tensors: Tensor) -> Tensor:
+        """Each (members, batch, …, time, width)."""
+        samples: Any = [t.flatten(0, 1) for t in tensors]
+        mixed = F.scaled_dot_product_attention(*samples, *args, **options)
+        return mixed.unflatten(0, tensors[0].shape[:2])  # type: ignore[no-any-return]
+
+    given = (query, key, value) if attn_mask is None else (query, key, value, attn_mask)
+    return _over(members, together, *given)

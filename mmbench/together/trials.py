@@ -1,0 +1,107 @@
+"""K trials of one structure, from specs to trained models: ``train_trial`` for all at once."""
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import torch
+
+from mmbench.contracts import Encoder
+from mmbench.plugins import Plugins
+from mmbench.spec import TrialSpec
+from mmbench.together.fitting import Member, fit_together
+from mmbench.together.stack import NotTogether
+from mmbench.training import Fitted, OnEpoch
+from mmbench.trial import Built, OnBuilt, Trained, Workbench, build, heard_once, ignore, train_trial
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class Wanted:
+    """A trial to be trained, and who is told of it."""
+
+    spec: TrialSpec
+    on_end: Callable[[Trained | Exception], None]
+    """Told once, as soon as this trial has ended, however the others do."""
+    on_epoch: OnEpoch = ignore
+    on_built: OnBuilt = ignore
+    ended: bool = field(default=False, init=False)
+
+    def __post_init__(self) -> None:
+        self.on_epoch = heard_once(self.on_epoch)
+
+    def end(self, end: Trained | Exception) -> None:
+        self.ended = True
+        self.on_end(end)
+
+
+def train_together(wanted: Sequence[Wanted], plugins: Plugins, bench: Workbench) -> None:
+    """Train all, each to the result it has alone; at once where that can be, else in turn.
+
+    What a trial raises is its own end; what is no ``Exception`` ends them all.
+    """
+    if len(wanted) > 1:
+        try:
+            _at_once(wanted, plugins, bench)
+        except NotTogether as reason:
+            log.info("%s: one by one, because: %s", wanted[0].spec.fusion_label, reason)
+    for trial in wanted:
+        if not trial.ended:
+            _alone(trial, plugins, bench, ignore if len(wanted) > 1 else trial.on_built)
+
+
+def _alone(trial: Wanted, plugins: Plugins, bench: Workbench, on_built: OnBuilt) -> None:
+    try:
+        trained = train_trial(trial.spec, plugins, bench, trial.on_epoch, on_built)
+    except Exception as error:  # noqa: BLE001 - the end of this trial, not of the others
+        trial.end(error)
+    else:
+        trial.end(trained)
+
+
+def _at_once(wanted: Sequence[Wanted], plugins: Plugins, bench: Workbench) -> None:
+    """Raises ``NotTogether`` if that cannot be, or if it fails on the way."""
+    built: list[tuple[Wanted, Built]] = []
+    for trial in wanted:
+        try:
+            built.append((trial, build(trial.spec, plugins, bench, trial.on_built)))
+        except Exception as error:  # noqa: BLE001
+            trial.end(error)
+    if not built:
+        return
+    if not _read_the_same([parts for _, parts in built]):
+        raise NotTogether("Their frozen encoders differ.")
+    members = [_member(trial, parts) for trial, parts in built]
+    try:
+        train, val = built[0][1].ready(bench)
+        fit_together(members, train, val, built[0][1].groups)
+    except NotTogether:
+        raise
+    except Exception as error:
+        raise NotTogether(f"{type(error).__name__}: {error}") from error
+
+
+def _member(trial: Wanted, built: Built) -> Member:
+    def on_end(end: Fitted | Exception) -> None:
+        trial.end(end if isinstance(end, Exception) else built.trained(end))
+
+    return Member(built.trainer, built.model, trial.on_epoch, on_end)
+
+
+def _read_the_same(built: Sequence[Built]) -> bool:
+    """Whether the frozen encoders are the same for all, and so the features that they give."""
+    first, *others = (b.model.encoders_by_modality for b in built)
+    return all(
+        _equal(encoder, other[modality])
+        for modality, encoder in first.items()
+        for other in others
+        if encoder.frozen
+    )
+
+
+def _equal(one: Encoder, other: Encoder) -> bool:
+    states = one.state_dict(), other.state_dict()
+    return states[0].keys() == states[1].keys() and all(
+        torch.equal(tensor, states[1][name]) for name, tensor in states[0].items()
+    )

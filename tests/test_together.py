@@ -1,0 +1,431 @@
+"""K trainings at once give what each gives alone: weights, curves and ends.
+
+Weights are compared in float64, where rounding is out of the way: to 1e-6. In float32 training
+enlarges rounding; scores on validation are compared there.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import optuna
+import pytest
+import torch
+from filelock import FileLock
+
+from mmbench.comparison.tuning import tune
+from mmbench.contracts import Encoder, Objective
+from mmbench.errors import TrainingDiverged
+from mmbench.features import prepare
+from mmbench.final import FAILURE, RESULT
+from mmbench.model import FusionModel, build_encoders, build_model, build_objective
+from mmbench.plugins import load_plugins
+from mmbench.resolve import resolve
+from mmbench.search.attempt import Attempt, Violated, run_together
+from mmbench.search.candidates import find_candidates
+from mmbench.search.finals import evaluate, results
+from mmbench.search.jobs import Job, ended, groups, work_on_jobs, write_jobs
+from mmbench.search.request import SearchRequest
+from mmbench.search.siblings import SiblingTPE, shared_by_siblings
+from mmbench.search.storage import open_storage
+from mmbench.search.study import RECORD, SPEC, create_or_continue
+from mmbench.search.worker import Budget, work
+from mmbench.spec import Component, TrainSpec, TrialSpec, spec_from_json
+from mmbench.testing.practice import Practice, Started
+from mmbench.together import Wanted, groups_of_one_structure, structure, train_together
+from mmbench.together.fitting import Member, fit_together
+from mmbench.together.groups import is_batched
+from mmbench.together.stack import NotTogether
+from mmbench.training import Fitted, OnEpoch
+from mmbench.trial import Trained, Workbench, run_trial, train_trial
+from mmbench.types import Column, Encoded, Split
+
+C, CPU, PLUGINS = Component, torch.device("cpu"), load_plugins()
+TRAIN = TrainSpec(max_epochs=2, batch_size=48, patience=2)
+SAME = 1e-6
+
+
+def silent(*_: object) -> None:
+    """A listener."""
+
+
+def double(split: Split) -> Split:
+    columns = {m: Column(c.values.double(), c.index) for m, c in split.columns.items()}  # type: ignore[union-attr]
+    return replace(split, columns=columns)
+
+
+def started(objective: type[Objective], seed: int, train: TrainSpec, **params: float) -> Started:
+    begun = Practice(objective, "classification", params, seed=seed, train=train).start()
+    begun.model.double()
+    begun.trainer.objective.double()
+    return Started(begun.model, double(begun.train), double(begun.val), begun.trainer)
+
+
+def together(trainings: Sequence[Started]) -> list[Member]:
+    members = [Member(s.trainer, s.model, silent, silent) for s in trainings]
+    fit_together(members, trainings[0].train, trainings[0].val, None)
+    return members
+
+
+def assert_same(alone: FusionModel, other: FusionModel) -> None:
+    for (name, one), two in zip(alone.named_parameters(), other.parameters(), strict=True):
+        torch.testing.assert_close(
+            one, two, rtol=SAME, atol=SAME, msg=lambda m, n=name: f"{n}: {m}"
+        )
+
+
+PLAIN = PLUGINS.objectives["plain"]
+MEMBERS = [
+    (0, replace(TRAIN, learning_rate=1e-2)),
+    (0, replace(TRAIN, learning_rate=1e-3, weight_decay=0.1, clip=0.05)),
+    (5, replace(TRAIN, learning_rate=3e-3, warmup=0.5)),
+]
+
+
+def test_members_end_where_each_ends_alone() -> None:
+    """Own seeds, learning rates, decays, clips and warm-ups; curves too."""
+    alone = [started(PLAIN, seed, train) for seed, train in MEMBERS]
+    curves = [s.fit().curve for s in alone]
+    members = together([started(PLAIN, seed, train) for seed, train in MEMBERS])
+    for one, curve, member in zip(alone, curves, members, strict=True):
+        assert isinstance(member.end, Fitted)
+        assert_same(one.model, member.model)
+        for ours, theirs in zip(member.end.curve, curve, strict=True):
+            assert ours["score"] == theirs["score"]
+            assert ours["train_loss"] == pytest.approx(theirs["train_loss"], rel=1e-6)
+
+
+def test_members_of_one_seed_read_the_same_rows_and_still_differ_by_their_rates() -> None:
+    trains = [replace(TRAIN, learning_rate=rate) for rate in (1e-2, 1e-3)]
+    members = together([started(PLAIN, 3, train) for train in trains])
+    for train, member in zip(trains, members, strict=True):
+        alone = started(PLAIN, 3, train)
+        alone.fit()
+        assert_same(alone.model, member.model)
+
+
+NUMBERS = {"focal": "gamma", "balanced-softmax": "tau", "contrastive": "temperature"}
+
+
+@pytest.mark.parametrize("name", sorted(NUMBERS))
+def test_numbers_of_an_objective_are_each_members_own(name: str) -> None:
+    cls, number = PLUGINS.objectives[name], NUMBERS[name]
+    values = [{number: 0.3}, {number: 0.5}] if name != "focal" else [{number: 1.0}, {number: 2.5}]
+    members = together([started(cls, i, TRAIN, **v) for i, v in enumerate(values)])
+    for i, (value, member) in enumerate(zip(values, members, strict=True)):
+        alone = started(cls, i, TRAIN, **value)
+        alone.fit()
+        assert_same(alone.model, member.model)
+
+
+def spec(seed: int = 0, **changes: object) -> TrialSpec:
+    base = TrialSpec(
+        C("synergy", {"size": 300}),
+        {"a": C("mlp"), "b": C("mlp")},
+        C("product"),
+        C("mlp"),
+        train=TrainSpec(max_epochs=3),
+        seed=seed,
+    )
+    return replace(base, **changes)  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def bench() -> Workbench:
+    return Workbench(CPU)
+
+
+def ends(
+    specs: Sequence[TrialSpec], bench: Workbench, **listeners: object
+) -> list[Trained | Exception]:
+    found: dict[int, Trained | Exception] = {}
+    wanted = [
+        Wanted(s, lambda end, i=i: found.setdefault(i, end), **listeners)  # type: ignore[arg-type, misc]
+        for i, s in enumerate(specs)
+    ]
+    train_together(wanted, PLUGINS, bench)
+    return [found[i] for i in range(len(specs))]
+
+
+def test_whole_trials_have_the_scores_they_have_alone(bench: Workbench) -> None:
+    """In float32: dropout of the head, frozen features beside a trained encoder, own seeds."""
+    encoders = {"a": C("vector"), "b": C("mlp")}
+    heads = [C("mlp", {"dropout": rate}) for rate in (0.0, 0.3, 0.5)]
+    specs = [spec(seed, encoders=encoders, head=head) for seed, head in enumerate(heads)]
+    for one, end in zip(specs, ends(specs, bench), strict=True):
+        alone = train_trial(one, PLUGINS, bench)
+        assert isinstance(end, Trained)
+        for ours, theirs in zip(end.fitted.curve, alone.fitted.curve, strict=True):
+            assert ours["score"] == pytest.approx(theirs["score"], abs=0.005)
+            assert ours["train_loss"] == pytest.approx(theirs["train_loss"], rel=1e-3)
+
+
+def test_every_member_reports_and_ends_by_itself() -> None:
+    """One is pruned, one diverges, one stops early: the last goes on and is as it is alone."""
+
+    class Pruned(Exception):
+        pass
+
+    rates, epochs, ended = [1e-5, 1e200, 1e-12, 1e-4], [], []
+    trains = [
+        replace(TRAIN, max_epochs=6, patience=2 if i == 2 else 9, learning_rate=rate)
+        for i, rate in enumerate(rates)
+    ]
+    begun = [started(PLAIN, 0, train) for train in trains]
+
+    def on_epoch(number: int, epoch: int, _values: dict[str, float]) -> None:
+        epochs.append((number, epoch))
+        if (number, epoch) == (0, 1):
+            raise Pruned
+
+    members = [
+        Member(s.trainer, s.model, partial(on_epoch, i), lambda _end, i=i: ended.append(i))  # type: ignore[misc]
+        for i, s in enumerate(begun)
+    ]
+    fit_together(members, begun[0].train, begun[0].val, None)
+    assert ended == [1, 0, 2, 3]
+    assert isinstance(members[0].end, Pruned) and isinstance(members[1].end, TrainingDiverged)
+    assert isinstance(members[2].end, Fitted) and len(members[2].end.curve) == 3
+    assert [epoch for number, epoch in epochs if number == 3] == list(range(6))
+    alone = started(PLAIN, 0, trains[3])
+    alone.fit()
+    assert_same(alone.model, members[3].model)
+
+
+def test_one_that_cannot_be_built_leaves_the_others(bench: Workbench) -> None:
+    def on_built(model: FusionModel, _requests: Split) -> None:
+        if model.head.layers[2].p == 0.5:  # type: ignore[union-attr, operator, index]
+            raise ValueError("too dear")
+
+    specs = [spec(head=C("mlp", {"dropout": p})) for p in (0.1, 0.5, 0.2)]
+    first, second, third = ends(specs, bench, on_built=on_built)
+    assert isinstance(second, ValueError)
+    assert isinstance(first, Trained) and isinstance(third, Trained)
+
+
+def test_what_cannot_be_one_model_is_trained_one_by_one(bench: Workbench) -> None:
+    """Widths differ: no batched model, but the same answers."""
+    specs = [spec(fusion=C("product", {"width": width})) for width in (16, 32)]
+    for one, end in zip(specs, ends(specs, bench), strict=True):
+        assert isinstance(end, Trained)
+        assert end.fitted.score == train_trial(one, PLUGINS, bench).fitted.score
+
+
+def test_a_stop_ends_all(bench: Workbench) -> None:
+    class Stopped(BaseException):
+        pass
+
+    def on_epoch(_epoch: int, _values: dict[str, float]) -> None:
+        raise Stopped
+
+    with pytest.raises(Stopped):
+        ends([spec(0), spec(1)], bench, on_epoch=on_epoch)
+
+
+def test_models_that_differ_by_more_than_numbers_are_refused() -> None:
+    other = started(PLAIN, 1, TRAIN)
+    other.model.fusion.register_buffer("more", torch.zeros(1))
+    with pytest.raises(NotTogether, match=r"model\.fusion"):
+        together([started(PLAIN, 0, TRAIN), other])
+
+
+def test_groups_are_of_one_structure_and_bounded() -> None:
+    specs = [
+        spec(0),
+        spec(1, train=TrainSpec(max_epochs=3, learning_rate=1e-3)),
+        spec(0, fusion=C("concat")),
+        spec(2, head=C("mlp", {"dropout": 0.4})),
+        spec(0, head=C("mlp", {"width": 32})),
+        spec(0, objective=C("ogm-ge"), head=C("linear")),
+        spec(1, objective=C("ogm-ge"), head=C("linear")),
+        spec(0, train=TrainSpec(max_epochs=3, batch_size=64)),
+        spec(3),
+    ]
+    resolved = [resolve(s, PLUGINS) for s in specs]
+    assert groups_of_one_structure(resolved, 3) == [[0, 1, 3], [8], [2], [4], [5], [6], [7]]
+
+
+def test_those_that_cannot_be_batched_say_so() -> None:
+    """A component that says ``batched`` is stacked in the kit; these are the exceptions."""
+    alone = {n for n, f in PLUGINS.fusions.items() if not f.capabilities.batched}
+    assert alone == {"concat-early", "recurrent"}
+    encoders = {n for n, e in PLUGINS.encoders.items() if not e.batched}
+    assert {"cnn", "gru", "lstm", "gru-series"} <= encoders
+    assert not is_batched(resolve(spec(0, objective=C("ogm-ge"), head=C("linear")), PLUGINS))
+
+
+@pytest.mark.parametrize("name", ["patches", "text-transformer", "conv1d", "bag-of-words"])
+def test_trained_encoders_are_stacked(name: str) -> None:
+    cls = PLUGINS.encoders[name]
+    draws = torch.Generator().manual_seed(0)
+    values = {
+        "image": torch.rand(96, 3, 16, 16, generator=draws),
+        "series": torch.randn(96, 12, 4, generator=draws),
+        "text": tuple(f"w{i % 7} w{i % 3}" for i in range(96)),
+    }[cls.accepts]
+    target = torch.arange(96) % 3
+    index = torch.arange(96) // 2  # two rows share a value, and some have none
+    index[::7] = -1
+    split = Split({"a": Column(values, index)}, target)
+    fitted = cls.fit(split.columns["a"])
+
+    def training(seed: int) -> tuple[Started, dict[str, Encoder]]:
+        practice = Practice(PLAIN, "classification", modalities=("a",), seed=seed, train=TRAIN)
+        resolved = replace(practice.resolved(), encoders={"a": cls})
+        resolved = replace(resolved, spec=replace(resolved.spec, encoders={"a": C(name)}))
+        encoders = build_encoders(resolved, {"a": fitted})
+        model = build_model(resolved, encoders).double()
+        trainer = replace(practice.start().trainer, objective=build_objective(resolved, model))
+        ready = prepare(split, encoders)
+        return Started(
+            model, ready if cls.accepts == "text" else double(ready), ready, trainer
+        ), encoders
+
+    alone = [training(seed)[0] for seed in (0, 1)]
+    trainings = [training(seed)[0] for seed in (0, 1)]
+    for one in (*alone, *trainings):
+        object.__setattr__(one, "val", one.train)
+    for one in alone:
+        one.fit()
+    for one, member in zip(alone, together(trainings), strict=True):
+        assert_same(one.model, member.model)
+
+
+def test_vectors_are_held_once() -> None:
+    from mmbench.together.batches import gather, vectors_once
+
+    vectors = torch.randn(5, 4)
+    features = Encoded.vector(vectors)
+    features = Encoded(features.tokens.clone(), features.mask, features.pooled.clone())
+    split = vectors_once(Split({"a": Column(features, torch.tensor([0, -1, 4]))}, torch.arange(3)))
+    batch = gather(split, [torch.tensor([0, 1]), torch.tensor([2, 1])], CPU)
+    expected = torch.stack(
+        [torch.stack([vectors[0], vectors[0] * 0]), torch.stack([vectors[4], vectors[0] * 0])]
+    )
+    torch.testing.assert_close(batch.tensors["a.pooled"], expected)
+    assert batch.tensors["a.mask"].squeeze(-1).tolist() == [[True, False], [True, False]]
+
+
+# ---- jobs: a worker takes those of one structure at once
+
+
+def test_seeds_of_a_final_evaluation_train_together_with_the_scores_they_have_alone(
+    tmp_path: Path,
+) -> None:
+    """A job that cannot be trained fails by itself; one that another worker has is left to it."""
+    bench = Workbench(CPU)
+    own = replace(spec().train, learning_rate=5e-3)
+    broken = spec(4, encoders={"a": C("mlp")})
+    specs = [resolve(spec(seed), PLUGINS).spec for seed in (1, 2, 3)] + [broken]
+    specs.append(resolve(spec(1, train=own), PLUGINS).spec)
+    jobs = write_jobs(tmp_path, specs)
+    assert groups(jobs, PLUGINS, 16) == [[*jobs[:3], jobs[4]], [jobs[3]]]
+    run = evaluate(PLUGINS, bench, diagnose=False)
+    taken: list[int] = []
+
+    def watched(mine: Sequence[Job], on_epoch: OnEpoch) -> None:
+        taken.append(len(mine))
+        run(mine, on_epoch)
+
+    with FileLock(jobs[2] / "lock"):
+        work_on_jobs(jobs, watched, lambda: False, PLUGINS, 16)
+    assert taken == [3, 1]
+    assert (jobs[3] / FAILURE).exists() and not ended(jobs[2])
+    found = results(jobs)[specs[0].family]
+    assert [seed.spec.seed for seed in found] == [1, 2]
+    for seed in found:
+        alone = run_trial(seed.spec, PLUGINS, bench)
+        torch.testing.assert_close(seed.test_scores, alone.test_scores, rtol=0.02, atol=0.02)
+        assert seed.splits == alone.splits and seed.training_peak_mib is None
+
+
+def test_a_stop_leaves_jobs_for_the_next_time(tmp_path: Path) -> None:
+    jobs = write_jobs(tmp_path, [spec(1), spec(2)])
+    looks = iter([False, False])
+    work_on_jobs(jobs, tune(PLUGINS, Workbench(CPU)), lambda: next(looks, True), PLUGINS, 16)
+    assert not any(ended(job) for job in jobs)
+    work_on_jobs(jobs, tune(PLUGINS, Workbench(CPU)), lambda: False, PLUGINS, 16)
+    assert all((job / RESULT).exists() for job in jobs)
+
+
+# ---- a search takes trials of one structure at once
+
+
+def asked(**changes: object) -> SearchRequest:
+    task = PLUGINS.datasets["synergy"]().task
+    candidates = find_candidates(
+        task,
+        PLUGINS,
+        "cpu",
+        fusions=["concat", "product"],
+        heads=["mlp"],
+        encoders=["mlp"],
+        objectives=["plain"],
+    )
+    train = {"max_epochs": 2, "batch_size": 64}
+    request = SearchRequest(C("synergy", {"size": 200}), candidates, "cpu", train=train)
+    return replace(request, **changes)  # type: ignore[arg-type]
+
+
+def study_at(url: str, request: SearchRequest) -> optuna.Study:
+    return create_or_continue("s", request, open_storage(url), PLUGINS)
+
+
+def test_a_search_takes_siblings_once_the_queue_is_empty(tmp_path: Path) -> None:
+    """They share all but floats; every one is reported, told and charged by itself."""
+    url = str(tmp_path / "study.journal")
+    study = study_at(url, asked())
+    queued = len(study.trials)
+    ends = work("s", url, Budget(trials=queued + 6), PLUGINS, together=4)
+    assert sum(ends.values()) == queued + 6 and set(ends) <= {"finished", "pruned"}
+    trials = study.trials[queued:]
+    groups = [trials[:4], trials[4:]]
+    for group in groups:
+        specs = [spec_from_json(t.user_attrs[SPEC]) for t in group]
+        assert len({structure(resolve(s, PLUGINS)) for s in specs}) == 1
+        assert len({s.train.learning_rate for s in specs}) == len(group)
+        assert all(t.intermediate_values for t in group)
+        assert all(t.user_attrs[RECORD]["seconds"] > 0 for t in group)
+
+
+def attempts_of_one_structure(
+    url: str, request: SearchRequest, n: int, stop: bool = False
+) -> list[Attempt]:
+    study, bench = study_at(url, request), Workbench(CPU)
+    for _queued in study.trials:
+        study.tell(study.ask(), state=optuna.trial.TrialState.FAIL)
+    study.sampler = optuna.samplers.RandomSampler(seed=0)
+    first = Attempt(study, study.ask(), request, PLUGINS, bench, lambda: stop)
+    first.propose()
+    study.sampler = SiblingTPE(shared_by_siblings(first) or {}, seed=1)
+    others = [
+        Attempt(study, study.ask(), request, PLUGINS, bench, lambda: stop) for _ in range(n - 1)
+    ]
+    return [first, *others]
+
+
+def test_one_of_a_group_may_fail_or_be_too_dear(tmp_path: Path, monkeypatch) -> None:
+    group = attempts_of_one_structure(str(tmp_path / "study.journal"), asked(), 3)
+
+    def on_epoch(_epoch: int, _values: dict[str, float]) -> None:
+        raise ZeroDivisionError("a bug")
+
+    def on_built(*_: object) -> None:
+        raise Violated
+
+    monkeypatch.setattr(group[0], "_on_epoch", on_epoch)
+    monkeypatch.setattr(group[1], "_on_built", on_built)
+    run_together(group)
+    assert [one.state for one in group] == ["failed", "violated", "finished"]
+    assert group[0].record["reason"] == "ZeroDivisionError: a bug"
+    assert "on_epoch" in group[0].record["error"]
+
+
+def test_a_stopped_group_is_given_back_whole(tmp_path: Path) -> None:
+    url = str(tmp_path / "study.journal")
+    group = attempts_of_one_structure(url, asked(), 3, stop=True)
+    run_together(group)
+    assert [one.state for one in group] == ["interrupted"] * 3
+    waiting = [t for t in study_at(url, asked()).trials if t.state.name == "WAITING"]
+    assert len(waiting) == 3
