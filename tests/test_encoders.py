@@ -1,7 +1,9 @@
 """Every built-in encoder: the contract kit, padding, what it learns from the training column."""
 
 import importlib
+import itertools
 import json
+import math
 import pkgutil
 import subprocess
 import sys
@@ -19,6 +21,7 @@ from mmbench.encoders._training_column import SAMPLE, scale, used_values
 from mmbench.encoders.cnn import CNN
 from mmbench.encoders.conv1d import Conv1d
 from mmbench.encoders.gru_series import SeriesGRU
+from mmbench.encoders.hog import HistogramOfGradients, pyramid
 from mmbench.encoders.patches import Patches
 from mmbench.encoders.recurrent import TextGRU
 from mmbench.encoders.tabular import MLP, Vector
@@ -64,11 +67,11 @@ def of_kind(kind: str) -> list[str]:
 
 
 def test_what_there_is():
-    assert sorted(of_kind("image")) == ["cnn", "patches", "resnet", "timm"]
+    assert sorted(of_kind("image")) == ["cnn", "hog", "patches", "resnet", "timm"]
     assert sorted(of_kind("text")) == ["bag-of-words", "gru", "lstm", "text-transformer"]
     assert sorted(of_kind("tabular")) == ["mlp", "vector"]
     assert sorted(of_kind("series")) == ["conv1d", "gru-series"]
-    assert len(ENCODERS) == 12
+    assert len(ENCODERS) == 13
 
 
 @pytest.mark.parametrize("name", ENCODERS)
@@ -221,6 +224,55 @@ def test_patches_see_positions():
     image[0, 0, :8, :8] = image[1, 0, 8:, 8:] = 1.0
     pooled = encode(built(Patches, Column(image)), image).pooled
     assert not torch.allclose(pooled[0], pooled[1], atol=1e-4)
+
+
+def test_hog_is_its_formula():
+    """Pixel by pixel, in float64, on an image whose sides do not divide by the cells."""
+    image = torch.rand(2, 6, 8, generator=torch.Generator().manual_seed(0)).double()
+    channels, height, width = image.shape
+    edges = torch.zeros(9, height, width).double()
+    for i, j in itertools.product(range(height), range(width)):
+        up, down = max(i - 1, 0), min(i + 1, height - 1)
+        left, right = max(j - 1, 0), min(j + 1, width - 1)
+        slopes = [
+            (float(image[c, i, right] - image[c, i, left]),
+             float(image[c, down, j] - image[c, up, j]))
+            for c in range(channels)
+        ]  # fmt: skip
+        dx, dy = max(slopes, key=lambda s: math.hypot(*s))
+        place = (math.degrees(math.atan2(dy, dx)) % 180) / 20
+        lower, share = math.floor(place), place - math.floor(place)
+        edges[lower % 9, i, j] += (1 - share) * math.hypot(dx, dy)
+        edges[(lower + 1) % 9, i, j] += share * math.hypot(dx, dy)
+    expected = []
+    for cells in (1, 2):
+        rows = [(i * height // cells, (i + 1) * height // cells) for i in range(cells)]
+        cols = [(j * width // cells, (j + 1) * width // cells) for j in range(cells)]
+        boxes = [(slice(*r), slice(*c)) for r in rows for c in cols]
+        sums = torch.stack([edges[:, r, c].mean((1, 2)) for r, c in boxes], 1)
+        expected.append((sums / (sums.sum(0) + 1e-6)).sqrt().flatten())
+        expected += [
+            torch.stack([reduce(image[:, r, c], (1, 2)) for r, c in boxes], 1)
+            for reduce in (torch.mean, torch.amax, torch.amin)
+        ]
+    expected = torch.cat([e.flatten() for e in expected])
+    assert torch.allclose(pyramid(image[None], 2)[0], expected, atol=1e-6)
+
+
+def test_hog_tells_a_triangle_from_a_square_of_any_colour():
+    def drawn(three: bool, colour: int) -> torch.Tensor:
+        image = torch.full((3, 32, 32), 230, dtype=torch.uint8)
+        for row in range(8, 24):
+            half = (row - 8) // 2 if three else 8
+            image[colour, row, 16 - half : 16 + half] = 30
+        return image
+
+    images = torch.stack([drawn(three, c) for three in (True, False) for c in range(3)])
+    features = encode(built(HistogramOfGradients, Column(images), levels=1), images).pooled
+    edges = features[:, :9]
+    within = torch.cdist(edges[:3], edges[:3]).max()
+    assert torch.cdist(edges[:3], edges[3:]).min() > 3 * within
+    assert torch.cdist(features[:3, 9:], features[:3, 9:]).fill_diagonal_(9).min() > 0.5
 
 
 # timm ------------------------------------------------------------------------------------------
