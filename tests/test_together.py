@@ -379,8 +379,8 @@ def test_a_search_takes_siblings_once_the_queue_is_empty(tmp_path: Path) -> None
     queued = len(study.trials)
     ends = work("s", url, Budget(trials=queued + 6), PLUGINS, together=4)
     assert sum(ends.values()) == queued + 6 and set(ends) <= {"finished", "pruned"}
-    trials = study.trials[queued:]
-    groups = [trials[:4], trials[4:]]
+    last = queued - 1  # of the queue, and the first that may have siblings
+    groups = [study.trials[last : last + 4], study.trials[last + 4 :]]
     for group in groups:
         specs = [spec_from_json(t.user_attrs[SPEC]) for t in group]
         assert len({structure(resolve(s, PLUGINS)) for s in specs}) == 1

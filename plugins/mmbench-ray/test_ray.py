@@ -15,10 +15,10 @@ from typing import Any
 import psutil
 import pytest
 import typer
-from mmbench_ray import WorkersFailed, place
+from mmbench_ray import WorkersFailed, place, register_commands
 from typer.testing import CliRunner
 
-from mmbench.plugins import load_plugins
+from mmbench.testing import check_installed
 
 README = (Path(__file__).parent / "README.md").read_text()
 TRIALS = 8
@@ -106,8 +106,9 @@ def test_no_cluster_is_an_error_that_says_so(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_it_is_found_by_its_entry_point_and_the_readmes_flags_are_its_own() -> None:
+    check_installed("mmbench-ray")
     app = typer.Typer()
-    load_plugins().manager.hook.register_commands(app=app)
+    register_commands(app)
     app.callback()(lambda: None)
     known = set(re.findall(r"--[a-z]+", CliRunner().invoke(app, ["ray", "--help"]).output))
     (line,) = [line for line in README.splitlines() if line.startswith("mmbench ray")]
