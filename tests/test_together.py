@@ -22,12 +22,13 @@ from mmbench.final import FAILURE, RESULT
 from mmbench.model import FusionModel, build_encoders, build_model, build_objective
 from mmbench.plugins import load_plugins
 from mmbench.resolve import resolve
+from mmbench.search import siblings
 from mmbench.search.attempt import Attempt, Violated, run_together
 from mmbench.search.candidates import find_candidates
 from mmbench.search.finals import evaluate, results
 from mmbench.search.jobs import Job, ended, groups, work_on_jobs, write_jobs
 from mmbench.search.request import SearchRequest
-from mmbench.search.siblings import SiblingTPE, shared_by_siblings
+from mmbench.search.siblings import SiblingTPE, shared_by_siblings, siblings_wanted
 from mmbench.search.storage import open_storage
 from mmbench.search.study import RECORD, SPEC, create_or_continue
 from mmbench.search.worker import Budget, work
@@ -372,16 +373,23 @@ def study_at(url: str, request: SearchRequest) -> optuna.Study:
     return create_or_continue("s", request, open_storage(url), PLUGINS)
 
 
-def test_a_search_takes_siblings_once_the_queue_is_empty(tmp_path: Path) -> None:
+def test_a_budget_of_trials_is_not_spent_on_few_structures() -> None:
+    assert [siblings_wanted(16, left) for left in (None, 27, 31, 1000)] == [3, 0, 1, 3]
+    assert siblings_wanted(1, None) == 0
+
+
+def test_a_search_takes_siblings_once_the_queue_is_empty(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """They share all but floats; every one is reported, told and charged by itself."""
+    monkeypatch.setattr(siblings, "STRUCTURES", 1)
     url = str(tmp_path / "study.journal")
     study = study_at(url, asked())
     queued = len(study.trials)
     ends = work("s", url, Budget(trials=queued + 6), PLUGINS, together=4)
     assert sum(ends.values()) == queued + 6 and set(ends) <= {"finished", "pruned"}
-    last = queued - 1  # of the queue, and the first that may have siblings
-    groups = [study.trials[last : last + 4], study.trials[last + 4 :]]
-    for group in groups:
+    trials = study.trials[queued - 1 :]  # the last of the queue has siblings already
+    for group in (trials[:4], trials[4:]):
         specs = [spec_from_json(t.user_attrs[SPEC]) for t in group]
         assert len({structure(resolve(s, PLUGINS)) for s in specs}) == 1
         assert len({s.train.learning_rate for s in specs}) == len(group)

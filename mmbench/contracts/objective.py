@@ -101,7 +101,8 @@ class Objective(nn.Module, ABC):
     requires: ClassVar[Mapping[Literal["fusion", "head"], Sequence[str]]] = {}
     """The only fusions or heads that it is defined with, the natural one first."""
     batched: ClassVar[bool] = True
-    """Members can train together under ``torch.func.vmap`` by ``forward`` alone."""
+    """Members can train together under ``torch.func.vmap``: ``forward`` and ``loss`` are pure.
+    One that has its own ``step``, ``rows`` or ``begin_epoch`` is trained alone whatever it says."""
 
     def __init__(self, task: Task, dims: Mapping[str, int], fused_dim: int) -> None:
         """``dims``: the width of each modality's features; ``fused_dim``: of the fused vector."""

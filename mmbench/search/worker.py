@@ -21,7 +21,7 @@ from mmbench.search.attempt import Attempt, constraints_of, run_together
 from mmbench.search.handing_over import recover
 from mmbench.search.lease import WORKER, Lease, Watch, worker_identity
 from mmbench.search.request import SearchRequest
-from mmbench.search.siblings import SiblingTPE, shared_by_siblings
+from mmbench.search.siblings import SiblingTPE, shared_by_siblings, siblings_wanted
 from mmbench.search.storage import Turn, open_storage, turn_of
 from mmbench.search.study import own_state, request_of, spent
 from mmbench.search.window import WindowedPruner
@@ -66,7 +66,7 @@ def work(
     worker = _Worker(study, request, plugins, bench, budget, stop, turn_of(storage_url, study_name))
     ends: Counter[str] = Counter()
     for attempt in worker.attempts():
-        group = [attempt, *worker.siblings(attempt, together - 1)]
+        group = [attempt, *worker.siblings(attempt, together)]
         with Lease([one.trial for one in group]):
             run_together(group)
         ends.update(one.state for one in group if one.state is not None)
@@ -94,8 +94,8 @@ class _Worker:
         while not self.should_stop():
             with self.turn:
                 recover(self.study, watch)
-                ended, running = _counted(self.study)
-                trial = self._ask() if self._is_left(ended + running) else None
+                _, running = _counted(self.study)
+                trial = None if self._left() == 0 else self._ask()
             if trial is not None:
                 yield self._attempt(trial, {})
             elif running:
@@ -103,20 +103,24 @@ class _Worker:
             else:
                 return
 
-    def siblings(self, first: Attempt, most: int) -> Iterator[Attempt]:
-        """Up to ``most`` more of its structure, unless a trial waits in the queue."""
-        shared = shared_by_siblings(first) if most > 0 else None
-        while shared is not None and most > 0:
+    def siblings(self, first: Attempt, together: int) -> Iterator[Attempt]:
+        """More of its structure, unless a trial waits in the queue."""
+        shared = shared_by_siblings(first)
+        if shared is None:
+            return
+        for _ in range(siblings_wanted(together, self._left())):
             with self.turn:
                 waits = self.study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
-                if waits or not self._is_left(sum(_counted(self.study))):
+                if waits or self._left() == 0:
                     return
                 trial = self._ask()
             yield self._attempt(trial, shared)
-            most -= 1
 
-    def _is_left(self, used: int) -> bool:
-        return self.budget.trials is None or used < self.budget.trials
+    def _left(self) -> int | None:
+        """Trials that may still be taken; None if their number is no limit."""
+        if self.budget.trials is None:
+            return None
+        return max(0, self.budget.trials - sum(_counted(self.study)))
 
     def _ask(self) -> optuna.Trial:
         trial = self.study.ask()

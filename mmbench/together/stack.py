@@ -114,6 +114,7 @@ class Stack:
         self.differing = {at: [values[k] for k in members] for at, values in self.differing.items()}
         self.numbers = self._set_rates()
         self.generators = [self.generators[k] for k in members]
+        self.weight_decays = [self.weight_decays[k] for k in members]
         self.optimizers = [self.optimizers[k] for k in members]
         self._attach()
 

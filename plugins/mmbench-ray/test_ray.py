@@ -39,10 +39,11 @@ def environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, st
 def states(journal: Path) -> list[Any]:
     """The trials as another process of the study sees them."""
     import optuna
+    from optuna.storages import JournalStorage
+    from optuna.storages.journal import JournalFileBackend
 
-    from mmbench.search.storage import open_storage
-
-    study = optuna.load_study(study_name=None, storage=open_storage(str(journal)))
+    storage = JournalStorage(JournalFileBackend(str(journal)))
+    study = optuna.load_study(study_name=None, storage=storage)
     return study.get_trials(deepcopy=False)
 
 
