@@ -33,6 +33,7 @@ class Rocket(Encoder):
 
     name = "rocket"
     accepts = "series"
+    batched = False  # it looks for empty steps, whose number depends on values
     frozen = True  # kernels are drawn, not trained
 
     def __init__(

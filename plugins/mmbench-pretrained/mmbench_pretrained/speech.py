@@ -18,6 +18,7 @@ class SpeechEncoder(Encoder):
     """
 
     accepts = "audio"
+    batched = False  # torch cannot batch its own STFT
     offered = "named"
 
     def __init__(self, fitted: Fitted, sample_rate: int) -> None:
