@@ -1,8 +1,10 @@
 """Every name a plugin author imports. Nothing inside mmbench imports from here."""
 
+from mmbench.cache import cache_root
 from mmbench.contracts import (
     ALL_TARGETS,
     Capabilities,
+    Card,
     Course,
     Dataset,
     Encoder,
@@ -10,16 +12,23 @@ from mmbench.contracts import (
     Fused,
     Fusion,
     Head,
+    Known,
     Metric,
     Model,
     Objective,
+    Offered,
     Outputs,
     with_penalty,
 )
-from mmbench.errors import DataUnavailable, InvalidParameter, MMBenchError
+from mmbench.encoders.timm_models import TimmModel
+from mmbench.encoders.transformers_image import TransformersImage
+from mmbench.encoders.transformers_text import TransformersText
+from mmbench.errors import DataUnavailable, Incompatible, InvalidParameter, MMBenchError
 from mmbench.hookspecs import hookimpl
+from mmbench.installed.admission import API_VERSION
 from mmbench.losses import supervised_loss
 from mmbench.space import Choice, Range, When
+from mmbench.spec import Component, TrialSpec
 from mmbench.types import (
     MISSING,
     Column,
@@ -29,19 +38,20 @@ from mmbench.types import (
     LazyValues,
     Part,
     Split,
+    TargetKind,
     Task,
     Values,
 )
-
-API_VERSION = 1
 
 __all__ = [
     "ALL_TARGETS",
     "API_VERSION",
     "MISSING",
     "Capabilities",
+    "Card",
     "Choice",
     "Column",
+    "Component",
     "Course",
     "DataUnavailable",
     "Dataset",
@@ -52,20 +62,29 @@ __all__ = [
     "Fused",
     "Fusion",
     "Head",
+    "Incompatible",
     "InvalidParameter",
     "Kind",
+    "Known",
     "LazyValues",
     "MMBenchError",
     "Metric",
     "Model",
     "Objective",
+    "Offered",
     "Outputs",
     "Part",
     "Range",
     "Split",
+    "TargetKind",
     "Task",
+    "TimmModel",
+    "TransformersImage",
+    "TransformersText",
+    "TrialSpec",
     "Values",
     "When",
+    "cache_root",
     "hookimpl",
     "supervised_loss",
     "with_penalty",

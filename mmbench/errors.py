@@ -20,6 +20,14 @@ class DuplicateName(MMBenchError):
     """Two plugins registered one name for the same kind of component."""
 
 
+class BrokenPlugin(MMBenchError):
+    """A plugin that must work does not."""
+
+
+class PluginDiffers(MMBenchError):
+    """What a result was made with is not installed, or not as it was."""
+
+
 class InvalidParameter(MMBenchError):
     """A hyperparameter is unknown, of the wrong type, or outside its range."""
 
@@ -38,6 +46,10 @@ class DeviceUnavailable(MMBenchError):
 
 class DataUnavailable(MMBenchError):
     """Data or pretrained weights cannot be found or are damaged."""
+
+
+class UnusableData(MMBenchError):
+    """A user's own data has a fault that only its owner can mend; the message names its place."""
 
 
 class Leak(MMBenchError):

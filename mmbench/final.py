@@ -30,6 +30,7 @@ from mmbench.evaluation.quality import by_slice, confusion, quality
 from mmbench.evaluation.reliability import reliability_bins
 from mmbench.files import write_whole
 from mmbench.plugins import Plugins
+from mmbench.provenance import used_by
 from mmbench.resolve import Resolved, resolve
 from mmbench.saved import save_model
 from mmbench.spec import TrialSpec, spec_from_json
@@ -116,7 +117,8 @@ def keep_seed(
 ) -> SeedResult:
     """Write all of it into ``folder``; the peak is not known of one that trained with others."""
     trained = result.trained
-    save_model(folder / MODEL, trained.resolved, trained.model, trained.requests)
+    used = used_by(trained.resolved, plugins)
+    save_model(folder / MODEL, trained.resolved, trained.model, trained.requests, used)
     if diagnose:
         diagnosing.diagnose(result, plugins, bench, folder)
     document = {

@@ -7,7 +7,7 @@ recur (the questions of a test all occur in training); only whole rows count.
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 
 from torch import Tensor
@@ -56,9 +56,15 @@ def overlaps(parts: Mapping[Part, Split]) -> list[Overlap]:
     return found
 
 
-def check_parts(parts: Mapping[Part, Split], name: str) -> None:
-    """Raise ``Leak`` if a source or a whole row of the data set ``name`` is in two parts."""
-    if shared := [str(overlap) for overlap in overlaps(parts) if overlap]:
+def check_parts(parts: Mapping[Part, Split], name: str, *, rows_may_recur: bool = False) -> None:
+    """Raise ``Leak`` if a source or a whole row of the data set ``name`` is in two parts.
+
+    ``rows_may_recur``: only sources count, as the data set says of itself.
+    """
+    found = overlaps(parts)
+    if rows_may_recur:
+        found = [replace(overlap, rows=[]) for overlap in found]
+    if shared := [str(overlap) for overlap in found if overlap]:
         raise Leak(
             f"dataset {name!r}: {'; '.join(shared)}. Split by source, and put rows with equal "
             f"values into one part."
@@ -73,6 +79,35 @@ def split_digest(split: Split) -> str:
             digest.update(f"{tensor.dtype}{tuple(tensor.shape)}".encode())
             digest.update(_bytes(tensor))
     return digest.hexdigest()
+
+
+def content_digest(split: Split) -> str:
+    """SHA-256 over all a part holds, values included; decodes nothing, so lazy values are refused.
+
+    The order of rows and of values counts; types and shapes do too.
+    """
+    digest = hashlib.sha256()
+    for modality in sorted(split.columns):
+        column = split.columns[modality]
+        if not isinstance(column.values, Tensor | tuple):
+            raise TypeError(f"The values of {modality!r} are not in memory.")
+        digest.update(modality.encode())
+        _feed(digest, column.values)
+        _feed(digest, column.index)
+    _feed(digest, split.target)
+    for name in sorted(split.slices):
+        digest.update(name.encode())
+        _feed(digest, tuple(split.slices[name]))
+    _feed(digest, split.source)
+    return digest.hexdigest()
+
+
+def _feed(digest: "hashlib._Hash", values: Tensor | tuple[str, ...] | None) -> None:
+    if isinstance(values, Tensor):
+        digest.update(f"{values.dtype}{tuple(values.shape)}".encode())
+        digest.update(values.detach().cpu().contiguous().numpy().data)
+    elif values is not None:
+        digest.update(repr(values).encode())
 
 
 def row_digests(split: Split) -> list[bytes]:

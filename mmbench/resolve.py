@@ -35,18 +35,26 @@ class Resolved:
 
 
 def resolve_dataset(task: Component, plugins: Plugins) -> tuple[Component, Dataset]:
-    """A task's name and parameters → its data set."""
+    """A task's name and parameters → its data set.
+
+    What follows a dot, as in ``table.pets``, is a label: boards and studies go by the whole name.
+    """
     try:
-        cls = plugins.datasets[task.name]
+        cls = plugins.datasets[task.name.partition(".")[0]]
     except UnknownName as error:
         raise UnknownName(str(error).replace("dataset named", "task named")) from None
     params = validate(cls, task.params, f"task {task.name}")
     return Component(task.name, params), cls(**params)
 
 
-def resolve(spec: TrialSpec, plugins: Plugins) -> Resolved:
-    """Check ``spec`` as a whole; encoders of modalities the fusion does not read are dropped."""
-    task_component, dataset = resolve_dataset(spec.task, plugins)
+def resolve(spec: TrialSpec, plugins: Plugins, dataset: Dataset | None = None) -> Resolved:
+    """Check ``spec`` as a whole; encoders of modalities the fusion does not read are dropped.
+
+    ``dataset`` stands in for the one that the spec names, where that may not be at hand.
+    """
+    task_component = spec.task
+    if dataset is None:
+        task_component, dataset = resolve_dataset(spec.task, plugins)
     task = dataset.task
     fusion_cls, fusion = _component(plugins.fusions, spec.fusion)
     reads = _modalities_read(fusion_cls, fusion, task)

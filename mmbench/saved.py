@@ -3,13 +3,16 @@
 spec.json            the resolved spec
 fitted.json          what each encoder learnt of the training data
 task.json            modalities, outputs, metric
+plugins.json         distribution, version and hash of each plugin that it needs
+preprocessing.json   how raw values become inputs, where the data set says so
 model.safetensors    weights
 requests.safetensors prepared inputs of some validation rows, to time the model with
 answers.safetensors  scores of the first of them, to see that the timed model is this one
 """
 
 import json
-from collections.abc import Iterator
+import logging
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,13 +23,18 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from mmbench.contracts import Dataset
 from mmbench.errors import DataUnavailable, StorageError
 from mmbench.model import FusionModel, build_encoders, build_model
 from mmbench.plugins import Plugins
+from mmbench.provenance import Used, read_used, require
 from mmbench.resolve import Resolved, resolve
 from mmbench.spec import TrialSpec, spec_from_json
-from mmbench.types import Column, Split
+from mmbench.types import Column, Part, Split, Task
 
+log = logging.getLogger(__name__)
+PLUGINS = "plugins.json"
+PREPROCESSING = "preprocessing.json"
 ANSWERED = 32
 """Requests whose scores are kept."""
 
@@ -38,16 +46,45 @@ class SavedModel:
     spec: TrialSpec
     model: FusionModel
     requests: Split
+    task: Task
+    preprocessing: Mapping[str, Any] | None = None
+    """How raw values become inputs; None where they are inputs as they are."""
 
 
-def save_model(folder: Path, resolved: Resolved, model: FusionModel, requests: Split) -> None:
-    """Write ``model`` and prepared (not encoded) ``requests`` into ``folder``."""
+class Elsewhere(Dataset):
+    """The data set of a saved model: what is asked is known, the rows may be on another machine."""
+
+    name = "elsewhere"
+    version = ""
+
+    def __init__(self, task: Task) -> None:
+        self.task = task
+
+    def load(self, part: Part) -> Split:
+        raise DataUnavailable(f"A saved model does not hold the {part} part of its task.")
+
+
+def save_model(
+    folder: Path,
+    resolved: Resolved,
+    model: FusionModel,
+    requests: Split,
+    used: Sequence[Used] = (),
+) -> None:
+    """Write ``model`` and prepared (not encoded) ``requests`` into ``folder``.
+
+    ``used``: the plugins that the model is made of.
+    """
     fitted = {m: encoder.fitted for m, encoder in model.encoders_by_modality.items()}
     try:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "spec.json").write_text(json.dumps(resolved.spec.to_dict(), indent=2))
         (folder / "fitted.json").write_text(json.dumps(fitted))
         (folder / "task.json").write_text(json.dumps(asdict(resolved.task), indent=2))
+        (folder / PLUGINS).write_text(json.dumps(list(used), indent=2))
+        if (preprocessing := resolved.dataset.preprocessing()) is not None:
+            text = json.dumps(preprocessing, ensure_ascii=False)
+            (folder / PREPROCESSING).write_text(text, encoding="utf-8")
         save_file(_contiguous(model.state_dict()), folder / "model.safetensors")
         save_file(_contiguous(_flatten(requests)), folder / "requests.safetensors")
         save_file({"scores": _answers(model, requests)}, folder / "answers.safetensors")
@@ -56,16 +93,37 @@ def save_model(folder: Path, resolved: Resolved, model: FusionModel, requests: S
 
 
 def load_model(folder: Path, plugins: Plugins, device: torch.device) -> SavedModel:
-    """Rebuild a model from its folder; nothing in the folder is executed."""
+    """Rebuild a model from its folder alone; nothing in the folder is executed.
+
+    Raises ``PluginDiffers`` if a plugin that it needs is not installed.
+    """
     requests = load_requests(folder)
     with _readable(folder):
         spec = spec_from_json((folder / "spec.json").read_text())
         fitted: dict[str, Any] = json.loads((folder / "fitted.json").read_text())
+        plugins_file = folder / PLUGINS
+        used = json.loads(plugins_file.read_text()) if plugins_file.exists() else []  # older ones
         weights = load_file(folder / "model.safetensors")
-    resolved = resolve(spec, plugins)
+        task = _task(json.loads((folder / "task.json").read_text()))
+        preprocessing = None
+        if (folder / PREPROCESSING).exists():
+            preprocessing = json.loads((folder / PREPROCESSING).read_text(encoding="utf-8"))
+    for difference in require(
+        read_used(used, f"{folder / PLUGINS}"), plugins, f"the model in {folder}", anyway=True
+    ):
+        log.warning("the model in %s: %s", folder, difference)
+    resolved = resolve(spec, plugins, Elsewhere(task))
+    if not all(isinstance(fitted.get(m), dict) for m in resolved.encoders):
+        raise DataUnavailable(
+            f"The saved model in {folder} is damaged: fitted.json is not its own."
+        )
     model = build_model(resolved, build_encoders(resolved, fitted))
     model.load_state_dict(weights)
-    return SavedModel(resolved.spec, model.to(device).eval(), requests)
+    return SavedModel(resolved.spec, model.to(device).eval(), requests, task, preprocessing)
+
+
+def _task(data: dict[str, Any]) -> Task:
+    return Task(**{**data, "outputs": tuple(data["outputs"])})
 
 
 def load_requests(folder: Path) -> Split:

@@ -21,6 +21,10 @@ class Component:
     name: str
     params: Mapping[str, Value] = field(default_factory=dict)
 
+    def but(self, params: Mapping[str, Value]) -> "Component":
+        """The same with these parameters set."""
+        return replace(self, params={**self.params, **params})
+
     def __str__(self) -> str:
         """``cnn``, or ``cnn(depth=4)``."""
         params = ", ".join(f"{k}={v}" for k, v in self.params.items())

@@ -41,7 +41,7 @@ def evaluate_alone(
     cost = measure_in_fresh_process(trained[0].model_folder, bench.device.type, threads)
     final = evaluate_family(trained, None, cost, bench.load(resolved, "test"), plugins)
     search: dict[str, Any] = {"study": None, "trials": 0, "history": []}
-    row = row_of(final, search, environment(plugins), keep_predictions(trained))
+    row = row_of(final, search, environment(plugins, final.resolved), keep_predictions(trained))
     keep_row(trained, row)
     return row, trained
 
@@ -82,8 +82,8 @@ def changed_environment(before: Row, now: Row) -> list[str]:
         for package in sorted(was.keys() | is_.keys())
         if was.get(package) != is_.get(package)
     ]
-    if _plugins(before) != _plugins(now):
-        changes.append("plugins differ")
+    if "used_plugins" not in before.environment and _plugins(before) != _plugins(now):
+        changes.append("plugins differ")  # of an older row it is not known which took part
     if before.hardware != now.hardware:
         changes.append(f"{before.hardware} → {now.hardware}")
     return changes

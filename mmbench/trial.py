@@ -58,7 +58,11 @@ class Workbench:
         task = data_key(resolved)
         if task not in self.digests:
             parts = {part: self.load(resolved, part) for part in PARTS}
-            check_parts(parts, resolved.spec.task.name)
+            check_parts(
+                parts,
+                resolved.spec.task.name,
+                rows_may_recur=resolved.dataset.rows_may_recur,
+            )
             self.digests[task] = {part: split_digest(split) for part, split in parts.items()}
         return self.digests[task]
 

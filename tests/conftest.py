@@ -1,7 +1,12 @@
+import importlib.metadata
+import os
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import torch
+from installing import Site, forget
 
 torch.set_num_threads(1)
 
@@ -28,3 +33,51 @@ def committed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     site = tmp_path_factory.mktemp("committed")
     write_site(site, COMMITTED, [], BOARDS)
     return site
+
+
+@pytest.fixture
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
+    """An empty folder on the path; nothing else is installed, no matter where this test runs."""
+    from mmbench.plugins import load_plugins
+
+    folder = tmp_path / "site"
+    folder.mkdir()
+    real = importlib.metadata.distributions
+    monkeypatch.setattr(
+        importlib.metadata,
+        "distributions",
+        lambda: (d for d in real() if str(d.locate_file("")).startswith(str(tmp_path))),
+    )
+    monkeypatch.syspath_prepend(str(folder))
+    for variable in [name for name in os.environ if name.startswith("MMBENCH_")]:
+        monkeypatch.delenv(variable)
+    monkeypatch.setenv("MMBENCH_PLUGIN_FILES", "")  # what --plugin sets is undone with it
+    monkeypatch.setenv("MMBENCH_CACHE", str(tmp_path / "cache"))
+    yield Site(folder)
+    for module in [n for n, m in sys.modules.items() if _lies_in(m, tmp_path)]:
+        forget(module)
+    load_plugins.cache_clear()
+
+
+def _lies_in(module: object, folder: Path) -> bool:
+    return str(getattr(module, "__file__", None)).startswith(str(folder))
+
+
+@pytest.fixture
+def at_site(
+    site: Site, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., tuple[int, str, str]]:
+    """The command line in this process, with what is installed there: (code, output, errors)."""
+    from mmbench.cli import main as cli
+    from mmbench.plugins import load_plugins
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        load_plugins.cache_clear()
+        monkeypatch.setattr(sys, "argv", ["mmbench", *arguments])
+        with pytest.raises(SystemExit) as end:
+            cli.main()
+            raise SystemExit(0)
+        said = capsys.readouterr()
+        return int(end.value.code or 0), said.out, said.err
+
+    return run

@@ -263,6 +263,11 @@ def many(n: int) -> list[optuna.trial.FrozenTrial]:
     ]
 
 
+def replace_value(trial: optuna.trial.FrozenTrial, value: float) -> optuna.trial.FrozenTrial:
+    trial.value = value
+    return trial
+
+
 def test_proposals_see_the_best_and_the_latest_of_a_large_study() -> None:
     study = optuna.create_study(direction="maximize")
     study.add_trials(many(2000))
@@ -272,6 +277,10 @@ def test_proposals_see_the_best_and_the_latest_of_a_large_study() -> None:
     best = sorted(trials, key=lambda t: -t.value)[:BEST]
     numbers = {t.number for t in shown}
     assert {t.number for t in best} <= numbers and set(range(1800, 2000)) <= numbers
+    study.add_trials([replace_value(t, 9.0) for t in many(3)])  # better than all before
+    later = study.ask().number
+    shown = window_of(study, study.trials[later]).get_trials(deepcopy=False)
+    assert {t.number for t in shown} >= {t.number for t in best[: BEST - 3]} | {2001, 2002, 2003}
 
 
 def test_a_small_study_is_proposed_to_as_by_plain_tpe() -> None:

@@ -52,7 +52,7 @@ def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tm
         ("describe fusion gatd", "Did you mean 'gated'"),
         ("describe fusions gated", "Did you mean 'fusion'"),
         ("ui", "no MLflow store"),
-        ("worker", "needs --study"),
+        ("worker", "needs --storage"),
     ],
 )
 def test_bad_input_is_one_message_and_exit_code_2(call, command: str, message: str) -> None:

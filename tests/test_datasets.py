@@ -10,6 +10,8 @@ import torch
 
 from mmbench.datasets import synthetic, vqa
 from mmbench.datasets._generated import orthonormal, parity_accuracy, seen
+from mmbench.datasets._package import Package
+from mmbench.datasets._stored import digest
 from mmbench.errors import DataUnavailable, InvalidParameter
 from mmbench.testing import check_dataset
 from mmbench.types import Split
@@ -244,7 +246,7 @@ def test_vqa_rows_are_those_of_the_package(parts):
     from PIL import Image
 
     for part, official, offset in (("train", "train", 0), ("test", "test", 4000)):
-        entries = json.loads((vqa._package_folder() / official / "questions.json").read_bytes())
+        entries = json.loads(vqa.PACKAGE.read(f"data/{official}/questions.json"))
         split = parts[part]
         mine = set(split.source.tolist())
         kept = [entry for entry in entries if entry[2] + offset in mine]
@@ -254,7 +256,9 @@ def test_vqa_rows_are_those_of_the_package(parts):
             assert column.values[column.index[row]] == question
             assert vqa.VQA.task.outputs[split.target[row]] == answer
             assert split.source[row] == number + offset
-            with Image.open(vqa._package_folder() / official / "images" / f"{number}.png") as image:
+            with Image.open(
+                vqa.PACKAGE.folder() / "data" / official / "images" / f"{number}.png"
+            ) as image:
                 pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1)
             assert torch.equal(
                 split.columns["image"].values[split.columns["image"].index[row]], pixels
@@ -262,7 +266,7 @@ def test_vqa_rows_are_those_of_the_package(parts):
 
 
 def test_vqa_question_types(parts):
-    assert set(vqa.VQA.task.outputs) == set(vqa._package_file("answers.txt").decode().split())
+    assert set(vqa.VQA.task.outputs) == set(vqa.PACKAGE.read("data/answers.txt").decode().split())
     for split in parts.values():
         column = split.columns["question"]
         for index, kind in zip(
@@ -286,8 +290,8 @@ def test_a_damaged_cache_is_decoded_again_and_said(parts, cache, caplog):
         caplog.clear()
         with caplog.at_level(logging.WARNING):
             pixels = vqa._pixels("test")
-        assert "damaged; decoding them again" in caplog.text
-        assert vqa._sha256(pixels) == vqa.SHA256["test.npy"]
+        assert "damaged; making them again" in caplog.text
+        assert digest(pixels) == vqa.PIXELS["test"]
         assert path.read_bytes() == good
     assert sorted(p.name for p in cache.iterdir()) == ["test.npy", "train.npy"]
 
@@ -297,7 +301,7 @@ def test_vqa_loads_without_a_cache_that_can_be_written(tmp_path, monkeypatch, ca
     monkeypatch.setenv("MMBENCH_CACHE", str(tmp_path / "file"))
     with caplog.at_level(logging.WARNING):
         assert len(vqa.VQA().load("test")) == 9_673
-    assert "Cannot cache decoded images" in caplog.text
+    assert "Cannot cache data" in caplog.text
 
 
 def test_a_missing_package_says_what_to_install(monkeypatch):
@@ -308,9 +312,9 @@ def test_a_missing_package_says_what_to_install(monkeypatch):
 
 
 def test_a_package_with_other_data_is_refused(tmp_path, monkeypatch):
-    (tmp_path / "train").mkdir()
-    (tmp_path / "train" / "questions.json").write_text('[["is it?", "yes", 0]]')
-    monkeypatch.setattr(vqa, "_package_folder", lambda: tmp_path)
+    (tmp_path / "data" / "train").mkdir(parents=True)
+    (tmp_path / "data" / "train" / "questions.json").write_text('[["is it?", "yes", 0]]')
+    monkeypatch.setattr(Package, "folder", lambda _: tmp_path)
     with pytest.raises(DataUnavailable, match=r"easy-vqa 1\.0 does not hold.*train/questions.json"):
         vqa.VQA().load("train")
     with pytest.raises(DataUnavailable, match=r"test/questions.json"):
@@ -321,10 +325,10 @@ def test_a_package_with_other_data_is_refused(tmp_path, monkeypatch):
 
 def test_search_parts_never_read_test(parts, cache, monkeypatch):
     read: list[str] = []
-    original = vqa._package_file
-    monkeypatch.setattr(vqa, "_package_file", lambda name: read.append(name) or original(name))
+    original = Package.read
+    monkeypatch.setattr(Package, "read", lambda p, name: read.append(name) or original(p, name))
     vqa.VQA().load("val")
-    assert read == ["train/questions.json"]
+    assert read == ["data/train/questions.json"]
 
 
 def test_vqa_keeps_the_contract(parts):

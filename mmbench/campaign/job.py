@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -17,10 +18,11 @@ from mmbench.leaderboard.row import Row, read_rows, write_row
 from mmbench.plugins import Plugins
 from mmbench.resolve import resolve_dataset
 from mmbench.search.finals import chosen, fresh_seeds, results
+from mmbench.search.inheritance import INHERITED
 from mmbench.search.jobs import write_jobs
 from mmbench.search.pool import Pool
 from mmbench.search.request import SearchRequest, study_name
-from mmbench.search.study import attempted, snapshot, trials_of_families
+from mmbench.search.study import attempted, spent, trials_of_families
 from mmbench.search.worker import Budget
 from mmbench.spec import Component
 from mmbench.tracking import Tracker
@@ -85,13 +87,16 @@ class Campaign:
 
     def _summary(self, study: optuna.Study) -> dict[str, Any]:
         """What the reader should know of the search behind a row: all its trials, its limits."""
-        now, request = snapshot(study), self.request
+        done, request = attempted(study), self.request
+        counts: Counter[str] = Counter(a.state for a in done)  # those of an earlier study too
+        inherited = study.user_attrs.get(INHERITED)
         return {
             "study": self.name,
             "seed": request.seed,
-            "trials": now.done,
-            **{state: now.counts[state] for state in ("finished", "pruned", "violated", "failed")},
-            "history": [attempt.brief() for attempt in attempted(study)],
+            "trials": spent(counts),
+            **{state: counts[state] for state in ("finished", "pruned", "violated", "failed")},
+            "history": [attempt.brief() for attempt in done],
+            **({"inherited": inherited} if inherited else {}),
             "device": request.device,
             "workers": self.crew.workers,
             "max_latency_ms": request.max_latency_ms,

@@ -9,12 +9,14 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from mmbench.campaign.earlier import earlier_studies
 from mmbench.errors import SearchFailed
 from mmbench.evaluation.environment import environment
 from mmbench.search.handing_over import recover
+from mmbench.search.inheritance import Inheritance, inheritance, take_over
 from mmbench.search.pool import POLL_SECONDS
 from mmbench.search.storage import open_storage, turn_of
-from mmbench.search.study import attempted, create_or_continue, snapshot
+from mmbench.search.study import attempted, create_or_continue, is_complete, snapshot
 
 if TYPE_CHECKING:
     import optuna
@@ -47,15 +49,29 @@ def search(campaign: Campaign) -> optuna.Study:
 
 
 def prepare(campaign: Campaign) -> optuna.Study:
-    """The study, ready for workers; the trials of dead ones are queued again."""
+    """The study, ready for workers; the trials of dead ones are queued again.
+
+    A new study starts from what an earlier one has learnt.
+    """
     name, url = campaign.name, campaign.places.storage_url(campaign.name)
     storage = open_storage(url)
     with turn_of(url, name):
-        study = create_or_continue(name, campaign.request, storage, campaign.plugins)
+        inherited = None if is_complete(storage, name) else _inherited(campaign)
+        known = inherited.specs if inherited else ()
+        study = create_or_continue(name, campaign.request, storage, campaign.plugins, known)
+        if inherited:
+            take_over(study, inherited)
+            campaign.listener.note(str(inherited))
         recovered = recover(study)
     if recovered:
         campaign.listener.note(f"{recovered} interrupted trials are tried again")
     return study
+
+
+def _inherited(campaign: Campaign) -> Inheritance | None:
+    request = campaign.request
+    earlier = earlier_studies(campaign.places, request.task.name, campaign.name)
+    return inheritance(earlier, request, campaign.plugins)
 
 
 def _spent(campaign: Campaign, study: optuna.Study) -> bool:
@@ -92,7 +108,9 @@ def _watch(campaign: Campaign, pool: Pool, study: optuna.Study, run: SearchRun) 
 def log(study: optuna.Study, run: SearchRun) -> None:
     """Log what has ended since the last look."""
     for attempt in attempted(study):
-        if attempt.spec is not None and attempt.state != "interrupted":
+        if attempt.spec is None or attempt.taken_over:  # that is in the run of its own search
+            continue
+        if attempt.state != "interrupted":
             run.log_trial(attempt.number, attempt.state, attempt.spec, attempt.record)
 
 

@@ -18,16 +18,18 @@ from mmbench.cli.options import (
     Together,
     names,
     settings,
+    task_settings,
 )
 
 if TYPE_CHECKING:
     from mmbench.comparison.job import Comparison, Outcome
+    from mmbench.spec import Component
 
 BUDGET = 8
 
 
 def compare(
-    task: Annotated[str, typer.Option(help="What to solve: see `mmbench list tasks`.")],
+    task: "Component",
     fusions: Annotated[
         list[str] | None,
         typer.Option(help="These; `all`: every one there is. Default: those a search tries."),
@@ -72,13 +74,13 @@ def compare(
     from mmbench.plugins import load_plugins
     from mmbench.resolve import resolve_dataset
     from mmbench.search.placement import default_workers
-    from mmbench.spec import Component, train_spec
+    from mmbench.spec import train_spec
     from mmbench.trial import device_named
 
     plugins, on = load_plugins(), device_named(device).type
-    modalities = resolve_dataset(Component(task), plugins)[1].task.modalities
-    given = settings(set_, ("task", "train", *(f"encoder.{m}" for m in modalities)))
-    component, dataset = resolve_dataset(Component(task, given.get("task", {})), plugins)
+    component, dataset = resolve_dataset(task.but(task_settings(set_)), plugins)
+    sections = ("task", "train", *(f"encoder.{m}" for m in dataset.task.modalities))
+    given = settings(set_, sections)
     train_spec(given.get("train", {}))
     contestants, encoders, dropped = find_contestants(
         dataset.task, plugins, on,
@@ -101,9 +103,10 @@ def compare(
             raise
     kind = "objectives" if objectives else "fusions"
     folder = leaderboards / "comparisons" / (name or f"{component.name}-{kind}")
+    said = [f"task.{name}={value}" for name, value in task.params.items()] + (set_ or [])
     command = _command(
-        task=[task], fusions=fusions, objectives=objectives, budget=[budget], seeds=[seeds],
-        encoder=encoder, head=[head] if head else None, seed=[seed] if seed else None, set=set_,
+        task=[task.name], fusions=fusions, objectives=objectives, budget=[budget], seeds=[seeds],
+        encoder=encoder, head=[head] if head else None, seed=[seed] if seed else None, set=said,
     )  # fmt: skip
     page = write_comparison(folder, outcome, dropped, command)
     _report(comparison, outcome, page, as_json=as_json)

@@ -118,7 +118,9 @@ def _plugins() -> list[Finding]:
 
     return [
         Finding(
-            f"plugin {r.name}", sound=r.state in ("loaded", "disabled"), says=r.reason or r.version
+            f"plugin {r.name}",
+            sound=r.state in ("loaded", "disabled"),
+            says=str(r) if r.reason else r.version,
         )
         for r in load_plugins().records
     ]

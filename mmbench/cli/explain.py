@@ -37,7 +37,7 @@ def explain(
     from mmbench.trial import device_named
 
     plugins = load_plugins()
-    folder = _model(row, leaderboards, out, device, plugins)
+    folder = model_of(row, leaderboards, out, device, plugins)
     found = explained(subject(folder, sample, plugins, device_named(device)))
     document = json.dumps(found.to_dict(), indent=2, ensure_ascii=False)
     place = out / "explanations" / f"{found.subject.resolved.spec.id}-{sample}"
@@ -54,7 +54,8 @@ def explain(
     typer.echo(f"\npicture  {drawn}\nmodel    {folder}")
 
 
-def _model(row: str, boards: Path, out: Path, device: str, plugins: "Plugins") -> Path:
+def model_of(row: str, boards: Path, out: Path, device: str, plugins: "Plugins") -> Path:
+    """The folder of a row's model, trained again if there is none under ``out``."""
     from mmbench.explain.locate import folder_model, row_model
     from mmbench.leaderboard.row import read_row
     from mmbench.trial import Workbench, device_named

@@ -9,12 +9,11 @@ from mmbench.cli.options import AsJson, Device, Set, names, settings
 
 if TYPE_CHECKING:
     from mmbench.sanity import Fallen
-
-TASK = typer.Option(help="What to check: `mmbench list tasks`.")
+    from mmbench.spec import Component
 
 
 def hygiene(
-    task: Annotated[str, TASK],
+    task: "Component",
     set_: Set = None,
     as_json: AsJson = False,
 ) -> None:
@@ -22,14 +21,13 @@ def hygiene(
     from mmbench.parts import PARTS, overlaps, split_digest
     from mmbench.plugins import load_plugins
     from mmbench.resolve import resolve_dataset
-    from mmbench.spec import Component
 
     given = settings(set_, ("task",))
-    _, dataset = resolve_dataset(Component(task, given.get("task", {})), load_plugins())
+    _, dataset = resolve_dataset(task.but(given.get("task", {})), load_plugins())
     parts = {part: dataset.load(part) for part in PARTS}
     shared = overlaps(parts)
     document: dict[str, Any] = {
-        "task": task,
+        "task": task.name,
         "version": dataset.version,
         "parts": {
             part: {
@@ -47,7 +45,7 @@ def hygiene(
     if as_json:
         typer.echo(json.dumps(document, indent=2))
     else:
-        typer.echo(f"{task} {dataset.version}")
+        typer.echo(f"{task.name} {dataset.version}")
         for part, facts in document["parts"].items():
             n, rows = facts["sources"], facts["rows"]
             sources = "no sources stated" if n is None else f"{n:,} sources"
@@ -59,7 +57,7 @@ def hygiene(
 
 
 def sanity(
-    task: Annotated[str, TASK],
+    task: "Component",
     fusion: Annotated[str, typer.Option(help="A fusion, or only-<modality>.")] = "concat",
     encoder: Annotated[list[str] | None, typer.Option(help="MODALITY=NAME.")] = None,
     head: Annotated[str, typer.Option()] = "mlp",
@@ -87,7 +85,7 @@ def sanity(
     if as_json:
         typer.echo(json.dumps([asdict(fallen) for fallen in found], indent=2))
     else:
-        typer.echo(f"{task}, {fusion}, trained on permuted labels {seeds} times")
+        typer.echo(f"{task.name}, {fusion}, trained on permuted labels {seeds} times")
         for fallen in found:
             _show(fallen)
     if not all(fallen.sane for fallen in found):

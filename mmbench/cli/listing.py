@@ -9,6 +9,7 @@ from mmbench.cli.options import AsJson
 from mmbench.errors import InvalidParameter, did_you_mean
 
 if TYPE_CHECKING:
+    from mmbench.contracts import Card
     from mmbench.plugins import Plugins
 
 KINDS = {
@@ -25,13 +26,15 @@ def list_components(
     kind: Annotated[str, typer.Argument(help=" | ".join(KINDS))], as_json: AsJson = False
 ) -> None:
     """List the tasks, encoders, fusions, heads, objectives or metrics that are installed."""
-    from mmbench.catalogue import catalogue
+    from mmbench.catalogue import catalogue, refuse_broken
 
     if kind not in KINDS:
         raise InvalidParameter(
             f"There is no kind {kind!r}.{did_you_mean(kind, KINDS)} Kinds: {', '.join(KINDS)}."
         )
-    found = catalogue()["components"][KINDS[kind]]
+    known = catalogue()
+    refuse_broken(known)
+    found = known["components"][KINDS[kind]]
     if as_json:
         typer.echo(json.dumps(found, indent=2))
         return
@@ -71,6 +74,10 @@ def describe(
     for title in ("facts", "capabilities"):
         for key, value in document.get(title, {}).items():
             typer.echo(f"  {key:20} {value}")
+    if document.get("known"):
+        typer.echo("\nknown figures")
+    for known in document.get("known", ()):
+        typer.echo(f"  {known['score']:<20} {known['what']} ({known['source']})")
     typer.echo("\nhyperparameters" if document["space"] else "\nno hyperparameters")
     for line in document["space"]:
         typer.echo(f"  {line}")
@@ -103,8 +110,19 @@ def description(plugins: "Plugins", registry: str, name: str) -> dict[str, Any]:
     elif registry in ("objective", "metric"):
         document["facts"] = {"targets": ", ".join(sorted(cls.targets))}
     elif registry == "dataset":
-        document["facts"] = _task_facts(cls())
+        document["facts"] = _facts_of(cls)
+        document["known"] = _known_figures(cls.card) if cls.card else []
     return document
+
+
+def _facts_of(cls: Any) -> dict[str, Any]:
+    """What is known of a task as it is by default, or what it needs before anything is."""
+    from mmbench.errors import DataUnavailable
+
+    try:
+        return _task_facts(cls())
+    except DataUnavailable as error:
+        return {"needs": str(error)}
 
 
 def _task_facts(dataset: Any) -> dict[str, Any]:
@@ -115,4 +133,27 @@ def _task_facts(dataset: Any) -> dict[str, Any]:
         "target": f"{task.target}, {task.n_outputs} outputs",
         "main metric": task.metric,
         **({} if task.optimum is None else {"best possible": f"{task.optimum:.4f}"}),
+        **(_card_facts(dataset.card) if dataset.card else {}),
     }
+
+
+def _card_facts(card: "Card") -> dict[str, Any]:
+    rows = ", ".join(f"{part} {n:,}" for part, n in card.rows.items())
+    content = ", ".join(f"{part} {sha256[:12]}" for part, sha256 in card.content.items())
+    facts = {
+        "source": card.source,
+        "licence": card.licence,
+        "rows": rows,
+        "split": card.split,
+        "content (SHA-256)": content,
+        "note": card.note,
+    }
+    return {key: value for key, value in facts.items() if value}
+
+
+def _known_figures(card: "Card") -> list[dict[str, Any]]:
+    from dataclasses import asdict
+
+    return [
+        {**asdict(k), "what": f"{k.what}, {k.within}" if k.within else k.what} for k in card.known
+    ]

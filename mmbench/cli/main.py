@@ -14,14 +14,20 @@ from mmbench.cli import (
     doctor,
     explain,
     hygiene,
+    inspect,
     listing,
-    plugin_list,
+    new,
+    plugin_check,
+    prepare,
     publish,
     search,
     single,
     verify,
+    winner,
     workers,
 )
+from mmbench.cli.data_options import takes_data
+from mmbench.cli.plugin_files import plugin_option
 from mmbench.errors import MMBenchError
 
 USAGE_ERROR = 2
@@ -29,22 +35,32 @@ INTERRUPTED = 130
 
 
 class Commands(TyperGroup):
-    """Our commands, and those of plugins: these are loaded only for a name that is not ours."""
+    """Our commands, and those of plugins: these are loaded only for a name that is one of theirs.
+
+    Each takes ``--plugin FILE``, as the whole program does.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.params.append(plugin_option())
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        return super().get_command(ctx, cmd_name) or _plugin_commands().get(cmd_name)
+        command = super().get_command(ctx, cmd_name) or _plugin_command(cmd_name)
+        if command is not None and not any(p.name == "plugin" for p in command.params):
+            command.params.append(plugin_option())
+        return command
 
 
-def _plugin_commands() -> dict[str, Any]:
+def _plugin_command(name: str) -> Any:
+    """A command that a plugin adds. Only if one does, plugins are imported."""
+    from mmbench.catalogue import catalogue
+
+    if all(known["name"] != name for known in catalogue()["commands"]):
+        return None
     from mmbench.plugins import load_plugins
+    from mmbench.plugins.commands import plugin_commands
 
-    extra = typer.Typer()
-    load_plugins().manager.hook.register_commands(app=extra)
-    if not (extra.registered_commands or extra.registered_groups):
-        return {}
-    extra.callback()(lambda: None)  # so that a single command still makes a group
-    group: Any = typer.main.get_command(extra)
-    return dict(group.commands)
+    return next((c.command for c in plugin_commands(load_plugins()) if c.name == name), None)
 
 
 app = typer.Typer(
@@ -55,22 +71,27 @@ app = typer.Typer(
     context_settings={"max_content_width": 100},
     rich_markup_mode=None,  # plain help: rich would double the time to print it
     help="A benchmark suite for multimodal fusion: finds the best encoder × fusion × head for a "
-    "task, and says what it costs. Plugins may add commands: see `mmbench plugins`.",
+    "task, and says what it costs. Plugins may add commands: `mmbench plugins` lists them.",
 )
-app.command("search")(search.search)
-app.command("compare")(compare.compare)
-app.command("run")(single.run)
+app.command("search")(takes_data(search.search))
+app.command("compare")(takes_data(compare.compare))
+app.command("run")(takes_data(single.run))
 app.command("rerun")(single.rerun)
 app.command("explain")(explain.explain)
+app.command("export")(winner.export)
+app.command("predict")(winner.predict)
 app.command("leaderboard")(board.leaderboard)
 app.command("diff")(diff.diff)
 app.command("publish")(publish.publish)
 app.command("verify")(verify.verify)
-app.command("hygiene")(hygiene.hygiene)
-app.command("sanity")(hygiene.sanity)
+app.command("hygiene")(takes_data(hygiene.hygiene))
+app.command("sanity")(takes_data(hygiene.sanity))
+app.command("inspect")(takes_data(inspect.inspect))
+app.command("prepare")(prepare.prepare)
 app.command("list")(listing.list_components)
 app.command("describe")(listing.describe)
-app.command("plugins")(plugin_list.plugins)
+app.add_typer(plugin_check.app, name="plugins")
+app.command("new")(new.new)
 app.command("worker")(workers.worker)
 app.add_typer(cache.cache, name="cache")
 app.command("doctor")(doctor.doctor)

@@ -57,6 +57,13 @@ def settings(given: Sequence[str] | None, sections: Sequence[str]) -> dict[str, 
     return found
 
 
+def task_settings(given: Sequence[str] | None) -> dict[str, Any]:
+    """The settings of the task alone: they decide which other sections there are."""
+    return settings([item for item in given or () if item.startswith("task.")], ("task",)).get(
+        "task", {}
+    )
+
+
 def _value(text: str) -> Any:
     """A JSON number or truth value, else the text itself."""
     try:

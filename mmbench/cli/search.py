@@ -25,12 +25,13 @@ from mmbench.cli.options import (
 if TYPE_CHECKING:
     from mmbench.campaign.job import Campaign
     from mmbench.leaderboard.row import Row
+    from mmbench.spec import Component
 
 TRIALS, TIMEOUT_SECONDS = 48, 240.0
 
 
 def search(
-    task: Annotated[str, typer.Option(help="What to solve: see `mmbench list tasks`.")],
+    task: "Component",
     trials: Annotated[int | None, typer.Option(min=1, help="Trials of the study in all.")] = TRIALS,
     timeout: Annotated[
         float | None,
@@ -98,12 +99,12 @@ def search(
     from mmbench.search.request import SearchRequest
     from mmbench.search.warm_start import journals, warmed
     from mmbench.search.worker import Budget
-    from mmbench.spec import Component, train_spec
+    from mmbench.spec import train_spec
     from mmbench.trial import device_named
 
     plugins, on = load_plugins(), device_named(device).type
     given = settings(set_, ("task", "train"))
-    component, dataset = resolve_dataset(Component(task, given.get("task", {})), plugins)
+    component, dataset = resolve_dataset(task.but(given.get("task", {})), plugins)
     train_spec(given.get("train", {}))
     candidates = find_candidates(
         dataset.task, plugins, on,

@@ -17,17 +17,18 @@ from mmbench.cli.options import (
     Set,
     names,
     settings,
+    task_settings,
 )
 from mmbench.errors import InvalidSpec, UnknownName
 
 if TYPE_CHECKING:
     from mmbench.leaderboard.row import Row
     from mmbench.plugins import Plugins
-    from mmbench.spec import TrialSpec
+    from mmbench.spec import Component, TrialSpec
 
 
 def run(
-    task: Annotated[str | None, typer.Option(help="What to solve: `mmbench list tasks`.")] = None,
+    task: "Component | None" = None,
     fusion: Annotated[
         str | None,
         typer.Option(help="A fusion, or only-<modality>; else concat, or the paradigm's."),
@@ -74,6 +75,9 @@ def rerun(
     seeds: Annotated[
         int | None, typer.Option(min=1, help="Only the first so many of its seeds.")
     ] = None,
+    anyway: Annotated[
+        bool, typer.Option("--anyway", help="Even if its plugins have another version or content.")
+    ] = False,
     device: Device = "auto",
     threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 1,
     out: Out = OUT,
@@ -83,18 +87,21 @@ def rerun(
     """Train a row of a leaderboard again, and say how far the new figures are from its own."""
     from dataclasses import asdict
 
-    from mmbench.leaderboard.row import read_row
+    from mmbench.leaderboard.row import read_row, used_plugins
     from mmbench.plugins import load_plugins
+    from mmbench.provenance import require
     from mmbench.spec import spec_from_dict
     from mmbench.standalone import changed_environment, differences
 
     plugins = load_plugins()
     before = read_row(find_row(row, leaderboards))
+    changes = require(used_plugins(before), plugins, f"row {before.id}", anyway=anyway)
     now = evaluate(
         spec_from_dict(before.spec), before.seeds[:seeds], plugins, device, threads, out,
         quiet=as_json,
     )  # fmt: skip
-    found, changes = differences(before, now), changed_environment(before, now)
+    found = differences(before, now)
+    changes += changed_environment(before, now)
     if as_json:
         document = {"id": before.id, "differences": [asdict(d) for d in found], "changes": changes}
         typer.echo(json.dumps(document, indent=2))
@@ -181,7 +188,7 @@ def _spec_file(path: Path) -> "TrialSpec":
 
 
 def spec_of(
-    task: str,
+    task: "Component",
     fusion: str | None,
     encoders: list[str],
     head: str | None,
@@ -201,16 +208,14 @@ def spec_of(
     head = head or required.get("head", ["mlp"])[0]
     name, dash, modality = fusion.partition("-")
     baseline = Component("only", {"modality": modality}) if name == "only" and dash else None
-    _, dataset = resolve_dataset(Component(task), plugins)
+    task, dataset = resolve_dataset(task.but(task_settings(given)), plugins)
     sections = ["task", "train", "fusion", "head", "objective"]
     sections += [f"encoder.{m}" for m in dataset.task.modalities]
     params = settings(given, sections)
     candidates = find_candidates(
         dataset.task, plugins, "cuda", encoders=encoders, heads=[head], objectives=[objective]
     )
-    request = SearchRequest(
-        Component(task, params.get("task", {})), candidates, "cpu", train=params.get("train", {})
-    )
+    request = SearchRequest(task, candidates, "cpu", train=params.get("train", {}))
     spec = default_spec(request, plugins, baseline or Component(fusion))
     return TrialSpec(
         task=request.task,

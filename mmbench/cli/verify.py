@@ -80,6 +80,8 @@ def _show(checked: "Checked") -> None:
     else:
         how = "" if checked.recomputed else "  (without predictions)"
         typer.echo(f"ok       {checked.file}{how}")
+    for plugin in checked.plugins:
+        typer.echo(f"         made with {plugin}")
 
 
 def _sum_up(done: "list[Checked]") -> None:

@@ -7,7 +7,8 @@ from typing import Any
 from mmbench.comparison.draws import SharedDraws
 from mmbench.errors import Incompatible, InvalidParameter
 from mmbench.plugins import Plugins
-from mmbench.resolve import resolve
+from mmbench.provenance import versions_in
+from mmbench.resolve import resolve, resolve_dataset
 from mmbench.search.candidates import find_candidates, legal_with, sequence_encoders
 from mmbench.search.propose import (
     DEFAULT_ENCODERS,
@@ -66,8 +67,19 @@ def comparison_name(request: ComparisonRequest, version: str, plugins: Plugins) 
         for c in request.contestants
     }
     asked = {k: v for k, v in request.to_dict().items() if k not in ("budget", "seeds")}
-    owners = {r.distribution: r.version for r in plugins.records if r.state in ("loaded", "slow")}
+    owners = versions_in(plugins, _components(request, plugins))
     return f"{request.task.name}-compare-{digest([SCHEMA, asked, version, spaces, owners])}"
+
+
+def _components(request: ComparisonRequest, plugins: Plugins) -> list[tuple[str, str]]:
+    """Kind and name of all that takes part."""
+    _, dataset = resolve_dataset(request.task, plugins)
+    found = [("dataset", request.task.name), ("metric", dataset.task.metric)]
+    found += [("encoder", encoder.name) for encoder in request.encoders.values()]
+    for contestant in request.contestants:
+        found += [("fusion", contestant.fusion.name), ("head", contestant.head)]
+        found += [("objective", contestant.objective)]
+    return found
 
 
 def contestants_of(

@@ -5,7 +5,7 @@ component's hyperparameters (see ``mmbench.space``). A component holds no refere
 it sees features and modality names, never a target (but objectives and metrics) or a task's name.
 """
 
-from mmbench.contracts.dataset import Dataset
+from mmbench.contracts.dataset import Card, Dataset, Known
 from mmbench.contracts.encoder import Encoder, Fitted, Offered
 from mmbench.contracts.fusion import Capabilities, Fused, Fusion
 from mmbench.contracts.head import Head
@@ -16,6 +16,7 @@ from mmbench.contracts.parameters import count_parameters, trainable
 __all__ = [
     "ALL_TARGETS",
     "Capabilities",
+    "Card",
     "Course",
     "Dataset",
     "Encoder",
@@ -23,6 +24,7 @@ __all__ = [
     "Fused",
     "Fusion",
     "Head",
+    "Known",
     "Metric",
     "Model",
     "Objective",

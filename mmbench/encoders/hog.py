@@ -48,8 +48,9 @@ class HistogramOfGradients(ImageEncoder):
     @classmethod
     def fit(cls, train: Column) -> Fitted:
         """The shape of an image, and the scale of each feature."""
+        fitted = super().fit(train)
         features = pyramid(number_sample(train, SAMPLE), DEEPEST)
-        return {**super().fit(train), "features": scale(features, 1)}
+        return {**fitted, "features": scale(features, 1)}
 
     def forward(self, inputs: Tensor) -> Encoded:
         return Encoded.vector(self.standardise(pyramid(inputs, self.levels)))

@@ -3,9 +3,6 @@
 timm takes seconds to import, so it is imported when one of its models is built.
 """
 
-import threading
-import urllib.error
-import urllib.request
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
@@ -14,7 +11,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mmbench.contracts import Encoder, Fitted, Offered
+from mmbench.encoders._hub import hub_file
 from mmbench.encoders._image import ImageEncoder, grid_tokens
+from mmbench.encoders._partial import choose_trained, rest_what_is_frozen
 from mmbench.encoders._training_column import Standardise
 from mmbench.errors import DataUnavailable, InvalidParameter, did_you_mean
 from mmbench.hookspecs import hookimpl
@@ -22,16 +21,17 @@ from mmbench.space import Choice
 from mmbench.types import Encoded
 
 HUB = "hub"
-PROBE_SECONDS = 3.0
 
 
 class TimmModel(ImageEncoder):
     """Any timm model: tokens are the cells of its last grid, pooled is what its classifier reads.
 
     ``weights``: empty for random ones, the path of a ``.safetensors`` or ``.pth`` file, or ``hub``.
-    ``size``: sides are resized to that many pixels; 0 leaves images as they are, except for models
-    that were built for one size. Images are uint8, or floating point from 0 to 1. Pretrained
-    weights get the normalisation they were trained with, random ones that of the training images.
+    ``frozen``, or only the ``last_blocks`` train (0: all do); the blocks are those that timm sets
+    layer-wise learning rates for. ``size``: sides are resized to that many pixels; 0 leaves images
+    as they are, except for models that were built for one size. Images are uint8, or floating point
+    from 0 to 1. Pretrained weights get the normalisation they were trained with, random ones that
+    of the training images.
     """
 
     name = "timm"
@@ -45,6 +45,7 @@ class TimmModel(ImageEncoder):
         model: str = "resnet18",
         weights: str = "",
         frozen: bool = False,
+        last_blocks: int = 0,
         size: int = 0,
     ) -> None:
         from timm.data.config import resolve_model_data_config
@@ -62,12 +63,17 @@ class TimmModel(ImageEncoder):
         own_size = config["input_size"][-1] if self.model.pretrained_cfg["fixed_input_size"] else 0
         self.size = size or own_size
         self.out_dim: int = self.model.head_hidden_size
-        if frozen:
-            self.requires_grad_(requires_grad=False).eval()
+        choose_trained(
+            self.name, self.model, blocks(self.model), frozen=frozen, last_blocks=last_blocks
+        )
+        self.train()
 
     def train(self, mode: bool = True) -> "TimmModel":  # noqa: FBT001, FBT002
-        """A frozen model stays as it is: no dropout, and fixed batch statistics."""
-        return super().train(mode and not self.frozen)
+        """What is frozen stays as it is: no dropout, and fixed batch statistics."""
+        super().train(mode)
+        if mode:
+            rest_what_is_frozen(self)
+        return self
 
     def forward(self, inputs: Tensor) -> Encoded:
         if self.pretrained and inputs.dtype == torch.uint8:
@@ -112,9 +118,17 @@ class ResNet(TimmModel):
         model: Annotated[str, Choice("resnet10t", "resnet18")] = "resnet18",
         weights: str = "",
         frozen: bool = False,
+        last_blocks: int = 0,
         size: int = 0,
     ) -> None:
-        super().__init__(fitted, model=model, weights=weights, frozen=frozen, size=size)
+        super().__init__(
+            fitted,
+            model=model,
+            weights=weights,
+            frozen=frozen,
+            last_blocks=last_blocks,
+            size=size,
+        )
 
 
 def build(name: str, weights: str, channels: int) -> Any:
@@ -132,11 +146,23 @@ def build(name: str, weights: str, channels: int) -> Any:
         random = timm.create_model(name, **options)
     try:
         overlay = {"state_dict": timm.models.load_state_dict(str(file))}
-        loaded = timm.create_model(name, pretrained=True, pretrained_cfg_overlay=overlay, **options)
+        loaded: Any = timm.create_model(
+            name, pretrained=True, pretrained_cfg_overlay=overlay, **options
+        )
     except Exception as error:  # whatever a damaged or foreign file makes the readers raise
         raise DataUnavailable(f"{file} does not hold weights of {name}: {error}") from error
     _check_all_loaded(random, loaded, f"{file} does not hold all weights of {name}")
+    config: Any = loaded.pretrained_cfg
+    config.pop("state_dict", None)  # a second copy of all weights
     return loaded
+
+
+def blocks(model: Any) -> dict[str, int]:
+    """The block of each parameter, as timm groups them for layer-wise learning rates."""
+    from timm.models import group_parameters
+
+    matcher = model.group_matcher(coarse=False)
+    return dict(group_parameters(model, matcher, reverse=True))
 
 
 def _check_all_loaded(random: nn.Module, loaded: nn.Module, problem: str) -> None:
@@ -165,44 +191,13 @@ def weight_file(name: str, weights: str) -> Path:
 
 
 def _from_hub(name: str) -> Path:
-    import huggingface_hub
     import timm
 
     config = timm.get_pretrained_cfg(name)
     repository = config.hf_hub_id if config else None
     if not repository:
         raise DataUnavailable(f"timm publishes no weights of {name!r} on the hub.")
-    cached = huggingface_hub.try_to_load_from_cache(repository, "model.safetensors")
-    if isinstance(cached, str):
-        return Path(cached)
-    endpoint = huggingface_hub.constants.ENDPOINT
-    if huggingface_hub.constants.HF_HUB_OFFLINE or not reachable(endpoint):
-        raise DataUnavailable(
-            f"The weights of {name} ({repository}) are not in the local cache and {endpoint} "
-            "cannot be reached. Give the path of a weights file instead, or download them on a "
-            "machine with a network and copy its Hugging Face cache."
-        )
-    return Path(huggingface_hub.hf_hub_download(repository, "model.safetensors"))
-
-
-def reachable(url: str) -> bool:
-    """Does the server answer within a few seconds? Name look-up, which has no timeout, included."""
-    answers: list[int] = []
-
-    def ask() -> None:
-        request = urllib.request.Request(url, method="HEAD")
-        try:
-            with urllib.request.urlopen(request, timeout=PROBE_SECONDS) as answer:
-                answers.append(answer.status)
-        except urllib.error.HTTPError as refusal:
-            answers.append(refusal.code)
-        except OSError:
-            return
-
-    asking = threading.Thread(target=ask, daemon=True)
-    asking.start()
-    asking.join(PROBE_SECONDS)
-    return bool(answers)
+    return hub_file(repository, "model.safetensors", f"{name} ({repository})")
 
 
 def _per_channel(published: tuple[float, ...], channels: int) -> list[float]:

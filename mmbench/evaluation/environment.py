@@ -6,6 +6,8 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from mmbench.plugins import Plugins
+from mmbench.provenance import identity, used_by
+from mmbench.resolve import Resolved
 
 PACKAGES = (
     "mmbench", "torch", "torchvision", "torchaudio", "timm", "transformers", "optuna", "mlflow",
@@ -14,16 +16,25 @@ PACKAGES = (
 GIT_TIMEOUT_S = 5
 
 
-def environment(plugins: Plugins) -> dict[str, Any]:
-    """Versions by package, plugins with their state, git commit if there is one, platform."""
+def environment(plugins: Plugins, resolved: Resolved | None = None) -> dict[str, Any]:
+    """Versions by package, plugins with their state, git commit if there is one, platform.
+
+    With a specification, also ``used_plugins``: those that took part, each with a hash.
+    """
     return {
         "python": platform.python_version(),
         "platform": platform.platform(),
         "packages": versions(),
         "plugins": [
-            {"name": r.name, "distribution": r.distribution, "version": r.version, "state": r.state}
+            {
+                "name": r.name,
+                "state": r.state,
+                **identity(r.distribution, plugins),
+                "version": r.version,
+            }
             for r in plugins.records
         ],
+        **({} if resolved is None else {"used_plugins": used_by(resolved, plugins)}),
         "git": git_commit(),
     }
 

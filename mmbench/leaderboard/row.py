@@ -21,6 +21,7 @@ from mmbench.leaderboard.diagnoses import (
     predictions_file,
 )
 from mmbench.leaderboard.shape import check_fields, read_json
+from mmbench.provenance import Used, read_used
 
 SCHEMA = 1
 ADDED = (
@@ -279,3 +280,8 @@ def read_row(path: Path) -> Row:
     if path.stem != row.id:
         raise InvalidSpec(f"{path}: id is {row.id!r}; the file of a row is named by its id.")
     return row
+
+
+def used_plugins(row: Row) -> list[Used]:
+    """The plugins that the row was made with; none if it is an older row, which does not say."""
+    return read_used(row.environment.get("used_plugins", []), f"row {row.id}: used_plugins")

@@ -3,6 +3,7 @@
 import json
 import math
 import types
+from collections.abc import Collection
 from functools import cache
 from typing import Any, Never, get_args, get_origin, get_type_hints, is_typeddict
 
@@ -53,6 +54,14 @@ def _is_plain(value: Any, hint: Any) -> bool:
     return (kind is str or kind is int) and (hint is kind or hint is Any)
 
 
+def _all_plain(values: Collection[Any], hint: Any) -> bool:
+    """The same of many values of one kind, such as the scores of all seeds."""
+    kinds = set(map(type, values))
+    if kinds <= {float, int} and (hint is float or hint is Any):
+        return all(map(math.isfinite, values))
+    return kinds <= {str} and (hint is str or hint is Any)
+
+
 def check(value: Any, hint: Any, where: str) -> None:
     """Raise ``InvalidSpec`` unless ``value`` is of the type ``hint``, all numbers finite."""
     if _is_typeddict(hint):
@@ -78,6 +87,8 @@ def _check_container(value: Any, hint: Any, where: str) -> None:
     if not isinstance(value, container):
         kind = "a JSON object" if container is dict else "a list"
         raise InvalidSpec(f"{where} is {kind}; got {_shown(value)}.")
+    if _all_plain(value.values() if container is dict else value, inner):
+        return
     for key, item in value.items() if container is dict else enumerate(value):
         if not _is_plain(item, inner):
             check(item, inner, f"{where}.{key}")

@@ -14,10 +14,11 @@ from torch import Tensor
 from mmbench.errors import DataUnavailable, MMBenchError, StorageError
 from mmbench.evaluation.predictions import read_predictions
 from mmbench.leaderboard.restate import Single, differences, from_predictions, from_spec
-from mmbench.leaderboard.row import Row, read_row, same_id
+from mmbench.leaderboard.row import Row, read_row, same_id, used_plugins
 from mmbench.leaderboard.studied import check_search
 from mmbench.parts import PARTS, split_digest
 from mmbench.plugins import Plugins
+from mmbench.provenance import departures, label
 from mmbench.resolve import resolve, resolve_dataset
 from mmbench.spec import Component, canonical_json, digest, spec_from_dict
 from mmbench.types import Split
@@ -36,6 +37,8 @@ class Checked:
     """What could not be checked, and why that is no fault."""
     recomputed: bool = False
     """Every metric was computed again from stored predictions."""
+    plugins: list[str] = field(default_factory=list)
+    """Those that the row was made with, each with version and hash."""
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -45,6 +48,7 @@ class Checked:
             "recomputed": self.recomputed,
             "problems": self.problems,
             "notes": self.notes,
+            "plugins": self.plugins,
         }
 
 
@@ -101,6 +105,8 @@ class Verifier:
         except MMBenchError as error:
             checked.problems.append(str(error))
             return checked
+        if self._plugins_are_missing(row, checked):
+            return checked
         steps: tuple[Callable[[Row, Checked], None], ...]
         steps = (self._spec, self._seeds, self._search, self._version, self._splits, self._figures)
         for step in steps:
@@ -114,6 +120,19 @@ class Verifier:
                 )
         checked.problems = list(dict.fromkeys(checked.problems))
         return checked
+
+    def _plugins_are_missing(self, row: Row, checked: Checked) -> bool:
+        """Whether the row cannot be read without a plugin; others than it had are noted."""
+        try:
+            used = used_plugins(row)
+        except MMBenchError as error:
+            checked.problems.append(str(error))
+            return True
+        checked.plugins = [label(plugin) for plugin in used]
+        found = departures(used, self.plugins)
+        checked.problems += [str(departure) for departure in found if departure.missing]
+        checked.notes += [departure.text for departure in found if not departure.missing]
+        return bool(checked.problems)
 
     def _spec(self, row: Row, checked: Checked) -> None:
         family = digest({k: v for k, v in row.spec.items() if k != "seed"})

@@ -4,7 +4,6 @@ Finished, pruned, violated, failed and interrupted are five different ends. A bu
 as pruning, and whatever a trial raises, the search goes on.
 """
 
-import logging
 import math
 import time
 import traceback
@@ -22,6 +21,7 @@ from mmbench.evaluation.latency import quick_latency_ms
 from mmbench.evaluation.preflight import quick_peak_memory_mib
 from mmbench.model import FusionModel
 from mmbench.plugins import Plugins
+from mmbench.provenance import used_by
 from mmbench.resolve import Resolved, resolve
 from mmbench.search.handing_over import end, hand_back
 from mmbench.search.propose import propose
@@ -34,11 +34,14 @@ from mmbench.trial import Trained, Workbench, main_metric
 from mmbench.types import Split
 
 CONSTRAINTS = "constraints"
-log = logging.getLogger(__name__)
 
 
 class Stopped(BaseException):
     """The search was asked to stop, or its time is up; not an Exception: nothing may swallow it."""
+
+
+class Pruned(Exception):
+    """The search gave it up for its curve; ``TrialPruned`` from a component is a failure."""
 
 
 class Violated(Exception):
@@ -86,6 +89,8 @@ class Attempt:
         resolved = resolve(spec, self.plugins)
         self.sign = 1.0 if main_metric(resolved, self.plugins).higher_is_better else -1.0
         self.trial.set_user_attr(SPEC, resolved.spec.to_json())
+        if used := used_by(resolved, self.plugins):
+            self.record["plugins"] = used
         return resolved
 
     def begin(self, group: int) -> Wanted:
@@ -182,10 +187,7 @@ class Attempt:
         """Tell the plugins that listen; one that raises is logged, the trial goes on."""
         if self.resolved is None:  # the spec itself could not be
             return
-        try:
-            getattr(self.plugins.manager.hook, hook)(spec=self.resolved.spec, **values)
-        except Exception:
-            log.exception("a plugin's %s raised", hook)
+        self.plugins.tell(hook, spec=self.resolved.spec, **values)
 
     def interrupt(self) -> None:
         """Give the trial back, unless another has it already."""

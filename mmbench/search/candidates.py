@@ -158,7 +158,8 @@ def _fusions(
     legal = []
     for name in _named(plugins.fusions, wanted) if wanted else offered:
         cls = plugins.fusions[name]
-        reason = misfit(cls, task.modalities) or _no_sequences(cls, encoders, plugins)
+        reason = misfit(cls, task.modalities) or _cannot_read(cls, task)
+        reason = reason or _no_sequences(cls, encoders, plugins)
         if reason is None:
             legal.append(name)
         else:
@@ -174,6 +175,15 @@ def _refuse_baseline(name: str, plugins: Plugins, offered: Sequence[str]) -> Non
             f"{name} is a baseline: every search includes it without being asked. "
             f"Fusions: {', '.join(offered)}."
         )
+
+
+def _cannot_read(fusion: type[Fusion], task: Task) -> str | None:
+    """What a fusion raises when it is asked for its modalities: it must not end the search."""
+    try:
+        list(fusion.reads(list(task.modalities)))
+    except Exception as error:  # noqa: BLE001 - a stranger's code may raise anything
+        return f"{fusion.name} raises when asked what it reads: {type(error).__name__}: {error}"
+    return None
 
 
 def _no_sequences(

@@ -1,7 +1,7 @@
 """Turn an Optuna trial into a TrialSpec. The study proposes; the spec is what is kept."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict
 from typing import Literal
 
@@ -9,6 +9,7 @@ import torch
 
 from mmbench.contracts import Fusion, count_parameters
 from mmbench.plugins import Plugins
+from mmbench.resolve import resolve
 from mmbench.search.candidates import legal_with, sequence_encoders
 from mmbench.search.request import Candidates, SearchRequest
 from mmbench.space import Suggests, Value, enqueueable, suggest
@@ -16,7 +17,7 @@ from mmbench.spec import Component, TrainSpec, TrialSpec, train_spec
 
 DEFAULT_FUSION, DEFAULT_HEAD, DEFAULT_OBJECTIVE = "concat", "mlp", "plain"
 NOMINAL_WIDTH = 64
-DEFAULT_ENCODERS = ("cnn", "bag-of-words", "mlp", "conv1d")
+DEFAULT_ENCODERS = ("cnn", "bag-of-words", "mlp", "conv1d", "mel-cnn")
 """Tried first where they fit: the cheapest sound encoder of each kind."""
 
 
@@ -97,17 +98,29 @@ def _default_objective(fusion: str, chosen: Candidates, plugins: Plugins) -> str
     return preferred(legal or [DEFAULT_OBJECTIVE], (DEFAULT_OBJECTIVE,))
 
 
-def reference_specs(request: SearchRequest, plugins: Plugins) -> list[TrialSpec]:
+def reference_specs(
+    request: SearchRequest, plugins: Plugins, known: Collection[str] = ()
+) -> list[TrialSpec]:
     """What every fusion must beat: the majority class, and each modality alone."""
     alone = [Component("only", {"modality": m}) for m in request.candidates.encoders]
-    return [default_spec(request, plugins, f) for f in (Component("majority"), *alone)]
+    specs = [default_spec(request, plugins, f) for f in (Component("majority"), *alone)]
+    return _unknown(specs, plugins, known)
 
 
-def default_proposals(request: SearchRequest, plugins: Plugins) -> list[dict[str, Value]]:
+def _unknown(
+    specs: Sequence[TrialSpec], plugins: Plugins, known: Collection[str]
+) -> list[TrialSpec]:
+    return [s for s in specs if not known or resolve(s, plugins).spec.id not in known]
+
+
+def default_proposals(
+    request: SearchRequest, plugins: Plugins, known: Collection[str] = ()
+) -> list[dict[str, Value]]:
     """What is tried first, as Optuna parameters to enqueue: each fusion at its defaults.
 
     Concat, then the smallest first, so that an early end has seen the most; those that attend over
     tokens last, since they cost many times as much. Then what earlier searches found, if asked for.
+    ``known``: ids of specifications that need not be tried again.
     """
 
     def order(name: str) -> tuple[bool, bool, float]:
@@ -118,10 +131,9 @@ def default_proposals(request: SearchRequest, plugins: Plugins) -> list[dict[str
             _size(cls, request.candidates.encoders),
         )
 
-    defaults = [
-        as_proposal(default_spec(request, plugins, Component(name)), request, plugins)
-        for name in sorted(request.candidates.fusions, key=order)
-    ]
+    names = sorted(request.candidates.fusions, key=order)
+    specs = [default_spec(request, plugins, Component(name)) for name in names]
+    defaults = [as_proposal(s, request, plugins) for s in _unknown(specs, plugins, known)]
     return defaults + [e["proposal"] for e in request.earlier if e["proposal"] not in defaults]
 
 
@@ -139,7 +151,7 @@ def _size(fusion: type[Fusion], modalities: Iterable[str]) -> float:
 
 
 def as_proposal(spec: TrialSpec, request: SearchRequest, plugins: Plugins) -> dict[str, Value]:
-    """The Optuna parameters that make ``propose`` return ``spec``."""
+    """The Optuna parameters for which ``propose`` gives ``spec``."""
     fusion_cls = plugins.fusions[spec.fusion.name]
     objective, head, chosen = spec.objective, spec.head, request.candidates
     fusion_choice, _ = _choice("fusion", objective.name, chosen.fusions, plugins)

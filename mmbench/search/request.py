@@ -1,10 +1,13 @@
 """What was asked of a search, as data: stored in the study, read by every worker."""
 
+import importlib.metadata
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from mmbench.plugins import Plugins
+from mmbench.provenance import versions_in
+from mmbench.resolve import resolve_dataset
 from mmbench.space import Value, params_of
 from mmbench.spec import SCHEMA, Component, TrainSpec, digest
 
@@ -67,7 +70,8 @@ class SearchRequest:
 def study_name(request: SearchRequest, version: str, plugins: Plugins) -> str:
     """``<task>-<hash>`` of everything that makes two searches comparable.
 
-    A new task version, another space or another plugin version is another study.
+    A new task version, another space, or another version or content of a plugin that takes part is
+    another study.
     """
     chosen = request.candidates
     spaces = {
@@ -79,8 +83,31 @@ def study_name(request: SearchRequest, version: str, plugins: Plugins) -> str:
             (plugins.objectives, chosen.objectives),
         )
     }
-    owners = {r.distribution: r.version for r in plugins.records if r.state in ("loaded", "slow")}
-    asked = {k: v for k, v in request.to_dict().items() if k not in ("candidates", "earlier")}
+    owners = versions_in(plugins, components_of_search(request, plugins))
     train = [str(p) for p in params_of(TrainSpec)]
-    content = [SCHEMA, asked, version, spaces, chosen.encoders, train, owners]
+    content = [SCHEMA, _asked(request), version, spaces, chosen.encoders, train, owners]
     return f"{request.task.name}-{digest(content)}"
+
+
+def question(request: SearchRequest, plugins: Plugins) -> str:
+    """A hash of what is asked, whatever the candidates: trials of equal questions compare."""
+    _, dataset = resolve_dataset(request.task, plugins)
+    return digest([SCHEMA, importlib.metadata.version("mmbench"), _asked(request), dataset.version])
+
+
+def _asked(request: SearchRequest) -> dict[str, Any]:
+    return {k: v for k, v in request.to_dict().items() if k not in ("candidates", "earlier")}
+
+
+def components_of_search(request: SearchRequest, plugins: Plugins) -> list[tuple[str, str]]:
+    """Kind and name of each component that a search may use."""
+    _, dataset = resolve_dataset(request.task, plugins)
+    chosen = request.candidates
+    return [
+        ("dataset", request.task.name),
+        ("metric", dataset.task.metric),
+        *(("encoder", name) for names in chosen.encoders.values() for name in names),
+        *(("fusion", name) for name in chosen.fusions),
+        *(("head", name) for name in chosen.heads),
+        *(("objective", name) for name in chosen.objectives),
+    ]

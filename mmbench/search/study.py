@@ -1,7 +1,7 @@
 """Open or create the study of a search, and read it: what is done, what runs, what is best."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -13,12 +13,13 @@ from optuna.trial import FrozenTrial, TrialState
 from mmbench.errors import InvalidSpec
 from mmbench.plugins import Plugins
 from mmbench.search.propose import default_proposals, reference_specs
-from mmbench.search.request import SearchRequest
+from mmbench.search.request import SearchRequest, question
 from mmbench.spec import TrialSpec, known_spec
 
 State = Literal["finished", "pruned", "failed", "violated", "interrupted"]
 
 FIXED_SPEC, SPEC, RECORD, REQUEST = "fixed_spec", "spec", "record", "request"
+QUESTION, TAKEN_OVER = "question", "taken_over"
 SUCCEEDS = "succeeds"
 """Of a trial that was queued again: the number of the one that it takes the place of."""
 DEATHS = "deaths"
@@ -27,11 +28,16 @@ FATAL = 2
 
 
 def create_or_continue(
-    name: str, request: SearchRequest, storage: BaseStorage, plugins: Plugins
+    name: str,
+    request: SearchRequest,
+    storage: BaseStorage,
+    plugins: Plugins,
+    known: Collection[str] = (),
 ) -> optuna.Study:
     """The study of this request; a new one gets the baselines and defaults enqueued.
 
-    To be called in a turn. Workers take no trial before the request is in the study; one that was
+    ``known``: ids of specifications that it will take over from an earlier study. To be called
+    in a turn. Workers take no trial before the request is in the study; one that was
     killed half way through is completed.
     """
     optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -41,14 +47,22 @@ def create_or_continue(
         study_name=name, storage=storage, directions=directions, load_if_exists=True
     )
     if REQUEST not in study.user_attrs:
+        references = reference_specs(request, plugins, known)
         first: list[tuple[dict[str, Any], dict[str, Any]]] = [
-            *(({}, {FIXED_SPEC: spec.to_json()}) for spec in reference_specs(request, plugins)),
-            *((proposal, {}) for proposal in default_proposals(request, plugins)),
+            *(({}, {FIXED_SPEC: spec.to_json()}) for spec in references),
+            *((proposal, {}) for proposal in default_proposals(request, plugins, known)),
         ]
         for params, attributes in first[len(study.get_trials(deepcopy=False)) :]:
             study.enqueue_trial(params, user_attrs=attributes)
+        study.set_user_attr(QUESTION, question(request, plugins))
         study.set_user_attr(REQUEST, request.to_dict())
     return study
+
+
+def is_complete(storage: BaseStorage, name: str) -> bool:
+    """Whether there is such a study with all that ``create_or_continue`` gives it."""
+    known = {s.study_name: s.user_attrs for s in storage.get_all_studies()}
+    return REQUEST in known.get(name, {})
 
 
 def request_of(study: optuna.Study) -> SearchRequest:
@@ -69,6 +83,11 @@ def state_of(trial: FrozenTrial) -> State | None:
     return record["state"] if record else "interrupted"
 
 
+def own_state(trial: FrozenTrial) -> State | None:
+    """The same, but None for a trial of an earlier study: it is no part of the budget."""
+    return None if TAKEN_OVER in trial.user_attrs else state_of(trial)
+
+
 @dataclass(frozen=True, slots=True)
 class Attempted:
     """One trial of a study, as mmbench sees it."""
@@ -78,6 +97,8 @@ class Attempted:
     spec: TrialSpec | None
     record: dict[str, Any]
     reference: bool
+    taken_over: bool = False
+    """It is a trial of an earlier study, and cost nothing of this one's budget."""
 
     @property
     def score(self) -> float | None:
@@ -116,6 +137,7 @@ def attempted(study: optuna.Study) -> list[Attempted]:
                     known_spec(text) if text else None,
                     trial.user_attrs.get(RECORD, {}),
                     FIXED_SPEC in trial.user_attrs,
+                    TAKEN_OVER in trial.user_attrs,
                 )
             )
     return done
@@ -145,6 +167,7 @@ class Snapshot:
     """The state of a search at one moment."""
 
     counts: Counter[str]
+    """Of its own trials, by state."""
     best: Attempted | None
     running: Sequence[Running]
     waiting: int
@@ -164,7 +187,7 @@ def snapshot(study: optuna.Study) -> Snapshot:
     trials = study.get_trials(deepcopy=False)
     scored = [a for a in done if a.state == "finished" and a.score is not None]
     return Snapshot(
-        Counter(a.state for a in done),
+        Counter(a.state for a in done if not a.taken_over),
         max(scored, key=lambda a: utility(a), default=None),
         [_running(t) for t in trials if t.state == TrialState.RUNNING and SPEC in t.user_attrs],
         sum(t.state == TrialState.WAITING for t in trials),

@@ -9,11 +9,13 @@ as they are.
 
 import heapq
 from collections.abc import Container
+from dataclasses import dataclass, field
 from typing import Any
 from weakref import WeakKeyDictionary
 
 import optuna
 from optuna.distributions import BaseDistribution
+from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 BEST, LATEST = 25, 225
@@ -35,32 +37,45 @@ class Window(optuna.Study):
         return [t for t in self._shown if states is None or t.state in states]
 
 
-_under_way: WeakKeyDictionary[optuna.Study, tuple[int, optuna.Study]] = WeakKeyDictionary()
-"""The trial each study of this process is at, with its window: made once, looked through often."""
+@dataclass
+class Seen:
+    """How far a study has been read: of its first ``ended`` trials only the best are kept."""
+
+    ended: int = 0
+    best: list[FrozenTrial] = field(default_factory=list)
+    number: int = -1
+    window: optuna.Study | None = None
+    """Of the trial ``number``, which is under way."""
+
+
+_seen: WeakKeyDictionary[optuna.Study, Seen] = WeakKeyDictionary()
+"""Of each study of this process: a window is made once and looked through often."""
 
 
 def window_of(study: optuna.Study, trial: FrozenTrial) -> optuna.Study:
     """What the sampler and the pruner of ``trial`` see of its study."""
     if trial.number <= BEST + LATEST:
         return study
-    number, window = _under_way.get(study, (-1, study))
-    if number != trial.number:
-        window = Window(study, best_and_latest(study.get_trials(deepcopy=False), study.directions))
-        _under_way[study] = trial.number, window
-    return window
+    seen = _seen.setdefault(study, Seen())
+    if seen.window is None or seen.number != trial.number:
+        shown = best_and_latest(study.get_trials(deepcopy=False), study.directions, seen)
+        seen.number, seen.window = trial.number, Window(study, shown)
+    return seen.window
 
 
 def best_and_latest(
-    trials: list[FrozenTrial], directions: list[optuna.study.StudyDirection]
+    trials: list[FrozenTrial], directions: list[StudyDirection], seen: Seen
 ) -> list[FrozenTrial]:
-    """The best by each objective, and the latest; in order."""
-    complete = [t for t in trials if t.state is TrialState.COMPLETE]
-    chosen = {t.number: t for t in trials[-LATEST:]}
+    """The best by each objective, and the latest, in order; what has ended is looked at once."""
+    complete = [t for t in trials[seen.ended :] if t.state is TrialState.COMPLETE] + seen.best
+    best: dict[int, FrozenTrial] = {}
     for i, direction in enumerate(directions):
-        up = direction == optuna.study.StudyDirection.MAXIMIZE
-        extreme = heapq.nlargest if up else heapq.nsmallest
-        best = extreme(BEST, complete, key=lambda t, i=i: t.values[i])  # type: ignore[misc]
-        chosen |= {t.number: t for t in best}
+        extreme = heapq.nlargest if direction == StudyDirection.MAXIMIZE else heapq.nsmallest
+        best |= {t.number: t for t in extreme(BEST, complete, key=lambda t, i=i: t.values[i])}  # type: ignore[misc]
+    seen.best = list(best.values())
+    while seen.ended < len(trials) and trials[seen.ended].state.is_finished():
+        seen.ended += 1
+    chosen = best | {t.number: t for t in trials[-LATEST:]}
     return [chosen[number] for number in sorted(chosen)]
 
 

@@ -23,7 +23,7 @@ from mmbench.search.lease import WORKER, Lease, Watch, worker_identity
 from mmbench.search.request import SearchRequest
 from mmbench.search.siblings import SiblingTPE, shared_by_siblings, siblings_wanted
 from mmbench.search.storage import Turn, open_storage, turn_of
-from mmbench.search.study import request_of, spent, state_of
+from mmbench.search.study import own_state, request_of, spent
 from mmbench.search.window import WindowedPruner
 from mmbench.spec import TrainSpec
 from mmbench.trial import Workbench, device_named
@@ -140,7 +140,7 @@ class _Worker:
 def _counted(study: optuna.Study) -> tuple[int, int]:
     """How much of a budget of trials is spent, and how many are running."""
     trials = study.get_trials(deepcopy=False)
-    ended = spent(Counter(s for t in trials if (s := state_of(t)) is not None))
+    ended = spent(Counter(s for t in trials if (s := own_state(t)) is not None))
     return ended, sum(t.state == TrialState.RUNNING for t in trials)
 
 

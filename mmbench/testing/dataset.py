@@ -5,7 +5,7 @@ from torch import Tensor
 
 from mmbench.contracts import Dataset
 from mmbench.errors import Leak
-from mmbench.parts import PARTS, check_parts
+from mmbench.parts import PARTS, check_parts, content_digest
 from mmbench.testing.promises import Check, promise
 from mmbench.types import MISSING, Column, Encoded, Split
 
@@ -93,7 +93,11 @@ def targets_are_within_range(dataset: Dataset) -> None:
 def parts_share_nothing(dataset: Dataset) -> None:
     """No source (an image, a subject) and no whole row, values over all modalities, is in two."""
     try:
-        check_parts({part: dataset.load(part) for part in PARTS}, dataset.name)
+        check_parts(
+            {part: dataset.load(part) for part in PARTS},
+            dataset.name,
+            rows_may_recur=dataset.rows_may_recur,
+        )
     except Leak as leak:
         raise AssertionError(str(leak)) from None
 
@@ -112,6 +116,24 @@ def slices_and_sources_label_every_row(dataset: Dataset) -> None:
             )
 
 
+def content_is_as_the_card_says(dataset: Dataset) -> None:
+    """A part that the card states loads as it was published, row for row and value for value."""
+    card = dataset.card
+    if card is None or dataset.version != type(dataset)().version:
+        return  # the card states the default parameters
+    for part in card.rows.keys() | card.content.keys():
+        split = dataset.load(part)
+        where = f"dataset {dataset.name!r}: {part!r}"
+        wanted = card.rows.get(part, len(split))
+        assert len(split) == wanted, f"{where} has {len(split)} rows; its card says {wanted}."
+        if part in card.content:
+            found = content_digest(split)
+            assert found == card.content[part], (
+                f"{where} has the content {found}; its card says {card.content[part]}. If the "
+                f"change is meant, raise the version and state the new content."
+            )
+
+
 def dataset_checks() -> tuple[Check, ...]:
     """All promises of a dataset, to parametrise a test: each takes an instance."""
     own = (
@@ -120,5 +142,6 @@ def dataset_checks() -> tuple[Check, ...]:
         targets_are_within_range,
         parts_share_nothing,
         slices_and_sources_label_every_row,
+        content_is_as_the_card_says,
     )
     return tuple(promise(check) for check in own)

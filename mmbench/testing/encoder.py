@@ -14,6 +14,7 @@ from torch import Tensor
 from mmbench.contracts import Encoder
 from mmbench.testing import promises
 from mmbench.testing.promises import Check, Inputs, Subject, close, lifted, promise
+from mmbench.testing.reference import Reference, computes
 from mmbench.types import Column, Encoded, Values
 
 MOST_VALUES = 8
@@ -142,8 +143,11 @@ def frozen_is_as_declared(cls: type[Encoder], column: Column, **params: Any) -> 
     )
 
 
-def encoder_checks() -> tuple[Check, ...]:
-    """All promises of an encoder: each takes the class, a train column and parameters."""
+def encoder_checks(reference: Reference | None = None) -> tuple[Check, ...]:
+    """All promises of an encoder: each takes the class, a train column and parameters.
+
+    ``reference(encoder, inputs)`` is its formula, written slowly; it adds a promise.
+    """
     own = (
         what_is_fitted_is_json,
         shapes_are_as_declared,
@@ -165,4 +169,5 @@ def encoder_checks() -> tuple[Check, ...]:
         *(promise(check) for check in own),
         *(lifted(check, _subjects) for check in shared),
         lifted(promises.members_train_together_under_vmap, _vmap_subjects),
+        *([computes(reference, _subjects)] if reference else ()),
     )

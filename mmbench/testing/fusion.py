@@ -9,12 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from mmbench.contracts import Capabilities, Fusion
-from mmbench.optimizer import AdamW
 from mmbench.space import validate
 from mmbench.testing import promises
 from mmbench.testing.fusion_examples import (
     caller,
-    exclusive_or,
     junked,
     modalities_of,
     subject,
@@ -22,7 +20,13 @@ from mmbench.testing.fusion_examples import (
     with_junk_pooled,
     without,
 )
+from mmbench.testing.fusion_training import (
+    every_weight_matters,
+    interaction_learns_exclusive_or,
+    what_modalities_agree_on_is_learnt,
+)
 from mmbench.testing.promises import Check, Inputs, Subject, close, corners, lifted, promise
+from mmbench.testing.reference import Reference, computes
 
 
 def check_fusion(cls: type[Fusion], **params: Any) -> None:
@@ -32,12 +36,16 @@ def check_fusion(cls: type[Fusion], **params: Any) -> None:
 
 
 def it_is_declared_in_full(cls: type[Fusion], **params: Any) -> None:
-    """It has a name, capabilities, and hyperparameters whose defaults are within their ranges."""
+    """It has a name, a docstring, capabilities, and defaults that are within their ranges."""
     assert isinstance(getattr(cls, "name", None), str) and cls.name, (
         f'{cls.__qualname__} has no name. Write `name = "…"` in the class.'
     )
     assert isinstance(cls.capabilities, Capabilities), f"{cls.name}: use Capabilities(…)."
     assert not inspect.isabstract(cls), f"{cls.name}: define forward."
+    assert cls.__doc__ or (inspect.getmodule(cls) or cls).__doc__, (
+        f"{cls.name}: neither the class nor its file has a docstring. Say what it computes and "
+        f"where it is from (authors, year, venue): `mmbench list` and `describe` show it."
+    )
     validate(cls, params, cls.name)
 
 
@@ -225,39 +233,16 @@ def _assert_sane(case: Subject, when: str) -> None:
     )
 
 
-def interaction_learns_exclusive_or(cls: type[Fusion], **params: Any) -> None:
-    """With ``interaction``, a linear head on it learns whether two modalities' signs agree."""
-    if not cls.capabilities.interaction:
-        return
-    case = next(subjects(cls, **params))
-    if len(modalities_of(case)) < 2:
-        case = subject(cls, {"a": 3, "b": 5}, **params)
-    inputs, target = exclusive_or(case)
-    fusion = case.build()
-    head = nn.Linear(fusion.out_dim, 2)
-    optimizer = AdamW([*fusion.parameters(), *head.parameters()], weight_decay=0.0)
-    for _ in range(400):
-        loss = nn.functional.cross_entropy(head(case.call(fusion, inputs)[0]), target)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step(0.01)
-        if loss.item() < 0.05:
-            break
-    scores = head(case.call(fusion.eval(), inputs)[0])
-    accuracy = (scores.argmax(1) == target).double().mean().item()
-    assert accuracy > 0.95, (
-        f"{case.what}: it says interaction, but under a linear head it gets {accuracy:.0%} of "
-        f"exclusive-or right after 400 steps. Multiply modalities, or declare interaction=False."
-    )
-
-
 def _vmap_subjects(cls: type[Fusion], **params: Any) -> Iterator[Subject]:
     if cls.capabilities.batched:
         yield from subjects(cls, **params)
 
 
-def fusion_checks() -> tuple[Check, ...]:
-    """All promises of a fusion, to parametrise a test: each takes the class and its parameters."""
+def fusion_checks(reference: Reference | None = None) -> tuple[Check, ...]:
+    """All promises of a fusion, to parametrise a test: each takes the class and its parameters.
+
+    ``reference(fusion, features)`` is its formula, written slowly; it adds a promise.
+    """
     own = (
         it_is_declared_in_full,
         output_has_the_declared_width,
@@ -271,6 +256,8 @@ def fusion_checks() -> tuple[Check, ...]:
         missing_modality_leaves_no_trace,
         scale_is_sane_at_initialisation,
         whole_search_space_works,
+        every_weight_matters,
+        what_modalities_agree_on_is_learnt,
         interaction_learns_exclusive_or,
     )
     shared = (
@@ -288,4 +275,5 @@ def fusion_checks() -> tuple[Check, ...]:
         *(promise(check) for check in own),
         *(lifted(check, subjects) for check in shared),
         *(lifted(check, _vmap_subjects) for check in functional),
+        *([computes(reference, subjects)] if reference else ()),
     )

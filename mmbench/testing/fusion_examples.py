@@ -1,4 +1,4 @@
-"""What the kit feeds to a fusion: modalities of each number, unequal rows, gaps, exclusive-or."""
+"""What the kit feeds to a fusion: modalities of each number, unequal rows, gaps, signs."""
 
 import string
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -104,13 +104,25 @@ def with_junk_pooled(inputs: Inputs) -> dict[str, Tensor]:
 def exclusive_or(case: Subject) -> tuple[dict[str, Tensor], Tensor]:
     """32 samples: the first two modalities carry a sign each, the target is whether they differ."""
     signs = torch.cartesian_prod(torch.tensor([-1.0, 1.0]), torch.tensor([-1.0, 1.0])).repeat(8, 1)
+    shown = dict(zip(modalities_of(case), signs.unbind(1), strict=False))
+    return showing(case, shown, len(signs)), (signs[:, 0] != signs[:, 1]).long()
+
+
+def agreement(case: Subject) -> tuple[dict[str, Tensor], Tensor]:
+    """32 samples: every modality carries the same sign, which is the target."""
+    sign = torch.tensor([-1.0, 1.0]).repeat(16)
+    return showing(case, dict.fromkeys(modalities_of(case), sign), len(sign)), (sign > 0).long()
+
+
+def showing(case: Subject, signs: Mapping[str, Tensor], batch: int) -> dict[str, Tensor]:
+    """Modalities whose tokens all show a sign (batch,) along (1, −1, 1, …), in a little noise."""
     inputs: dict[str, Tensor] = {}
-    for i, m in enumerate(modalities_of(case)):
+    for m in modalities_of(case):
         _, time, dim = case.inputs[f"{m}.tokens"].shape
-        tokens = 0.1 * torch.randn(32, time, dim)
-        if i < 2:
-            tokens = tokens + signs[:, i, None, None] * torch.randn(dim).sign()
-        mask = torch.ones(32, time, dtype=torch.bool)
+        tokens = 0.1 * torch.randn(batch, time, dim)
+        if m in signs:
+            tokens = tokens + signs[m][:, None, None] * (1.0 - 2.0 * (torch.arange(dim) % 2))
+        mask = torch.ones(batch, time, dtype=torch.bool)
         inputs |= {f"{m}.tokens": tokens, f"{m}.mask": mask}
         inputs[f"{m}.pooled"] = masked_mean(tokens, mask)
-    return inputs, (signs[:, 0] != signs[:, 1]).long()
+    return inputs

@@ -9,6 +9,7 @@ from torch import Tensor
 from mmbench.contracts import Head
 from mmbench.testing import promises
 from mmbench.testing.promises import Check, Inputs, Subject, corners, lifted, promise
+from mmbench.testing.reference import Reference, computes
 
 
 def check_head(cls: type[Head], **params: Any) -> None:
@@ -58,8 +59,11 @@ def _vmap_subjects(cls: type[Head], **params: Any) -> Iterator[Subject]:
         yield from _subjects(cls, **params)
 
 
-def head_checks() -> tuple[Check, ...]:
-    """All promises of a head, to parametrise a test: each takes the class and its parameters."""
+def head_checks(reference: Reference | None = None) -> tuple[Check, ...]:
+    """All promises of a head, to parametrise a test: each takes the class and its parameters.
+
+    ``reference(head, fused)`` is its formula, written slowly; it adds a promise.
+    """
     shared = (
         promises.every_tensor_is_registered,
         promises.eval_is_deterministic,
@@ -76,4 +80,5 @@ def head_checks() -> tuple[Check, ...]:
         promise(its_input_is_used),
         *(lifted(check, _subjects) for check in shared),
         lifted(promises.members_train_together_under_vmap, _vmap_subjects),
+        *([computes(reference, _subjects)] if reference else ()),
     )

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from mmbench.contracts import Metric
 from mmbench.testing.promises import Check, promise
+from mmbench.testing.reference import Reference
 from mmbench.types import TargetKind
 
 ROWS, N_OUTPUTS = 48, 3
@@ -85,12 +86,31 @@ def arguments_are_never_modified(cls: type[Metric]) -> None:
         assert same, f"metric {cls.name!r} of {kind}: it modifies its arguments in place."
 
 
-def metric_checks() -> tuple[Check, ...]:
-    """All promises of a metric, to parametrise a test: each takes the class."""
+def _computes(reference: Reference) -> Check:
+    def it_computes_its_formula(cls: type[Metric]) -> None:
+        """It gives what its reference formula gives."""
+        for kind in sorted(cls.targets):
+            scores, target = _example(kind)
+            scores = scores + scores.std() * torch.randn_like(scores)
+            ours, theirs = cls()(scores, target), float(reference(scores, target))
+            assert math.isclose(ours, theirs, rel_tol=1e-5, abs_tol=1e-6), (
+                f"metric {cls.name!r} of {kind}: it gives {ours:.5g}, its reference {theirs:.5g}. "
+                f"Work a small example by hand: one of the two is not the definition."
+            )
+
+    return promise(it_computes_its_formula)
+
+
+def metric_checks(reference: Reference | None = None) -> tuple[Check, ...]:
+    """All promises of a metric, to parametrise a test: each takes the class.
+
+    ``reference(scores, target)`` is its formula, written slowly; it adds a promise.
+    """
     own = (
         perfect_predictions_score_best,
         figure_is_a_finite_float,
         row_order_does_not_matter,
         arguments_are_never_modified,
     )
-    return tuple(promise(check) for check in own)
+    extra = (_computes(reference),) if reference else ()
+    return (*(promise(check) for check in own), *extra)

@@ -10,6 +10,7 @@ from mmbench.contracts import Objective, Outputs
 from mmbench.testing import promises
 from mmbench.testing.practice import DIM, MODALITIES, N_OUTPUTS, Practice, installed
 from mmbench.testing.promises import Check, Inputs, Subject, lifted, promise
+from mmbench.testing.reference import Reference, computes
 from mmbench.testing.training import training_checks
 from mmbench.types import Encoded, TargetKind
 
@@ -158,8 +159,11 @@ def members_train_together(cls: type[Objective], **params: Any) -> None:
             promises.members_train_together_under_vmap(case)
 
 
-def objective_checks() -> tuple[Check, ...]:
-    """All promises of an objective, to parametrise a test: each takes the class and parameters."""
+def objective_checks(reference: Reference | None = None) -> tuple[Check, ...]:
+    """All promises of an objective, to parametrise a test: each takes the class and parameters.
+
+    ``reference(objective, outputs, target)`` is its formula, written slowly; it adds a promise.
+    """
     own = (
         loss_is_a_finite_scalar,
         loss_does_not_depend_on_row_order,
@@ -176,5 +180,6 @@ def objective_checks() -> tuple[Check, ...]:
     return (
         *(promise(check) for check in own),
         *(lifted(check, _subjects) for check in shared),
+        *([computes(reference, _subjects)] if reference else ()),
         *training_checks(),
     )

@@ -5,6 +5,7 @@ how to mend it. Each kind of component lifts these over its own subjects and add
 """
 
 import functools
+import inspect
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -34,8 +35,11 @@ class Subject:
     """Run a module, or a function with its signature; the main output comes first."""
 
 
-def promise(check: Check) -> Check:
-    """Run ``check`` from a fixed seed; an exception inside it is a broken promise too."""
+def promise(check: Check, of: str = "") -> Check:
+    """Run ``check`` from a fixed seed; an exception inside it is a broken promise too.
+
+    ``of`` is whose promise it is, if not that of its first argument.
+    """
 
     @functools.wraps(check)
     def guarded(*args: Any, **params: Any) -> None:
@@ -45,10 +49,11 @@ def promise(check: Check) -> Check:
                 check(*args, **params)
             except AssertionError:
                 raise
-            except Exception as error:
+            except (Exception, SystemExit) as error:
+                whose = of or getattr(args[0], "__name__", args[0])
                 raise AssertionError(
-                    f"{getattr(args[0], '__name__', args[0])} breaks {check.__name__}: it raised "
-                    f"{type(error).__name__}: {error}\n{check.__doc__}"
+                    f"{whose} breaks {check.__name__}: it raised {type(error).__name__}: {error}\n"
+                    f"{inspect.getdoc(check)}"
                 ) from error
 
     return guarded
@@ -191,11 +196,16 @@ def inputs_are_never_modified(subject: Subject) -> None:
         module = subject.build().train(mode)
         given = {k: v.clone() for k, v in subject.inputs.items()}
         subject.call(module, given)
-        changed = [k for k, v in given.items() if not torch.equal(v, subject.inputs[k])]
+        changed = [k for k, v in given.items() if not _identical(v, subject.inputs[k])]
         assert not changed, (
             f"{subject.what}: forward modifies its input {', '.join(changed)} in place. Use x * w, "
             f"not x.mul_(w) or x[…] = …"
         )
+
+
+def _identical(one: Tensor, other: Tensor) -> bool:
+    """Equal everywhere; an empty cell (NaN) equals an empty cell."""
+    return bool(((one == other) | one.isnan() & other.isnan()).all())
 
 
 def degenerate_inputs_stay_finite(subject: Subject) -> None:

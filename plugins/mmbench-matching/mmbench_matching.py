@@ -12,6 +12,8 @@ from torch import Tensor, nn
 
 from mmbench.api import Capabilities, Features, Fusion, Range, hookimpl
 
+mmbench_api = ">=1"
+
 
 class MatchingFusion(Fusion):
     """``z = LayerNorm([u; v; |u − v|; u ⊙ v])`` with ``u = W_1 x_1`` and ``v = W_2 x_2``."""

@@ -4,8 +4,7 @@ import torch
 from mmbench_matching import MatchingFusion
 
 from mmbench.api import Encoded
-from mmbench.plugins import load_plugins
-from mmbench.testing import check_fusion
+from mmbench.testing import check_fusion, check_installed
 
 
 def test_it_keeps_every_promise_of_a_fusion() -> None:
@@ -29,6 +28,4 @@ def test_it_computes_the_matching_vector() -> None:
 
 
 def test_it_is_found_by_its_entry_point() -> None:
-    plugins = load_plugins()
-    assert plugins.fusions["matching"] is MatchingFusion
-    assert plugins.fusions.owner("matching") == "mmbench-matching"
+    check_installed("mmbench-matching", MatchingFusion)

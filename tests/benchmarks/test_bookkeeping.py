@@ -35,7 +35,7 @@ from mmbench.search.worker import _pruner, _sampler
 from mmbench.spec import Component, known_spec
 from mmbench.tracking import Tracker, store_uri
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 BOARDS = Path(__file__).parents[2] / "leaderboards"
 SIZES = (100, 1_000, 10_000)

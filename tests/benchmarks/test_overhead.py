@@ -22,7 +22,7 @@ from mmbench.training import Trainer, learning_rate
 from mmbench.trial import Workbench, fit_encoders, main_metric, train_trial
 from mmbench.types import Split
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 VQA = TrialSpec(
     Component("vqa"),
@@ -56,9 +56,9 @@ def ours(spec: TrialSpec) -> float:
     rows = epoch_order(len(train), groups_of(train), stream(0, "batches"))
     steps = -(-len(train) // resolved.spec.train.batch_size)
     optimizer = trainer.optimizer(model)
-    start = time.perf_counter()
+    start = time.process_time()
     trainer.train_epoch(model, prepared, rows, optimizer, 0, steps)
-    return time.perf_counter() - start
+    return time.process_time() - start
 
 
 def bare(spec: TrialSpec) -> float:
@@ -71,7 +71,7 @@ def bare(spec: TrialSpec) -> float:
     index = {m: prepared.columns[m].index for m in names}
     values = {m: prepared.columns[m].values for m in names}
     model.train()
-    start = time.perf_counter()
+    start = time.process_time()
     chunks = rows.split(settings.batch_size)
     for step, chunk in enumerate(chunks):
         optimizer.param_groups[0]["lr"] = learning_rate(settings, step, len(chunks))
@@ -88,16 +88,16 @@ def bare(spec: TrialSpec) -> float:
         loss.backward()
         nn.utils.clip_grad_norm_(model.parameters(), settings.clip)
         optimizer.step()
-    return time.perf_counter() - start
+    return time.process_time() - start
 
 
 @pytest.mark.parametrize("spec", [VQA, SYNERGY], ids=["vqa", "synergy"])
-def test_the_loop_costs_at_most_a_tenth_more_than_a_bare_one(spec: TrialSpec) -> None:
+def test_the_loop_costs_at_most_a_twentieth_more_than_a_bare_one(spec: TrialSpec) -> None:
     ours(spec), bare(spec)
     times = 5 if spec is VQA else 25  # an epoch of the small one takes a tenth of a second
     ratios = [ours(spec) / bare(spec) for _ in range(times)]
     print(f"\n{spec.task.name}: loop / bare = {statistics.median(ratios):.3f}")
-    assert statistics.median(ratios) <= 1.1
+    assert statistics.median(ratios) <= 1.05
 
 
 def test_cached_features_make_the_second_trial_five_times_as_fast(tmp_path: Path) -> None:
@@ -112,9 +112,9 @@ def test_cached_features_make_the_second_trial_five_times_as_fast(tmp_path: Path
     bench = Workbench(torch.device("cpu"), FeatureCache(tmp_path))
     seconds = []
     for _ in range(2):
-        start = time.perf_counter()
+        start = time.process_time()
         train_trial(spec, load_plugins(), bench)
-        seconds.append(time.perf_counter() - start)
+        seconds.append(time.process_time() - start)
     print(f"\nfirst {seconds[0]:.1f} s, second {seconds[1]:.1f} s: {seconds[0] / seconds[1]:.1f} ×")
     assert seconds[0] >= 5 * seconds[1]
 
@@ -129,8 +129,8 @@ def test_grouping_rows_by_image_pays() -> None:
     for groups in (groups_of(train), None):
         rows = epoch_order(len(train), groups, stream(0, "batches"))[:8192]
         part = Split(prepared.columns, prepared.target)
-        start = time.perf_counter()
+        start = time.process_time()
         trainer.train_epoch(model, part, rows, optimizer, 0, 64)
-        seconds.append(time.perf_counter() - start)
+        seconds.append(time.process_time() - start)
     print(f"\ngrouped {seconds[0]:.1f} s, ungrouped {seconds[1]:.1f} s")
     assert seconds[1] >= 3 * seconds[0]

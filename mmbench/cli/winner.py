@@ -1,0 +1,103 @@
+"""``mmbench export`` and ``mmbench predict``: a row's model, taken away and used."""
+
+import csv
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mmbench.cli.options import BOARDS, OUT, AsJson, Boards, Device
+
+
+def export(
+    row: Annotated[
+        str,
+        typer.Argument(help="A row (its JSON file, or its id on a board), or a model's folder."),
+    ],
+    out: Annotated[Path, typer.Option(help="The new folder.")],
+    runs: Annotated[Path, typer.Option(help="Where models of searches and runs lie.")] = OUT,
+    device: Device = "cpu",
+    leaderboards: Boards = BOARDS,
+    as_json: AsJson = False,
+) -> None:
+    """Write a row's model to a folder: weights, spec, preprocessing, model card, compiled graph.
+
+    The model is looked for under --runs and trained again if it is not there.
+    """
+    from mmbench.cli.explain import model_of
+    from mmbench.cli.single import find_row
+    from mmbench.exporting import export_model
+    from mmbench.leaderboard.row import read_row
+    from mmbench.plugins import load_plugins
+
+    plugins = load_plugins()
+    folder = model_of(row, leaderboards, runs, device, plugins)
+    known = None if Path(row).is_dir() else read_row(find_row(row, leaderboards))
+    done = export_model(folder, out, plugins, known)
+    if as_json:
+        typer.echo(json.dumps({**asdict(done), "folder": str(done.folder)}, indent=2))
+        return
+    graph = (
+        f"model.pt2 differs from the model by at most {done.difference:.1g}"
+        if done.difference is not None
+        else f"no compiled graph: {done.reason}"
+    )
+    typer.echo(f"{done.folder}: {graph}\nmmbench predict {done.folder} --input new.csv")
+
+
+def predict(
+    model: Annotated[Path, typer.Argument(help="The folder of an exported or saved model.")],
+    input_: Annotated[
+        Path, typer.Option("--input", help="Samples: CSV, TSV, Parquet or JSON lines.")
+    ],
+    output: Annotated[Path | None, typer.Option(help="A CSV file; else printed.")] = None,
+    root: Annotated[
+        Path | None, typer.Option(help="Where paths in the input start; else its own folder.")
+    ] = None,
+    device: Device = "cpu",
+    as_json: AsJson = False,
+) -> None:
+    """Predict every row of a table with a model; columns it does not know are left alone."""
+    import io
+
+    import pandas as pd
+
+    from mmbench.errors import UnusableData
+    from mmbench.files import write_whole
+    from mmbench.predicting import load_model
+    from mmbench.tables.read import read_table
+    from mmbench.trial import device_named
+
+    predictor = load_model(model, device_named(device).type)
+    table, findings = read_table(input_)
+    absent = [name for name in predictor.inputs if name not in table]
+    if len(absent) == len(predictor.inputs):
+        raise UnusableData(
+            f"{input_} has no column that the model reads. It reads: {', '.join(absent)}."
+        )
+    for finding in findings:
+        typer.echo(f"{finding.where}: {finding.says}", err=True)
+    if absent:
+        typer.echo(f"not in {input_}, taken as missing: {', '.join(absent)}", err=True)
+    there = table[[name for name in predictor.inputs if name in table]].astype(object)
+    samples = there.where(pd.notna(there), None).to_dict("records")
+    found = predictor.predict_all(samples, root or input_.parent)  # type: ignore[arg-type]
+    if as_json:
+        typer.echo(json.dumps([asdict(f) for f in found], indent=2, ensure_ascii=False))
+        return
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    named = list(found[0].probabilities)
+    writer.writerow(["row", "prediction", *(f"p({name})" for name in named)])
+    for number, one in enumerate(found, start=1):
+        value = "|".join(one.value) if isinstance(one.value, tuple) else one.value
+        chances = (f"{one.probabilities[name]:.6f}" for name in named)
+        writer.writerow([number, value, *chances])
+    if output is None:
+        sys.stdout.write(text.getvalue())
+    else:
+        write_whole(output, text.getvalue())
+        typer.echo(f"{len(found):,} predictions in {output}")

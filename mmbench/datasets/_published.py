@@ -1,0 +1,126 @@
+"""The base of published data sets that users fetch themselves: a folder in, a task out."""
+
+import hashlib
+from abc import abstractmethod
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import pandas as pd
+
+from mmbench.contracts import Dataset
+from mmbench.errors import DataUnavailable
+from mmbench.tables.options import TableOptions
+from mmbench.tables.prepared import Prepared, prepare_published
+from mmbench.types import Part, Split
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """A file or folder that has to be there; several names mean any one of them."""
+
+    names: tuple[str, ...]
+    what: str
+
+    def found(self, root: Path) -> Path | None:
+        return next((root / name for name in self.names if (root / name).exists()), None)
+
+
+class Published(Dataset):
+    """Reads ``root``; every name it needs is in ``expects``."""
+
+    expects: ClassVar[tuple[Expected, ...]]
+    home: ClassVar[str]
+    """Where it can be asked for."""
+
+    def checked(self, root: str) -> Path:
+        """The folder, if nothing is missing from it."""
+        if not root:
+            raise DataUnavailable(
+                f"The task {self.name!r} needs its files: --set task.root=DIR. They come from "
+                f"{self.home}; `mmbench prepare {self.name} --root DIR` says what is missing."
+            )
+        if missing := self.missing(Path(root)):
+            raise DataUnavailable(f"{root} is not whole: {'; '.join(missing)}.")
+        return Path(root)
+
+    @classmethod
+    def missing(cls, root: Path) -> list[str]:
+        """What is not there, one sentence part for each."""
+        if not root.is_dir():
+            return [f"{root} is no folder"]
+        return [
+            f"{' or '.join(e.names)} is missing ({e.what})"
+            for e in cls.expects
+            if e.found(root) is None
+        ]
+
+    @classmethod
+    def path(cls, root: Path, number: int) -> Path:
+        """Where the ``number``-th of ``expects`` lies."""
+        found = cls.expects[number].found(root)
+        assert found is not None  # checked before
+        return found
+
+
+class PublishedTable(Published):
+    """A published data set that is rows of files and texts: ``rows`` makes the table of it."""
+
+    modalities: ClassVar[str]
+    """As the task ``table`` takes them."""
+    target_kind: ClassVar[str]
+    metric: ClassVar[str]
+
+    def __init__(self, *, root: str = "", image_size: int = 64) -> None:
+        folder = self.checked(root)
+        self.prepared = _prepared(type(self), folder, image_size)
+        self.version = self.prepared.version
+        self.task = replace(self.prepared.task, metric=self.metric)
+
+    @classmethod
+    @abstractmethod
+    def rows(cls, root: Path) -> pd.DataFrame:
+        """The columns of ``modalities``, and ``label``, ``part`` and ``source``."""
+
+    def preprocessing(self) -> dict[str, Any]:
+        return self.prepared.preprocessing()
+
+    def load(self, part: Part) -> Split:
+        return self.prepared.split(part)
+
+
+@lru_cache(maxsize=4)
+def _prepared(cls: type[PublishedTable], root: Path, image_size: int) -> Prepared:
+    """Read once per process."""
+    table = cls.rows(root)
+    files = [found for e in cls.expects if (found := e.found(root)) is not None]
+    options = TableOptions(
+        path=str(root), root=str(root), target="label", target_kind=cls.target_kind,
+        separator="|", modalities=cls.modalities, split="part", image_size=image_size,
+        sha256=digest_of(files),
+    )  # fmt: skip
+    sources = pd.factorize(table["source"])[0].astype(np.int64)
+    return prepare_published(table.drop(columns="source"), sources, options)
+
+
+def digest_of(paths: Sequence[Path]) -> str:
+    """SHA-256 over the content of files; folders count by the names in them."""
+    digest = hashlib.sha256()
+    for path in paths:
+        if path.is_dir():
+            names = "\n".join(sorted(p.name for p in path.iterdir()))
+            digest.update(names.encode())
+        else:
+            with path.open("rb") as file:
+                digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()
+
+
+def validation_sources(sources: Sequence[str], share: float, seed: int) -> Iterator[bool]:
+    """For each row whether its source is one of those drawn for validation."""
+    for source in sources:
+        drawn = hashlib.sha256(f"{seed}/{source}".encode()).digest()
+        yield int.from_bytes(drawn[:4], "big") < share * 2**32

@@ -1,0 +1,89 @@
+"""``av-folders``: sounds with pictures in one folder per class, as CREMA-D or Kinetics-Sounds lie.
+
+    root/train/CLASS/clip.wav     and beside it clip/ (frames), or clip.jpg
+    root/val/…  root/test/…       or root/CLASS/… without parts, which are then drawn by clip
+
+A clip may lack its sound or its pictures: that modality is missing for it.
+"""
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+
+from mmbench.contracts import Dataset
+from mmbench.datasets._published import PublishedTable
+from mmbench.errors import DataUnavailable
+from mmbench.hookspecs import hookimpl
+from mmbench.tables.kinds import SUFFIXES
+from mmbench.tables.splitting import NAMES
+
+SEED = 2026
+
+
+class AVFolders(PublishedTable):
+    """Classes are the names of folders."""
+
+    name = "av-folders"
+    home = "your own folder, or the data set's authors"
+    expects = ()
+    modalities = '{"sound": {"audio": ["sound"]}, "frames": {"video": ["frames"]}}'
+    target_kind = "classification"
+    metric = "accuracy"
+
+    @classmethod
+    def missing(cls, root: Path) -> list[str]:
+        if not root.is_dir():
+            return [f"{root} is no folder"]
+        clips = list(_clips(root))
+        if not clips:
+            return [f"{root} has no CLASS/clip.wav, CLASS/clip.jpg or CLASS/clip/ in it"]
+        if len({clip["label"] for clip in clips}) < 2:
+            return [f"{root} has one class, {clips[0]['label']!r}; two are needed"]
+        return []
+
+    @classmethod
+    def rows(cls, root: Path) -> pd.DataFrame:
+        table = pd.DataFrame(list(_clips(root)))
+        if (table["part"] == "").all():
+            table["part"] = [_drawn(name) for name in table["source"]]
+        elif (table["part"] == "").any():
+            raise DataUnavailable(f"{root} mixes folders of parts (train, val, test) with classes.")
+        return table
+
+
+def _clips(root: Path) -> Iterator[dict[str, object]]:
+    """One row per clip, whatever of it there is."""
+    for folder in sorted(p for p in root.iterdir() if p.is_dir()):
+        part = NAMES.get(folder.name.lower(), "")
+        classes = sorted(p for p in folder.iterdir() if p.is_dir()) if part else [folder]
+        for label in classes:
+            found: dict[str, dict[str, str]] = {}
+            for path in sorted(label.iterdir()):
+                modality = _modality(path)
+                if modality:
+                    found.setdefault(path.stem, {})[modality] = str(path.relative_to(root))
+            for name, paths in found.items():
+                yield {
+                    "sound": paths.get("sound"), "frames": paths.get("frames"),
+                    "label": label.name, "part": part, "source": f"{part}/{label.name}/{name}",
+                }  # fmt: skip
+
+
+def _modality(path: Path) -> str:
+    suffix = path.suffix.lower()
+    if suffix in SUFFIXES["audio"]:
+        return "sound"
+    return "frames" if path.is_dir() or suffix in SUFFIXES["image"] else ""
+
+
+def _drawn(name: str) -> str:
+    """Eight, one and one in ten clips."""
+    tenth = hashlib.sha256(f"{SEED}/{name}".encode()).digest()[0] % 10
+    return {0: "val", 1: "test"}.get(tenth, "train")
+
+
+@hookimpl
+def register_datasets() -> list[type[Dataset]]:
+    return [AVFolders]

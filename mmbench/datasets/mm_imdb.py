@@ -1,0 +1,65 @@
+"""``mm-imdb``: genres of films from poster and plot (Arevalo et al., ICLR workshop 2017).
+
+``root`` holds ``split.json`` and the folder ``dataset`` with one JSON and one JPEG per film, as
+they are published. Of several plots the longest is read; the 23 most frequent genres of the
+training part are the labels.
+"""
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from mmbench.contracts import Dataset
+from mmbench.datasets._published import Expected, PublishedTable
+from mmbench.errors import DataUnavailable
+from mmbench.hookspecs import hookimpl
+
+GENRES = 23
+PARTS = {"train": "train", "dev": "val", "test": "test"}
+
+
+class MMIMDb(PublishedTable):
+    """A film may have many genres, or none of the frequent ones."""
+
+    name = "mm-imdb"
+    home = "https://github.com/johnarevalo/gmu-mmimdb"
+    expects = (
+        Expected(("split.json",), "which film is in train, dev or test"),
+        Expected(("dataset",), "one .json and one .jpeg per film"),
+    )
+    modalities = '{"poster": {"image": ["poster"]}, "plot": {"text": ["plot"]}}'
+    target_kind = "multilabel"
+    metric = "micro-f1"
+
+    @classmethod
+    def rows(cls, root: Path) -> pd.DataFrame:
+        split = json.loads((root / "split.json").read_text(encoding="utf-8"))
+        films = [_film(root, name, part) for key, part in PARTS.items() for name in split[key]]
+        counts = Counter(g for f in films if f["part"] == "train" for g in f["genres"])
+        frequent = {genre for genre, _ in counts.most_common(GENRES)}
+        for film in films:
+            film["label"] = "|".join(g for g in film.pop("genres") if g in frequent)
+        return pd.DataFrame(films)
+
+
+def _film(root: Path, name: str, part: str) -> dict[str, Any]:
+    path = root / "dataset" / f"{name}.json"
+    try:
+        film = json.loads(path.read_text(encoding="utf-8"))
+        plot = max(film["plot"], key=len)
+        return {
+            "poster": f"dataset/{name}.jpeg", "plot": plot, "genres": film["genres"],
+            "part": part, "source": name,
+        }  # fmt: skip
+    except (OSError, json.JSONDecodeError, KeyError, ValueError) as error:
+        raise DataUnavailable(
+            f"{path}, which split.json names, cannot be read: {error}. Fetch it again."
+        ) from None
+
+
+@hookimpl
+def register_datasets() -> list[type[Dataset]]:
+    return [MMIMDb]

@@ -1,0 +1,77 @@
+"""A hash of a plugin's files: what ran, whatever version it says it is."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator
+from functools import cache
+from importlib.metadata import Distribution
+from pathlib import Path
+
+from mmbench.installed.offers import Offer, top_level
+
+IGNORED = frozenset({"__pycache__"})
+
+
+def content_sha256(offers: Iterable[Offer]) -> str:
+    """SHA-256 over the names and bytes of all files of one distribution, or of one file.
+
+    The files are read, not their record: one that was edited after its installation counts as it
+    is now. An editable installation and an ordinary one of the same code have the same hash if the
+    distribution is one package.
+    """
+    files = sorted({(name, path) for offer in offers for name, path in files_of(offer)})
+    return _sha256(tuple(files))
+
+
+def files_of(offer: Offer) -> list[tuple[str, Path]]:
+    """Each file with its name relative to where the package lies."""
+    if offer.source is None:
+        return [(offer.distribution, Path(offer.target))]
+    if is_editable(offer.source):
+        return list(_module_files(offer.package))
+    found = []
+    for file in offer.source.files or ():
+        inside = ".." not in file.parts and not file.parts[0].endswith((".dist-info", ".data"))
+        if inside and _counts(Path(file)):
+            found.append((file.as_posix(), Path(str(file.locate()))))
+    return found
+
+
+def _module_files(module: str) -> Iterator[tuple[str, Path]]:
+    folders, origin = top_level(module)
+    for folder in folders:
+        for path in sorted(folder.rglob("*")):
+            if path.is_file() and _counts(path.relative_to(folder)):
+                yield path.relative_to(folder.parent).as_posix(), path
+    if origin and not folders:
+        yield origin.name, origin
+
+
+def _counts(path: Path) -> bool:
+    return path.suffix != ".pyc" and not any(
+        part in IGNORED or part.startswith(".") for part in path.parts
+    )
+
+
+@cache
+def _sha256(files: tuple[tuple[str, Path], ...]) -> str:
+    """Read once per process: the code that runs is the code that was imported at its start."""
+    digest = hashlib.sha256()
+    for name, path in files:
+        try:
+            content = path.read_bytes()
+        except OSError:
+            content = b"absent"
+        digest.update(f"{name}\0{len(content)}\0".encode())
+        digest.update(content)
+    return digest.hexdigest()
+
+
+def is_editable(dist: Distribution) -> bool:
+    """Whether its files lie in a working copy: then no record of them is kept."""
+    if dist.read_text("RECORD") is None:
+        return True
+    try:
+        return bool(json.loads(dist.read_text("direct_url.json") or "{}")["dir_info"]["editable"])
+    except (ValueError, KeyError, TypeError):
+        return False

@@ -1,0 +1,156 @@
+"""A saved model that answers: raw values in, as a user has them, predictions out.
+
+from mmbench import load_model
+load_model("model/").predict({"image": "cat.jpg", "question": "what animal is it"})
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+from torch import Tensor
+
+from mmbench.errors import InvalidParameter, did_you_mean
+from mmbench.features import prepare
+from mmbench.plugins import load_plugins
+from mmbench.saved import SavedModel
+from mmbench.saved import load_model as load_saved
+from mmbench.tables.media import Shape
+from mmbench.tables.recipe import Recipe
+from mmbench.tables.samples import media_column
+from mmbench.types import MISSING, Column, Split
+
+THRESHOLD = 0.5
+"""A label whose probability is at least that is said to hold."""
+BATCH = 256
+
+Sample = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """What a model says of one sample."""
+
+    value: str | float | tuple[str, ...]
+    """The class, the number, or the labels that hold."""
+    probabilities: Mapping[str, float]
+    """By class or label; empty for a number."""
+
+
+class Predictor:
+    """A saved model with what it takes to read raw samples; needs its folder alone."""
+
+    def __init__(self, saved: SavedModel) -> None:
+        self.saved, self.task = saved, saved.task
+        made = saved.preprocessing
+        self.recipe = None if made is None else Recipe.from_dict(made["recipe"])
+        self.mean: float
+        self.std: float
+        self.mean, self.std = (0.0, 1.0) if made is None else made["scale"]
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """What a sample may name: the columns of the table it was trained on, or modalities."""
+        if self.recipe is not None:
+            return self.recipe.columns
+        return tuple(self.saved.model.encoders_by_modality)
+
+    def predict(self, sample: Sample, folder: str | Path = ".") -> Prediction:
+        """One sample; what it leaves out is missing. Relative paths start at ``folder``."""
+        return self.predict_all([sample], folder)[0]
+
+    def predict_all(self, samples: Sequence[Sample], folder: str | Path = ".") -> list[Prediction]:
+        """Many samples, in batches."""
+        for number, sample in enumerate(samples, start=1):
+            self._check(sample, number)
+        found: list[Prediction] = []
+        for first in range(0, len(samples), BATCH):
+            scores = self.scores(samples[first : first + BATCH], Path(folder))
+            found += [self._said(row) for row in scores]
+        return found
+
+    @torch.inference_mode()
+    def scores(self, samples: Sequence[Sample], folder: Path) -> Tensor:
+        """(samples, n_outputs) as the model gives them."""
+        model = self.saved.model
+        read = self._columns(samples, folder)
+        split = Split(read, torch.zeros(len(samples)))
+        device = next(model.parameters(), torch.empty(0)).device
+        scores: Tensor = model(prepare(split, model.encoders_by_modality).to(device)).scores
+        return scores.float().cpu()
+
+    def _check(self, sample: Sample, number: int) -> None:
+        for name in sample:
+            if name not in self.inputs:
+                raise InvalidParameter(
+                    f"The model has no input {name!r}.{did_you_mean(name, self.inputs)} "
+                    f"It reads: {', '.join(self.inputs)}."
+                )
+        if not any(sample.get(name) is not None for name in self.inputs):
+            raise InvalidParameter(
+                f"Sample {number} has no value. It names at least one of: {', '.join(self.inputs)}."
+            )
+
+    def _columns(self, samples: Sequence[Sample], folder: Path) -> dict[str, Column]:
+        if self.recipe is not None:
+            frame = pd.DataFrame(
+                {name: pd.Series([s.get(name) for s in samples]) for name in self.recipe.columns}
+            )
+            return self.recipe.apply(frame, folder)
+        return {m: self._column(m, [s.get(m) for s in samples], folder) for m in self.inputs}
+
+    def _column(self, modality: str, cells: list[Any], folder: Path) -> Column:
+        """A modality of a task whose values are as a user has them."""
+        kind = self.task.modalities[modality]
+        if kind == "text":
+            index = torch.tensor([MISSING if c is None else i for i, c in enumerate(cells)])
+            return Column(tuple("" if c is None else str(c) for c in cells), index)
+        like = self.saved.requests.columns[modality].values
+        assert isinstance(like, Tensor)
+        if kind == "tabular":
+            return _numbers(modality, cells, like)
+        if kind == "image":
+            column = media_column(cells, Shape("image", like.shape[-1]), folder, modality)
+            return Column(_as_images(column.values, like), column.index)  # type: ignore[arg-type]
+        size, depth = like.shape[1], like.shape[2] if like.ndim > 2 else 0
+        return media_column(cells, Shape(kind, size, depth), folder, modality)
+
+    def _said(self, scores: Tensor) -> Prediction:
+        names = self.task.outputs
+        if self.task.target == "regression":
+            return Prediction(float(scores[0]) * self.std + self.mean, {})
+        if self.task.target == "multilabel":
+            chances = dict(zip(names, scores.sigmoid().tolist(), strict=True))
+            return Prediction(tuple(n for n, p in chances.items() if p >= THRESHOLD), chances)
+        chances = dict(zip(names, scores.softmax(0).tolist(), strict=True))
+        return Prediction(names[int(scores.argmax())], chances)
+
+
+def _numbers(modality: str, cells: list[Any], like: Tensor) -> Column:
+    width = like.shape[-1]
+    values = torch.full((len(cells), width), torch.nan)
+    for row, cell in enumerate(cells):
+        if cell is None:
+            continue
+        if len(cell) != width:
+            raise InvalidParameter(f"{modality!r} takes {width} numbers; got {len(cell)}.")
+        values[row] = torch.as_tensor(cell, dtype=torch.float32)
+    index = torch.tensor([MISSING if c is None else i for i, c in enumerate(cells)])
+    return Column(values, index)
+
+
+def _as_images(pixels: Tensor, like: Tensor) -> Tensor:
+    """Pixels (images, 3, size, size) in the channels and the range of those trained on."""
+    if like.shape[1] == 1:
+        pixels = pixels.float().mean(1, keepdim=True).round().to(torch.uint8)
+    if like.is_floating_point() and float(like.max()) <= 1.0:
+        return pixels.to(like.dtype) / 255
+    return pixels.to(like.dtype)
+
+
+def load_model(folder: str | Path, device: str = "cpu") -> Predictor:
+    """The model in ``folder``, as ``mmbench export`` or a search left it."""
+    return Predictor(load_saved(Path(folder), load_plugins(), torch.device(device)))

@@ -1,0 +1,129 @@
+"""What is missing, broken, constant or odd in the columns of a table, said before training."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+import pandas as pd
+
+from mmbench.errors import UnusableData
+from mmbench.tables.findings import Finding, counted, listed, rows_named
+from mmbench.tables.kinds import Seems, strings
+from mmbench.tables.recipe import Files
+from mmbench.tables.store import Store
+
+MOST_MISSING = 0.5
+"""Share of a column's files that may be absent before that looks like a wrong folder."""
+
+
+def left_aside(seems: Mapping[str, Seems], roles: Iterable[str]) -> list[Finding]:
+    """Columns that are not read, and why; those with a role are no surprise."""
+    return [
+        Finding(name, f"not used: {seem.why}", "done")
+        for name, seem in seems.items()
+        if seem.kind == "ignored" and name not in set(roles)
+    ]
+
+
+def gaps(frame: pd.DataFrame, columns: Mapping[str, Iterable[str]]) -> list[Finding]:
+    """Empty cells of each column, and numbers and dates that are none. ``columns`` by kind."""
+    found = []
+    for kind, names in columns.items():
+        for name in names:
+            empty = np.flatnonzero(frame[name].isna().to_numpy(dtype=bool) | _blank(frame[name]))
+            if len(empty):
+                found.append(Finding(name, f"{counted(len(empty), 'empty cell')}, {_then(kind)}"))
+            if kind == "number":
+                found += _no_numbers(frame[name])
+            if kind == "date":
+                dates = pd.to_datetime(frame[name], errors="coerce", format="mixed", utc=True)
+                found += _unread(name, frame[name].notna() & dates.isna(), "no date")
+    return found
+
+
+def _blank(cells: pd.Series) -> np.ndarray:
+    if pd.api.types.is_numeric_dtype(cells) or pd.api.types.is_datetime64_any_dtype(cells):
+        return np.zeros(len(cells), dtype=bool)
+    return strings(cells).map(lambda s: not s.strip(), na_action="ignore").eq(True).to_numpy()  # noqa: FBT003
+
+
+def _then(kind: str) -> str:
+    if kind in ("number", "date"):
+        return "which count as the mean of the training rows"
+    if kind == "category":
+        return "which are of no category"
+    return "where the modality is missing"
+
+
+def _no_numbers(cells: pd.Series) -> list[Finding]:
+    numbers = pd.to_numeric(cells, errors="coerce")
+    name = str(cells.name)
+    return [
+        *_unread(name, cells.notna() & numbers.isna(), "no number"),
+        *_unread(name, numbers.isin([np.inf, -np.inf]), "infinite"),
+    ]
+
+
+def _unread(name: str, which: pd.Series, what: str) -> list[Finding]:
+    rows = np.flatnonzero(which.to_numpy(dtype=bool))
+    if not len(rows):
+        return []
+    says = f"{counted(len(rows), 'cell')} {'is' if len(rows) == 1 else 'are'} {what} and count"
+    says += f"{'s' if len(rows) == 1 else ''} as empty: {rows_named(rows)}"
+    return [Finding(name, says, "done", tuple(rows_named([row]) for row in rows))]
+
+
+def check_files(name: str, files: Files, found: Store) -> list[Finding]:
+    """Broken and absent files, each listed; ``UnusableData`` if most are absent."""
+    absent = {i for i, why in found.broken.items() if why == "it does not exist"}
+    total = len(files.paths)
+    if not total or len(found.broken) == total or len(absent) > MOST_MISSING * total:
+        raise _mostly_absent(name, files, found, absent)
+    return [
+        *_broken(name, files, {i: found.broken[i] for i in sorted(absent)}, "does not exist"),
+        *_broken(
+            name, files, {i: w for i, w in found.broken.items() if i not in absent}, "is broken"
+        ),
+        *_sounds(name, files, found),
+    ]
+
+
+def _mostly_absent(name: str, files: Files, found: Store, absent: set[int]) -> UnusableData:
+    if not files.paths:
+        return UnusableData(f"Column {name!r} names no file. Leave it out: --kind {name}=ignored.")
+    first = min(absent or found.broken)
+    row = int(np.flatnonzero(files.index == first)[0])
+    return UnusableData(
+        f"Column {name!r}: {len(found.broken):,} of {counted(len(files.paths), 'file')} cannot be "
+        f"read, such as {files.paths[first]} ({rows_named([row])}): {found.broken[first]}. "
+        "Say with --root where the paths start."
+    )
+
+
+def _broken(name: str, files: Files, why: Mapping[int, str], what: str) -> list[Finding]:
+    if not why:
+        return []
+    rows = np.flatnonzero(np.isin(files.index, list(why)))
+    each = [f"{files.paths[i]} ({rows_named(np.flatnonzero(files.index == i))}): {w}"
+            for i, w in why.items()]  # fmt: skip
+    verb = what if len(why) == 1 else what.replace("does", "do").replace("is ", "are ")
+    says = f"{counted(len(why), 'file')} {verb}, so {rows_named(rows)} miss"
+    says += f"{'es' if len(rows) == 1 else ''} this modality"
+    return [Finding(name, says, "done", tuple(each))]
+
+
+def _sounds(name: str, files: Files, found: Store) -> list[Finding]:
+    rates = Counter(remark for remark in found.remarks if remark.endswith(" Hz"))
+    findings = []
+    if len(rates) > 1:
+        each = listed([f"{n:,} at {rate}" for rate, n in rates.most_common()])
+        findings.append(
+            Finding(name, f"mixed sample rates ({each}): all were resampled to 16000 Hz", "done")
+        )
+    silent = [i for i, remark in enumerate(found.remarks) if remark == "silent"]
+    if silent:
+        rows = np.flatnonzero(np.isin(files.index, silent))
+        each_file = tuple(str(files.paths[i]) for i in silent)
+        says = f"{counted(len(silent), 'sound')} silent throughout, kept as silence: "
+        findings.append(Finding(name, says + rows_named(rows), "note", each_file))
+    return findings

@@ -1,0 +1,135 @@
+"""A table's rows into parts: by the user's own split, or by shares with copies kept together."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from mmbench.tables import splitting
+from mmbench.tables.copies import NONE, Groups, Tied, groups_of, keyed
+from mmbench.tables.findings import Finding, counted, rows_named
+from mmbench.tables.kinds import strings
+from mmbench.tables.options import TableOptions
+from mmbench.tables.recipe import Files
+from mmbench.tables.splitting import How
+from mmbench.tables.store import Store
+from mmbench.tables.targets import Target
+
+VALIDATION = 0.1
+"""Share of the training rows, where a split column names no validation rows."""
+OF_ONE_GROUP = "of one group"
+
+
+@dataclass(frozen=True, slots=True)
+class Division:
+    """Which row is where, and which rows belong together."""
+
+    parts: np.ndarray  # (rows,) the part of each row, empty where it is left out
+    groups: Groups  # (rows,)
+
+
+def ties(
+    frame: pd.DataFrame,
+    group: str,
+    files: Mapping[str, tuple[Files, Store]],
+    cells: Sequence[str],
+) -> list[Tied]:
+    """Every sign that rows belong together: a group column, files by column, equal rows."""
+    found = []
+    if group:
+        owners = strings(frame[group])
+        found.append(Tied(OF_ONE_GROUP, keyed(owners.where(owners.notna(), None).tolist())))
+    contents = [strings(frame[name]).fillna("").str.lower().tolist() for name in cells]
+    for name, (named, store) in files.items():
+        of_row = named.usable(store)
+        digests = [store.digests[i] if i >= 0 else None for i in of_row]
+        contents.append([digest or "" for digest in digests])
+        found.append(Tied(f"of one file of {name!r}", keyed(digests)))
+        if store.near is not None:
+            keys = np.where(of_row >= 0, store.near[of_row.clip(min=0)], NONE)
+            found.append(Tied(f"near-copies in {name!r}", keys))
+    equal = keyed(list(zip(*contents, strict=True)))
+    return [*found, Tied("equal in all columns", equal)]
+
+
+def divide(
+    frame: pd.DataFrame,
+    options: TableOptions,
+    how: How,
+    target: Target,
+    usable: np.ndarray,
+    tied: list[Tied],
+    findings: list[Finding],
+) -> Division:
+    """The part of each row; ``usable`` (rows,) says which have a target and any value."""
+    strata = np.zeros(len(frame), dtype=np.int64)
+    if target.kind == "classification":
+        strata = target.values.numpy()
+    if how.column:
+        division = _given(frame[how.column], options.seed, strata, usable, tied, findings)
+    else:
+        groups = groups_of(_kept(tied, findings), len(frame))
+        parts, rows = np.full(len(frame), "", dtype=object), np.flatnonzero(usable)
+        parts[rows] = splitting.draw_parts(groups[rows], strata[rows], how.shares, options.seed)
+        division = Division(parts, groups)
+    splitting.check_parts_filled(division.parts, how, division.groups[usable])
+    if target.kind == "classification":
+        findings += splitting.unseen_classes(strata, target.outputs, division.parts, options.target)
+    return division
+
+
+def _kept(tied: list[Tied], findings: list[Finding]) -> list[Tied]:
+    """Those by which the split goes; a sign that ties too many rows says nothing."""
+    kept = []
+    for tie in tied:
+        n, group = int(tie.shared().sum()), tie.sign == OF_ONE_GROUP
+        if group or not tie.too_common():
+            kept.append(tie)
+            if n and not group:
+                says = f"{n:,} rows are {tie.sign}; such rows were kept in one part"
+                findings.append(Finding("split", says, "done"))
+        else:
+            says = (
+                f"{n:,} rows are {tie.sign}, too many to keep in one part: they are split, and a "
+                "model may meet on test what it was trained on"
+            )
+            findings.append(Finding("split", says))
+    return kept
+
+
+def _given(
+    cells: pd.Series,
+    seed: int,
+    strata: np.ndarray,
+    usable: np.ndarray,
+    tied: list[Tied],
+    findings: list[Finding],
+) -> Division:
+    """The user's own parts: rows that are copies of a later part's leave the earlier one."""
+    parts, name = splitting.given_parts(cells), str(cells.name)
+    if len(unnamed := np.flatnonzero(parts == "")):
+        says = f"{counted(len(unnamed), 'row')} without a part left out: {rows_named(unnamed)}"
+        findings.append(Finding(name, says, "done"))
+    parts[~usable] = ""
+    kept = [tie for tie in tied if not tie.too_common()]
+    groups = groups_of(kept, len(parts))
+    rows = np.flatnonzero(parts == "train")
+    if not (parts == "val").any() and len(rows):
+        shares = (1 - VALIDATION, VALIDATION, 0.0)
+        parts[rows] = splitting.draw_parts(groups[rows], strata[rows], shares, seed)
+        says = f"no validation rows: {VALIDATION:.0%} of the training rows were taken for it"
+        findings.append(Finding(name, says, "done"))
+    for tie in [*kept, Tied("tied by way of other rows to those", groups)]:
+        across = np.flatnonzero(splitting.crossing(parts, tie.keys))
+        if len(across):
+            parts[across] = ""
+            findings.append(splitting.left_out(across, tie.sign))
+    return Division(parts, groups)
+
+
+def official(cells: pd.Series, usable: np.ndarray, sources: Groups) -> Division:
+    """The parts of a published data set, copies and all: scores are to be those of others."""
+    parts = splitting.given_parts(cells)
+    parts[~usable] = ""
+    return Division(parts, sources)

@@ -1,0 +1,120 @@
+"""Numbers, categories and dates of a row as one vector; the scale is the encoder's business.
+
+What is learnt (which categories there are) is learnt from training rows alone, and is plain JSON.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from mmbench.tables.findings import Finding
+from mmbench.tables.kinds import strings
+
+MOST_CATEGORIES = 64
+"""The most frequent categories of a column have a place of their own, the others share one."""
+RARE = 2
+"""Of a column with more categories, those of fewer training rows never have their own place."""
+DATE_PARTS = 5
+"""Of a date: days since 1970, and month and weekday as points on a circle."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fields:
+    """How the columns of one tabular modality become numbers."""
+
+    numbers: tuple[str, ...]
+    dates: tuple[str, ...]
+    categories: Mapping[str, tuple[str, ...]]
+    """By column: the categories with a place of their own."""
+
+    @classmethod
+    def fit(cls, train: pd.DataFrame, columns: Mapping[str, Sequence[str]]) -> "Fields":
+        """``columns`` by kind: number, date, category."""
+        return cls(
+            tuple(columns.get("number", ())),
+            tuple(columns.get("date", ())),
+            {name: _frequent(train[name]) for name in columns.get("category", ())},
+        )
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return (*self.numbers, *self.dates, *self.categories)
+
+    def vectors(self, frame: pd.DataFrame) -> tuple[Tensor, Tensor]:
+        """(rows, width) float32, NaN for empty cells; (rows,) whether any cell is filled."""
+        numbers = [numeric(frame[name]) for name in self.numbers]
+        blocks = [column[:, None] for column in numbers]
+        there = [np.isfinite(column) for column in numbers]
+        for name in self.dates:
+            blocks.append(date_parts(frame[name]))
+            there.append(np.isfinite(blocks[-1][:, 0]))
+        for name, known in self.categories.items():
+            cells = strings(frame[name])
+            blocks.append(_one_hot(cells, known))
+            there.append(cells.notna().to_numpy(dtype=bool))
+        vectors = torch.from_numpy(np.concatenate(blocks, axis=1).astype(np.float32))
+        return vectors, torch.from_numpy(np.logical_or.reduce(there))
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> "Fields":
+        categories = {name: tuple(known) for name, known in data["categories"].items()}
+        return cls(tuple(data["numbers"]), tuple(data["dates"]), categories)
+
+    def findings(self, frame: pd.DataFrame) -> list[Finding]:
+        """Categories that have no place of their own."""
+        found = []
+        for name, known in self.categories.items():
+            cells = strings(frame[name]).dropna()
+            others = sorted(set(cells) - set(known))
+            if others:
+                share = cells.isin(others).mean()
+                found.append(
+                    Finding(
+                        name,
+                        f"{len(known) + len(others):,} categories; {len(others):,} that are rare "
+                        f"or not in training rows count as one, 'other' ({share:.0%} of rows)",
+                        "done",
+                    )
+                )
+        return found
+
+
+def numeric(cells: pd.Series) -> np.ndarray:
+    """(rows,) float64; NaN for what is empty, infinite or no number."""
+    numbers = pd.to_numeric(cells, errors="coerce").to_numpy(dtype=float, na_value=np.nan)
+    return np.where(np.isfinite(numbers), numbers, np.nan)
+
+
+def date_parts(cells: pd.Series) -> np.ndarray:
+    """(rows, 5): days since 1970, sine and cosine of month and weekday; NaN without a date."""
+    dates = pd.to_datetime(cells, errors="coerce", format="mixed", utc=True)
+    days = (dates - pd.Timestamp(0, tz="UTC")) / pd.Timedelta(days=1)
+    month = 2 * np.pi * (dates.dt.month - 1) / 12
+    weekday = 2 * np.pi * dates.dt.day_of_week / 7
+    parts = [days, np.sin(month), np.cos(month), np.sin(weekday), np.cos(weekday)]
+    return np.stack([np.asarray(part, dtype=float) for part in parts], axis=1)
+
+
+def _frequent(cells: pd.Series) -> tuple[str, ...]:
+    counts = strings(cells).value_counts()
+    if len(counts) > MOST_CATEGORIES:
+        counts = counts[counts >= RARE]
+    ordered = sorted(counts.index, key=lambda value: (-counts[value], value))
+    return tuple(sorted(ordered[:MOST_CATEGORIES]))
+
+
+def _one_hot(cells: pd.Series, known: Sequence[str]) -> np.ndarray:
+    """(rows, known + 1); the last is any other category. An empty cell is all zeros."""
+    place = {value: i for i, value in enumerate(known)}
+    hot = np.zeros((len(cells), len(known) + 1))
+    rows = np.flatnonzero(cells.notna().to_numpy(dtype=bool))
+    hot[rows, [place.get(cells.iloc[row], len(known)) for row in rows]] = 1.0
+    return hot

@@ -1,0 +1,131 @@
+"""What each column is: a path to an image, a text, a number, a category … and why it seems so."""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, get_args
+
+import numpy as np
+import pandas as pd
+
+ColumnKind = Literal[
+    "image", "audio", "video", "series", "text", "number", "category", "date", "ignored"
+]
+COLUMN_KINDS: tuple[ColumnKind, ...] = get_args(ColumnKind)
+SUFFIXES: Mapping[ColumnKind, frozenset[str]] = {
+    "image": frozenset({".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff"}),
+    "audio": frozenset({".wav", ".flac", ".ogg", ".mp3", ".aiff", ".aif"}),
+    "series": frozenset({".npy"}),
+}
+SAMPLE = 500
+"""Cells that are looked at to tell the kind of a column."""
+MOST = 0.9
+"""Share of those cells that must agree."""
+FEW_VALUES = 50
+"""A column of so few distinct strings holds categories."""
+DATE = re.compile(r"\d{4}-\d{1,2}-\d{1,2}([T ]\d{1,2}:\d{2}.*)?|\d{1,2}[./]\d{1,2}[./]\d{4}")
+
+
+@dataclass(frozen=True, slots=True)
+class Seems:
+    """The kind of a column, and the reason in a few words."""
+
+    kind: ColumnKind
+    why: str
+
+
+def infer_kind(cells: pd.Series, folder: Path) -> Seems:
+    """What a column seems to be; ``folder`` is where relative paths start."""
+    there = cells.dropna()
+    if len(there) == 0:
+        return Seems("ignored", "it is empty")
+    if pd.api.types.is_datetime64_any_dtype(cells):
+        return Seems("date", "dates")
+    if pd.api.types.is_bool_dtype(there):
+        return Seems("category", "yes or no")
+    if pd.api.types.is_numeric_dtype(cells):
+        return _of_numbers(cells)
+    sample = there.iloc[np.linspace(0, len(there) - 1, min(SAMPLE, len(there))).astype(int)]
+    if _share(sample, _is_sequence) >= MOST:
+        return Seems("series", "sequences of numbers")
+    there = strings(there)
+    if there.nunique() == 1:
+        return Seems("ignored", f"all rows hold {there.iloc[0]!r}")
+    return _of_strings(there, strings(sample), str(cells.name), folder)
+
+
+def _of_numbers(cells: pd.Series) -> Seems:
+    distinct = cells.nunique()
+    if distinct <= 1 and not cells.isna().any():
+        return Seems("ignored", f"all rows hold {cells.iloc[0]!r}")
+    whole = pd.api.types.is_integer_dtype(cells)
+    if whole and distinct == len(cells) and _is_identifier(str(cells.name)):
+        return Seems("ignored", "a number of its own for each row: an identifier")
+    return Seems("number", "whole numbers" if whole else "numbers")
+
+
+def _of_strings(cells: pd.Series, sample: pd.Series, name: str, folder: Path) -> Seems:
+    for kind, suffixes in SUFFIXES.items():
+        if _share(sample, lambda s, ends=suffixes: Path(s).suffix.lower() in ends) >= MOST:
+            return Seems(kind, f"paths that end in {_ending(sample)}")
+    if _share(sample, lambda s: len(s) < 256 and (folder / s).is_dir()) >= MOST:
+        return Seems("video", "folders of frames")
+    if _share(sample, lambda s: DATE.fullmatch(s.strip()) is not None) >= MOST:
+        return Seems("date", f"dates such as {sample.iloc[0]!r}")
+    if pd.to_numeric(sample, errors="coerce").notna().mean() >= MOST:
+        return Seems("number", "numbers, some cells are not")
+    distinct, words = cells.nunique(), sample.map(lambda s: len(s.split())).mean()
+    if distinct == len(cells) and words <= 1 and _is_identifier(name):
+        return Seems("ignored", "a name of its own for each row: an identifier")
+    repeated = distinct <= len(cells) / 2
+    if repeated and (distinct <= FEW_VALUES or words < 3):
+        return Seems("category", f"{distinct:,} distinct values")
+    return Seems("text", f"{words:.0f} words on average" if words >= 2 else "short texts")
+
+
+def strings(cells: pd.Series) -> pd.Series:
+    """Cells as text; lists of words are joined; missing cells stay missing."""
+    return cells.map(_as_text, na_action="ignore").astype(object)
+
+
+def _as_text(cell: object) -> str:
+    if isinstance(cell, list | tuple | np.ndarray):
+        return "|".join(str(item) for item in cell)
+    if isinstance(cell, float) and cell.is_integer():  # whole numbers, where a cell is empty
+        return str(int(cell))
+    return cell if isinstance(cell, str) else str(cell)
+
+
+def sequence(cell: object) -> np.ndarray | None:
+    """Numbers (time,) or (time, channels) of a cell: a list, JSON, or numbers with blanks."""
+    if isinstance(cell, str):
+        text = cell.strip()
+        try:
+            cell = json.loads(text) if text.startswith("[") else [float(x) for x in text.split()]
+        except ValueError:
+            return None
+    if not isinstance(cell, list | tuple | np.ndarray) or len(cell) < 2:
+        return None
+    try:
+        found = np.asarray(list(cell), dtype=np.float32)
+    except (ValueError, TypeError):
+        return None
+    return found if found.ndim in (1, 2) else None
+
+
+def _is_sequence(cell: object) -> bool:
+    return sequence(cell) is not None
+
+
+def _share(cells: pd.Series, holds: object) -> float:
+    return float(np.mean([bool(holds(cell)) for cell in cells]))  # type: ignore[operator]
+
+
+def _ending(sample: pd.Series) -> str:
+    return str(sample.map(lambda s: Path(s).suffix.lower()).mode().iloc[0])
+
+
+def _is_identifier(name: str) -> bool:
+    return re.fullmatch(r"(?i)(.*[_ ])?(id|index|key|uuid)|.*Id|unnamed: 0", name) is not None

@@ -1,0 +1,175 @@
+"""One file to one array of a fixed shape: images, sounds, frames, series. Reading runs no code."""
+
+import io
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Media = Literal["image", "audio", "video", "series"]
+Array = NDArray[Any]
+RATE = 16_000
+"""Samples a second of every sound, once it is read."""
+FULL_SCALE = 32_767
+"""Sounds are kept as 16-bit numbers."""
+FRAME_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp"})
+
+
+class Broken(Exception):
+    """A file that cannot be decoded; the message is the reason."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What every file of a column is brought to."""
+
+    media: Media
+    size: int = 0
+    """Images and frames: height and width in pixels. Sounds: samples. Series: steps."""
+    depth: int = 0
+    """Videos: frames. Series: channels."""
+
+    @property
+    def dims(self) -> tuple[int, ...]:
+        return {
+            "image": (3, self.size, self.size),
+            "audio": (self.size,),
+            "video": (self.depth, 3, self.size, self.size),
+            "series": (self.size, self.depth),
+        }[self.media]
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return np.dtype(
+            {"image": "uint8", "audio": "int16", "video": "uint8", "series": "float32"}[self.media]
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """A file's values, and what is worth saying of it."""
+
+    values: Array
+    remark: str = ""
+    """``44100 Hz``, ``silent``."""
+
+
+def decode(path: Path, shape: Shape) -> Decoded:
+    """The values of a file in the shape asked for. Raises ``Broken`` with the reason."""
+    try:
+        return _DECODERS[shape.media](path, shape)
+    except Broken:
+        raise
+    except FileNotFoundError:
+        raise Broken("it does not exist") from None
+    except Exception as error:  # noqa: BLE001 - a decoder meets arbitrary bytes and may raise anything
+        raise Broken(f"{error}".splitlines()[0] or type(error).__name__) from None
+
+
+def _image(path: Path, shape: Shape) -> Decoded:
+    return Decoded(picture(path.read_bytes(), shape.size))
+
+
+def picture(content: bytes, size: int) -> Array:
+    """(3, size, size) uint8: upright, in colour, all of it; its aspect is not kept."""
+    from PIL import Image, ImageOps
+
+    with Image.open(io.BytesIO(content)) as image:
+        image.draft("RGB", (size, size))  # JPEG: decode no more pixels than are kept
+        return shrunk(ImageOps.exif_transpose(image), size)
+
+
+def shrunk(image: Any, size: int) -> Array:
+    """(3, size, size) uint8 of a Pillow image; what is transparent is white."""
+    from PIL import Image
+
+    if image.mode in ("P", "LA", "RGBA", "PA"):
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    small = image.convert("RGB").resize((size, size), Image.Resampling.BILINEAR)
+    return np.ascontiguousarray(np.asarray(small).transpose(2, 0, 1))
+
+
+def _audio(path: Path, shape: Shape) -> Decoded:
+    if path.stat().st_size == 0:
+        raise Broken("the file has 0 bytes")
+    mono, rate = decode_sound(path)
+    remark = "silent" if not np.abs(mono).max() > 0 else f"{rate} Hz"
+    return Decoded(fit_sound(mono, shape.size), remark)
+
+
+def decode_sound(source: Path | io.BytesIO) -> tuple[Array, int]:
+    """(samples,) float32 at 16 kHz, channels averaged, and the rate of the file."""
+    import soundfile
+
+    samples, rate = soundfile.read(source, dtype="float32", always_2d=True)
+    if len(samples) == 0:
+        raise Broken("it has 0 samples")
+    return resampled(np.nan_to_num(samples.mean(1)), rate), rate
+
+
+def fit_sound(samples: Array, length: int) -> Array:
+    """(length,) int16 of samples at 16 kHz within ±1."""
+    heard: Array = (fitted(samples, length, 0.0).clip(-1, 1) * FULL_SCALE).round().astype(np.int16)
+    return heard
+
+
+def resampled(samples: Array, rate: int) -> Array:
+    """(samples,) at 16 kHz."""
+    if rate == RATE:
+        return samples
+    import torch
+    from torchaudio.functional import resample
+
+    waves: Array = resample(torch.from_numpy(samples), rate, RATE).numpy()
+    return waves
+
+
+def sound_seconds(path: Path) -> float:
+    """From the header alone; 0 where there is none."""
+    import soundfile
+
+    try:
+        return float(soundfile.info(path).duration)
+    except (soundfile.SoundFileError, OSError):
+        return 0.0
+
+
+def _video(path: Path, shape: Shape) -> Decoded:
+    """Frames evenly spread over a folder of images, in the order of their names; or one image."""
+    inside = path.iterdir() if path.is_dir() else [path]
+    frames = sorted(p for p in inside if p.suffix.lower() in FRAME_SUFFIXES)
+    if not frames:
+        raise Broken("the folder holds no frames")
+    which = np.linspace(0, len(frames) - 1, shape.depth).round().astype(int)
+    return Decoded(np.stack([picture(frames[i].read_bytes(), shape.size) for i in which]))
+
+
+def _series(path: Path, shape: Shape) -> Decoded:
+    return Decoded(steps(np.load(path, allow_pickle=False), shape))
+
+
+def steps(values: Array, shape: Shape) -> Array:
+    """(time, channels): cut or padded with NaN at the end."""
+    values = np.asarray(values, dtype=np.float32)
+    values = values[:, None] if values.ndim == 1 else values
+    if values.ndim != 2 or values.shape[1] != shape.depth:
+        raise Broken(f"it has the shape {values.shape}, the others have {shape.depth} channels")
+    return fitted(values, shape.size, math.nan)
+
+
+def fitted(values: Array, length: int, padding: float) -> Array:
+    """Cut or padded at the end along the first axis."""
+    short = length - len(values)
+    if short <= 0:
+        return values[:length]
+    return np.concatenate([values, np.full((short, *values.shape[1:]), padding, values.dtype)])
+
+
+_DECODERS: Mapping[Media, Callable[[Path, Shape], Decoded]] = {
+    "image": _image, "audio": _audio, "video": _video, "series": _series,
+}  # fmt: skip

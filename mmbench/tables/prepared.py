@@ -1,0 +1,286 @@
+"""From a table's options to parts that can be trained on: the straight line of a user's own data.
+
+read → complete the options → target → decode files → tie copies → split → learn the recipe on train
+"""
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from mmbench.errors import DataUnavailable, UnusableData
+from mmbench.parts import PARTS
+from mmbench.tables import cleaning
+from mmbench.tables.copies import Tied
+from mmbench.tables.dividing import Division, divide, official, ties
+from mmbench.tables.fields import Fields
+from mmbench.tables.findings import Finding, counted, rows_named
+from mmbench.tables.kinds import Seems
+from mmbench.tables.options import NOTHING, Asked, TableOptions, complete, parsed_modalities
+from mmbench.tables.read import file_digest, read_table
+from mmbench.tables.recipe import (
+    Files,
+    Recipe,
+    joined_text,
+    sequence_values,
+)  # fmt: skip
+from mmbench.tables.shapes import shape_of_files, shape_of_sequences
+from mmbench.tables.splitting import parse_split
+from mmbench.tables.store import Progress, Store, store
+from mmbench.tables.targets import METRIC, Target, read_target
+from mmbench.types import MISSING, Column, Part, Split, Task
+
+RULES = 1
+"""Changes when the same table would be read or split otherwise."""
+FILE_KINDS = ("image", "audio", "video", "series")
+
+Watch = Callable[[str], Progress]
+"""Told which column is being decoded; returns what is told how far that is."""
+
+
+def unwatched(_: str) -> Progress:
+    return lambda *_: None
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A table as a task: what it is, what was found, and the rows of each part."""
+
+    options: TableOptions
+    """Complete: nothing is inferred any more."""
+    seems: Mapping[str, Seems]
+    findings: tuple[Finding, ...]
+    task: Task
+    version: str
+    recipe: Recipe
+    columns: Mapping[str, Column]
+    """Of all rows of the table; those of files are in ``stores``."""
+    target: Tensor
+    scale: tuple[float, float]
+    """Mean and standard deviation that a regression target was brought to zero and one from."""
+    division: Division
+    stores: Mapping[str, tuple[Files, Store]] = field(default_factory=dict)
+
+    def preprocessing(self) -> dict[str, Any]:
+        """What a model needs to read new rows as these were read, as JSON."""
+        return {"recipe": self.recipe.to_dict(), "scale": list(self.scale)}
+
+    def rows(self, part: Part) -> np.ndarray:
+        """Which rows of the table are in a part, ascending."""
+        return np.flatnonzero(self.division.parts == part)
+
+    def split(self, part: Part) -> Split:
+        """The rows of a part, with only the values that they use."""
+        rows = self.rows(part)
+        which = torch.from_numpy(rows)
+        lazy = {m: files.column(found, rows) for m, (files, found) in self.stores.items()}
+        columns = {
+            m: lazy[m] if m in lazy else self.columns[m].rows(which) for m in self.recipe.order
+        }
+        source = torch.from_numpy(self.division.groups[rows])
+        return Split(columns, self.target[which], source=source)
+
+
+@lru_cache(maxsize=4)
+def prepare(options: TableOptions) -> Prepared:
+    """The table that the options describe, once per process."""
+    return prepare_anew(options)
+
+
+def prepare_anew(
+    options: TableOptions, asked: Asked = NOTHING, watch: Watch = unwatched
+) -> Prepared:
+    """As ``prepare``, with what was said of the columns; every fault of the data is found here."""
+    path = Path(options.path)
+    digest = file_digest(path)
+    if options.sha256 and options.sha256 != digest:
+        raise DataUnavailable(
+            f"{path} has changed: its SHA-256 is {digest[:12]}…, it was {options.sha256[:12]}… "
+            "when this was set up. Bring the old file back, or start anew with --data."
+        )
+    frame, findings = read_table(path)
+    options, seems = complete(options, frame, asked)
+    options = replace(options, sha256=digest)
+    return _Preparation(options, seems, frame, findings, watch).run()
+
+
+def prepare_published(
+    frame: pd.DataFrame, sources: np.ndarray, options: TableOptions, watch: Watch = unwatched
+) -> Prepared:
+    """A published data set as a table: its split is kept as it is.
+
+    ``options`` are complete and carry a digest of the files that ``frame`` was read from;
+    ``sources`` (rows,) say what each row was taken from.
+    """
+    options, seems = complete(options, frame)
+    return _Preparation(options, seems, frame, [], watch, sources).run()
+
+
+class _Preparation:
+    """The steps, each adding to what is known and to what was found."""
+
+    def __init__(
+        self,
+        options: TableOptions,
+        seems: Mapping[str, Seems],
+        frame: pd.DataFrame,
+        findings: list[Finding],
+        watch: Watch,
+        sources: np.ndarray | None = None,
+    ) -> None:
+        self.options, self.seems, self.frame, self.watch = options, seems, frame, watch
+        self.findings, self.sources = findings, sources
+        self.modalities = parsed_modalities(options.modalities)
+        self.how = parse_split(options.split, [c for c in frame.columns if c != options.target])
+        self.stores: dict[str, tuple[Files, Store]] = {}
+        self.texts: dict[str, tuple[str, ...]] = {}
+        self.files: dict[str, tuple[str, Any]] = {}
+        self.sequences: dict[str, tuple[str, Any]] = {}
+
+    def run(self) -> Prepared:
+        target = self._target()
+        roles = (self.options.target, self.how.column, self.how.group)
+        self.findings += cleaning.left_aside(self.seems, roles)
+        self.findings += cleaning.gaps(self.frame, self._by_kind())
+        for modality, made in self.modalities.items():
+            self._media(modality, made)
+        usable = target.known & self._anything_there()
+        if self.sources is not None:
+            division = official(self.frame[self.how.column], usable, self.sources)
+        else:
+            division = divide(
+                self.frame, self.options, self.how, target, usable, self._ties(), self.findings
+            )
+        return self._finish(target, division)
+
+    def _target(self) -> Target:
+        target, found = read_target(
+            self.frame[self.options.target],
+            self.options.target_kind,  # type: ignore[arg-type]
+            self.options.separator,
+        )
+        self.findings += found
+        return target
+
+    def _by_kind(self) -> dict[str, list[str]]:
+        found: dict[str, list[str]] = {}
+        for made in self.modalities.values():
+            for kind, columns in made.items():
+                found.setdefault(kind, []).extend(columns)
+        return found
+
+    def _media(self, modality: str, made: Mapping[str, Any]) -> None:
+        """Texts are noted; files are decoded, once."""
+        if "text" in made:
+            self.texts[modality] = tuple(made["text"])
+            return
+        for kind in FILE_KINDS:
+            for name in made.get(kind, ()):
+                if kind == "series" and not _are_paths(self.frame[name]):
+                    shape = shape_of_sequences(self.frame[name])
+                    self.sequences[modality] = (name, shape)
+                    continue
+                files = Files.of(self.frame[name], self.options.folder)
+                shape = shape_of_files(kind, files.paths, self.options)  # type: ignore[arg-type]
+                found = store(files.paths, shape, self.watch(name))
+                self.findings += cleaning.check_files(name, files, found)
+                self.files[modality], self.stores[modality] = (name, shape), (files, found)
+
+    def _anything_there(self) -> np.ndarray:
+        """(rows,) whether a row has a value of any modality."""
+        there = np.zeros(len(self.frame), dtype=bool)
+        for modality in self.modalities:
+            there |= self._there(modality)
+        if len(rows := np.flatnonzero(~there)):
+            self.findings.append(
+                Finding(
+                    "table",
+                    f"{counted(len(rows), 'row')} without a value in any column left out: "
+                    f"{rows_named(rows)}",
+                    "done",
+                    tuple(rows_named([row]) for row in rows),
+                )
+            )
+        return there
+
+    def _there(self, modality: str) -> np.ndarray:
+        if modality in self.stores:
+            files, found = self.stores[modality]
+            named: np.ndarray = files.usable(found) != MISSING
+            return named
+        if modality in self.texts:
+            return np.array([bool(t) for t in joined_text(self.frame, self.texts[modality])])
+        if modality in self.sequences:
+            name, shape = self.sequences[modality]
+            return sequence_values(self.frame[name], shape)[1].numpy()
+        made = self.modalities[modality]
+        return Fields.fit(self.frame, made).vectors(self.frame)[1].numpy()
+
+    def _ties(self) -> list[Tied]:
+        files = {self.files[m][0]: of for m, of in self.stores.items()}
+        cells = [
+            name
+            for modality, made in self.modalities.items()
+            if modality not in self.stores
+            for names in made.values()
+            for name in names
+        ]
+        return ties(self.frame, self.how.group, files, cells)
+
+    def _finish(self, target: Target, division: Division) -> Prepared:
+        parts = division.parts
+        train = self.frame[parts == "train"]
+        tables = {
+            m: Fields.fit(train, made)
+            for m, made in self.modalities.items()
+            if m not in {*self.texts, *self.files, *self.sequences}
+        }
+        for made in tables.values():
+            self.findings += made.findings(self.frame)
+        recipe = Recipe(self.texts, tables, self.files, self.sequences, tuple(self.modalities))
+        values, scale = _scaled(target, parts)
+        return Prepared(
+            self.options, self.seems, tuple(self.findings),
+            Task(recipe.kinds, target.kind, target.outputs, METRIC[target.kind]),
+            self._version(), recipe, self._in_memory(recipe), values, scale, division,
+            self.stores,
+        )  # fmt: skip
+
+    def _in_memory(self, recipe: Recipe) -> dict[str, Column]:
+        """Every modality but those of files, of all rows."""
+        order = tuple(m for m in recipe.order if m not in self.stores)
+        alone = replace(recipe, files={}, order=order)
+        return alone.apply(self.frame, self.options.folder)
+
+    def _version(self) -> str:
+        digest = hashlib.sha256()
+        for modality in sorted(self.stores):
+            digest.update("".join(self.stores[modality][1].digests).encode())
+        files = f"/files-{digest.hexdigest()[:12]}" if self.stores else ""
+        return f"{self.options.sha256[:12]}{files}/rules-{RULES}"
+
+
+def _are_paths(cells: pd.Series) -> bool:
+    there = cells.dropna()
+    return bool(len(there)) and isinstance(there.iloc[0], str) and there.iloc[0].endswith(".npy")
+
+
+def _scaled(target: Target, parts: np.ndarray) -> tuple[Tensor, tuple[float, float]]:
+    """A regression target with mean 0 and standard deviation 1 over the training rows."""
+    if target.kind != "regression":
+        return target.values, (0.0, 1.0)
+    train = target.values[torch.from_numpy(parts == PARTS[0])].double()
+    mean, std = float(train.mean()), float(train.std(correction=0))
+    if std == 0:
+        raise UnusableData(
+            f"The target {target.outputs[0]!r} is {mean:g} in all training rows: there is nothing "
+            "to learn. Split otherwise, or add rows."
+        )
+    return ((target.values.double() - mean) / std).float(), (mean, std)

@@ -1,0 +1,66 @@
+"""Single values that a user hands to a model: a path, a picture, an array, a text, numbers."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from mmbench.errors import UnusableData
+from mmbench.tables.kinds import sequence
+from mmbench.tables.media import Array, Broken, Shape, decode, fit_sound, shrunk, steps
+from mmbench.types import MISSING, Column
+
+
+def media_column(cells: Sequence[Any], shape: Shape, folder: Path, name: str) -> Column:
+    """Decoded now and kept in memory; None is missing, a file that cannot be read is an error."""
+    values, index = [], []
+    for row, cell in enumerate(cells):
+        if cell is None or cell is pd.NA or (isinstance(cell, float) and np.isnan(cell)):
+            index.append(MISSING)
+            continue
+        try:
+            values.append(_decoded(cell, shape, folder))
+        except Broken as broken:
+            raise UnusableData(
+                f"{name!r}, row {row + 1}: {cell!r} cannot be read: {broken}. Leave it empty, and "
+                "the model goes by the other modalities."
+            ) from None
+        index.append(len(values) - 1)
+    stacked = np.stack(values) if values else np.empty((0, *shape.dims), shape.dtype)
+    found = torch.from_numpy(stacked)
+    if shape.media == "audio":
+        found = found.float() / np.iinfo(np.int16).max
+    return Column(found, torch.tensor(index))
+
+
+def _decoded(cell: Any, shape: Shape, folder: Path) -> Array:
+    """(*shape.dims) of a path, a picture or an array."""
+    numbers = shape.media == "series" and sequence(cell) is not None
+    if isinstance(cell, str | Path) and not numbers:
+        return decode(folder / cell, shape).values
+    if shape.media == "image":
+        return shrunk(_picture(cell), shape.size)
+    if shape.media == "series":
+        found = sequence(cell)
+        if found is None:
+            raise Broken("it is no sequence of numbers")
+        return steps(found, shape)
+    if shape.media == "audio":
+        return fit_sound(np.asarray(cell, dtype=np.float32).reshape(-1), shape.size)
+    raise Broken("a video is given as a folder of frames")
+
+
+def _picture(cell: Any) -> Any:
+    from PIL import Image
+
+    if isinstance(cell, Image.Image):
+        return cell
+    pixels = np.asarray(cell)
+    if pixels.ndim == 3 and pixels.shape[0] in (1, 3) and pixels.shape[2] not in (1, 3):
+        pixels = pixels.transpose(1, 2, 0)
+    if pixels.dtype != np.uint8:
+        raise Broken("an array of pixels holds whole numbers from 0 to 255 (uint8)")
+    return Image.fromarray(pixels.squeeze())

@@ -1,0 +1,154 @@
+"""Which row is in which part: by shares, by a column, or by groups that stay whole."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from mmbench.errors import InvalidParameter, UnusableData, did_you_mean
+from mmbench.parts import PARTS
+from mmbench.tables.copies import Groups
+from mmbench.tables.findings import Finding, listed, rows_named
+from mmbench.tables.kinds import strings
+
+SHARES = (0.8, 0.1, 0.1)
+NAMES: Mapping[str, str] = {
+    "train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val",
+    "dev": "val", "test": "test", "testing": "test",
+}  # fmt: skip
+"""What a split column may hold, in any case."""
+
+
+@dataclass(frozen=True, slots=True)
+class How:
+    """What ``--split`` asks for."""
+
+    shares: tuple[float, ...] = SHARES
+    group: str = ""
+    """A column whose rows with one value stay in one part."""
+    column: str = ""
+    """A column that says the part of each row."""
+
+
+def parse_split(text: str, columns: list[str]) -> How:
+    """``0.8/0.1/0.1``, ``group=owner``, ``group=owner,0.7/0.15/0.15``, or a column's name."""
+    if text in columns:
+        return How(column=text)
+    group, rest = "", text
+    if text.startswith("group="):
+        group, _, rest = text.removeprefix("group=").partition(",")
+        if group not in columns:
+            raise InvalidParameter(
+                f"--split {text}: there is no column {group!r}.{did_you_mean(group, columns)} "
+                f"Columns: {', '.join(columns)}."
+            )
+    try:
+        shares = tuple(float(share) for share in rest.split("/")) if rest else SHARES
+    except ValueError:
+        shares = ()
+    if len(shares) != 3 or min(shares) <= 0 or abs(sum(shares) - 1) > 1e-6:
+        raise InvalidParameter(
+            f"--split {text!r} is no column of the table and no shares."
+            f"{did_you_mean(text, columns)} Give a column that holds train, val and test, "
+            "group=COLUMN, or three shares above 0 that make 1, as in 0.8/0.1/0.1."
+        )
+    return How(shares, group)
+
+
+def given_parts(cells: pd.Series) -> np.ndarray:
+    """(rows,) the part that a column states, empty where it states none."""
+    texts = strings(cells).map(lambda s: s.strip().lower(), na_action="ignore")
+    unknown = texts.notna() & ~texts.isin(list(NAMES))
+    if unknown.any():
+        rows = np.flatnonzero(unknown.to_numpy())
+        raise UnusableData(
+            f"The split column {cells.name!r} holds {texts.iloc[rows[0]]!r} in {rows_named(rows)}. "
+            "Allowed: train, val, test."
+        )
+    return texts.map(NAMES, na_action="ignore").fillna("").to_numpy(dtype=object)
+
+
+def draw_parts(
+    groups: Groups, strata: np.ndarray, shares: tuple[float, ...], seed: int
+) -> np.ndarray:
+    """(rows,) parts by shares; a group is never divided, each stratum is near the shares.
+
+    Groups come in a seeded order, and each goes where its stratum is furthest behind its share: a
+    stratum of one row is trained on. ``strata`` (rows,) are classes, or zeros.
+    """
+    members: dict[int, list[int]] = {}
+    for row, group in enumerate(groups.tolist()):
+        members.setdefault(group, []).append(row)
+
+    def rank(rows: list[int]) -> tuple[int, str]:
+        digest = hashlib.sha256(f"{seed}/{rows[0]}".encode()).hexdigest()
+        return -len(rows) if len(rows) > 1 else 0, digest
+
+    parts = np.empty(len(groups), dtype=object)
+    have: dict[int, list[int]] = {}
+    for rows in sorted(members.values(), key=rank):
+        counts = have.setdefault(int(strata[rows[0]]), [0, 0, 0])
+        total = sum(counts) + len(rows)
+        behind = [share * total - n for share, n in zip(shares, counts, strict=True)]
+        chosen = behind.index(max(behind))
+        counts[chosen] += len(rows)
+        parts[rows] = PARTS[chosen]
+    return parts
+
+
+def check_parts_filled(parts: np.ndarray, how: How, groups: Groups) -> None:
+    """Raise ``UnusableData`` if a part has no rows, with the reason."""
+    empty = [part for part in PARTS if not (parts == part).any()]
+    if not empty:
+        return
+    n_groups = len(np.unique(groups))
+    if how.column:
+        why = f"The split column {how.column!r} has no row for {' and '.join(empty)}"
+        mend = "Name rows of every part in it, or leave --split out."
+    elif how.group:
+        why = (
+            f"The group column {how.group!r} has {n_groups} groups of rows, which stay together: "
+            f"{' and '.join(empty)} would be empty"
+        )
+        mend = "At least three groups are needed; choose another column, or shares."
+    else:
+        why = (
+            f"{len(parts)} rows in {n_groups} groups that belong together leave "
+            f"{' and '.join(empty)} empty"
+        )
+        mend = "Add rows, or give larger shares, as in --split 0.6/0.2/0.2."
+    raise UnusableData(f"{why}. {mend}")
+
+
+def crossing(parts: np.ndarray, tied: Groups) -> np.ndarray:
+    """(rows,) training or validation rows that share a key with a row of a later part."""
+    held = {part: set(tied[(parts == part) & (tied >= 0)].tolist()) for part in PARTS}
+    later = {"train": held["val"] | held["test"], "val": held["test"], "test": set()}
+    return np.array(
+        [bool(part) and key in later[part] for part, key in zip(parts, tied, strict=True)],
+        dtype=bool,
+    )
+
+
+def left_out(rows: np.ndarray, sign: str) -> Finding:
+    """What is said when copies are taken out of a split that the user gave."""
+    return Finding(
+        "split",
+        f"{len(rows):,} rows of an earlier part are {sign} of a later part and are left out: "
+        f"{rows_named(rows)}",
+        "done",
+        tuple(rows_named([row]) for row in rows),
+    )
+
+
+def unseen_classes(
+    codes: np.ndarray, outputs: tuple[str, ...], parts: np.ndarray, name: str
+) -> list[Finding]:
+    """Classes that no training row has cannot be predicted."""
+    unseen = sorted(set(codes[parts != ""].tolist()) - set(codes[parts == "train"].tolist()))
+    if not unseen:
+        return []
+    which = listed([repr(outputs[c]) for c in unseen])
+    return [Finding(name, f"no training row has the class {which}: it cannot be learnt")]

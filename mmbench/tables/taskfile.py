@@ -1,0 +1,113 @@
+"""A task file, YAML or TOML: what is to be learnt from which table, to keep and to share.
+
+    schema: 1
+    name: pets                # optional; of boards and studies
+    data: pets.csv            # from the task file's folder
+    target: price
+    split: group=owner        # optional, as --split takes it
+    columns: {breed: category, notes: ignored}              # optional; the rest is inferred
+    modalities: {text: {text: [title, description]}, …}     # optional; instead of `columns`
+
+and any other option of a table: target_kind, separator, root, image_size, audio_seconds, frames,
+seed.
+"""
+
+import json
+import tomllib
+from collections.abc import Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from mmbench.errors import DataUnavailable, InvalidSpec, did_you_mean
+from mmbench.tables.options import Asked, TableOptions
+
+SCHEMA = 1
+SUFFIXES = frozenset({".yaml", ".yml", ".toml"})
+OWN = ("schema", "name", "data", "columns", "modalities")
+OPTIONS = {f.name: type(f.default) for f in fields(TableOptions) if f.name != "modalities"}
+"""The options of a table by name, with the type of each."""
+
+
+def is_task_file(path: Path) -> bool:
+    return path.suffix.lower() in SUFFIXES
+
+
+def read_task_file(path: Path) -> tuple[str, TableOptions, Asked]:
+    """The task's name, its options and what it says of single columns."""
+    data = _document(path)
+    known = [*OWN, *(name for name in OPTIONS if name not in ("path", "sha256"))]
+    for key in data:
+        if key not in known:
+            raise InvalidSpec(
+                f"{path} has the key {key!r}, which is none.{did_you_mean(key, known)} "
+                f"Keys: {', '.join(known)}."
+            )
+    if data.get("schema") != SCHEMA:
+        raise InvalidSpec(
+            f"{path} has schema {data.get('schema')!r}; this mmbench reads `schema: {SCHEMA}`."
+        )
+    if not isinstance(data.get("data"), str):
+        raise InvalidSpec(f"{path} lacks `data:`, the table, as a path from the file's folder.")
+    set_ = {name: _typed(path, name, data[name]) for name in OPTIONS if name in data}
+    if "root" in set_:
+        set_["root"] = str(path.parent / set_["root"])
+    modalities = data.get("modalities")
+    options = TableOptions(
+        **{
+            **set_,
+            "path": str(path.parent / data["data"]),
+            "modalities": json.dumps(modalities, ensure_ascii=False) if modalities else "",
+        }
+    )
+    kinds = data.get("columns", {})
+    if not isinstance(kinds, Mapping):
+        raise InvalidSpec(f"{path}: `columns` maps columns to kinds; got {kinds!r}.")
+    return str(data.get("name", path.stem)), options, Asked(kinds=dict(kinds))
+
+
+def write_task_file(name: str, options: TableOptions, beside: Path) -> str:
+    """The text of a YAML task file that says all of ``options``, to lie at ``beside``."""
+    import os
+
+    import yaml
+
+    default = TableOptions()
+    said = {
+        key: getattr(options, key)
+        for key in OPTIONS
+        if key not in ("path", "sha256") and getattr(options, key) != getattr(default, key)
+    }
+    document = {
+        "schema": SCHEMA,
+        "name": name,
+        "data": os.path.relpath(options.path, beside.parent),
+        **said,
+        "modalities": json.loads(options.modalities),
+    }
+    text: str = yaml.safe_dump(document, sort_keys=False, allow_unicode=True)
+    return text
+
+
+def _document(path: Path) -> dict[str, Any]:
+    import yaml
+
+    try:
+        text = path.read_text(encoding="utf-8")
+        found = tomllib.loads(text) if path.suffix.lower() == ".toml" else yaml.safe_load(text)
+    except OSError as error:
+        raise DataUnavailable(f"The task file {path} cannot be read: {error.strerror}.") from None
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError, yaml.YAMLError) as error:
+        raise InvalidSpec(f"{path} is no {path.suffix[1:].upper()}: {error}.") from None
+    if not isinstance(found, dict):
+        raise InvalidSpec(f"{path} maps keys to values, such as `target: price`; got {found!r}.")
+    return found
+
+
+def _typed(path: Path, name: str, value: Any) -> Any:
+    wanted = OPTIONS[name]
+    if wanted is float and type(value) is int:
+        value = float(value)
+    if type(value) is not wanted:
+        raise InvalidSpec(f"{path}: `{name}` takes a {wanted.__name__}; got {value!r}.")
+    return value

@@ -1,0 +1,105 @@
+"""A sound encoder of text, and what can be wrong with others."""
+
+import torch
+from torch import nn
+
+from mmbench.contracts import Encoder
+from mmbench.types import Column, Encoded
+
+WORDS = Column(("red", "a blue one", "is it green", "no"), torch.tensor([0, 1, 2, 3, 0, -1]))
+
+
+class Letters(Encoder):
+    """Codes of characters, padded with 0, embedded."""
+
+    name = "letters"
+    accepts = "text"
+    emits_sequences = True
+    out_dim = 8
+
+    def __init__(self, fitted):
+        super().__init__(fitted)
+        self.codes = {c: i + 1 for i, c in enumerate(fitted["letters"])}
+        self.embed = nn.Embedding(len(self.codes) + 1, 8)
+
+    @classmethod
+    def fit(cls, train):
+        return {"letters": sorted(set("".join(train.values)))}
+
+    def prepare(self, values):
+        coded = [torch.tensor([self.codes.get(c, 0) for c in v]) for v in values]
+        return nn.utils.rnn.pad_sequence(coded, batch_first=True)
+
+    def forward(self, inputs):
+        return Encoded(self.embed(inputs), inputs > 0)
+
+
+class SaysItIsFrozen(Letters):
+    frozen = True
+
+
+class SaysItEmitsVectors(Letters):
+    emits_sequences = False
+
+
+class SaysAnotherWidth(Letters):
+    out_dim = 9
+
+
+class FitsATuple(Letters):
+    @classmethod
+    def fit(cls, train):
+        return {"letters": {c: i for i, c in enumerate("".join(train.values))}.items()}
+
+
+class FitsKeysThatAreNumbers(Letters):
+    """JSON turns them into strings: every letter is then unknown."""
+
+    @classmethod
+    def fit(cls, train):
+        return {"letters": super().fit(train)["letters"], "lengths": {3: 1.0}}
+
+    def forward(self, inputs):
+        encoded = super().forward(inputs)
+        return Encoded(encoded.tokens * self.fitted["lengths"].get(3, 2.0), encoded.mask)
+
+
+class AveragesThePadding(Letters):
+    def forward(self, inputs):
+        tokens = self.embed(inputs)
+        return Encoded(tokens, inputs > 0, tokens.mean(1))
+
+
+class NormalisesByTheBatch(Letters):
+    def forward(self, inputs):
+        encoded = super().forward(inputs)
+        return Encoded(encoded.tokens - encoded.pooled.mean(0), encoded.mask)
+
+
+class SaysTheSameOfAll(Letters):
+    def forward(self, inputs):
+        return super().forward(torch.ones_like(inputs))
+
+
+class NoiseAtLevelZeroSilences(Letters):
+    """Multiplied by the level, the signal goes, not the noise."""
+
+    def forward(self, inputs, level=0.0):
+        encoded = super().forward(inputs)
+        return Encoded(level * (encoded.tokens + torch.randn_like(encoded.tokens)), encoded.mask)
+
+
+class UnseededNoise(Letters):
+    """Augmentation that goes on in eval mode."""
+
+    def forward(self, inputs):
+        encoded = super().forward(inputs)
+        noise = 0.1 * torch.randn_like(encoded.tokens)
+        return Encoded(encoded.tokens + noise, encoded.mask)
+
+
+class DropsLettersInPlace(Letters):
+    def forward(self, inputs):
+        encoded = super().forward(inputs)
+        inputs[:, 0] = 0
+        return encoded

@@ -1,0 +1,77 @@
+"""A sound objective and a sound head, and what can be wrong with others."""
+
+import numpy as np
+import optuna
+import torch
+from torch import nn
+
+from mmbench.contracts import Head, Objective
+
+
+class SqueezingHead(Head):
+    name = "squeezing"
+
+    def __init__(self, in_dim, n_outputs):
+        super().__init__(in_dim, n_outputs)
+        self.linear = nn.Linear(in_dim, n_outputs)
+
+    def forward(self, fused):
+        return self.linear(fused).squeeze(-1)
+
+
+class SumOfSquares(Objective):
+    name = "sum-of-squares"
+    targets = frozenset({"regression"})
+
+    def forward(self, outputs, target):
+        return (outputs.scores - target).square().mean()
+
+
+class PerSample(SumOfSquares):
+    def forward(self, outputs, target):
+        return (outputs.scores - target).square().mean(1)
+
+
+class Uphill(SumOfSquares):
+    def forward(self, outputs, target):
+        return -super().forward(outputs, target)
+
+
+class FirstRowCountsTwice(SumOfSquares):
+    def forward(self, outputs, target):
+        return super().forward(outputs, target) + (outputs.scores[0] - target[0]).square().mean()
+
+
+class SaysItNeedsUnimodal(SumOfSquares):
+    needs_unimodal = True
+
+
+class DividesByNothing(SumOfSquares):
+    def forward(self, outputs, target):
+        present = outputs.features["b"].present
+        errors = (outputs.scores - target).square().mean(1)
+        return (errors * present).sum() / present.sum()
+
+
+class UnseededCorruption(SumOfSquares):
+    """Noise from a generator that no seed of ours reaches."""
+
+    rng = np.random.default_rng()
+
+    def forward(self, outputs, target):
+        noise = torch.from_numpy(self.rng.normal(size=tuple(target.shape))).to(target)
+        return super().forward(outputs, target + 0.01 * noise * self.training)
+
+
+class ScalesTheDataInPlace(SumOfSquares):
+    def begin(self, model, course):
+        course.train.columns["a"].values.mul_(0.5)
+
+
+class FailsAsPruned(SumOfSquares):
+    """A failure that says it was pruned: nobody will look for the bug."""
+
+    def forward(self, outputs, target):
+        if not outputs.features["b"].present.any():
+            raise optuna.TrialPruned
+        return super().forward(outputs, target)

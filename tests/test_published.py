@@ -1,0 +1,290 @@
+"""Published data sets, on tiny files of the same format: what is read, what is refused, by name."""
+
+import json
+import os
+import pickle
+import wave
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from mmbench.contracts import Dataset
+from mmbench.datasets._arrays_only import read_pickle
+from mmbench.datasets.av_folders import AVFolders
+from mmbench.datasets.av_mnist import AVMNIST
+from mmbench.datasets.cmu_mosi import MOSI, _series
+from mmbench.datasets.hateful_memes import HatefulMemes
+from mmbench.datasets.mm_imdb import MMIMDb
+from mmbench.datasets.vqa_v2 import VQAv2
+from mmbench.errors import DataUnavailable, MMBenchError
+from mmbench.testing import check_dataset
+from mmbench.types import MISSING
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MMBENCH_CACHE", str(tmp_path / "cache"))
+
+
+def picture(path: Path, seed: int) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = np.random.default_rng(seed).integers(0, 255, (9, 9, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(path)
+
+
+def write(path: Path, value: object) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(value))
+
+
+def vqa_v2(root: Path) -> None:
+    for year, n in (("train2014", 40), ("val2014", 6)):
+        questions, annotations = [], []
+        for image in range(n):
+            picture(root / year / f"COCO_{year}_{image:012d}.jpg", image)
+            for k in range(2):
+                number = image * 10 + k
+                questions.append(
+                    {"image_id": image, "question": f"What is {k}?", "question_id": number}
+                )
+                answer = ("yes", "no")[k] if image % 5 else f"rare {image}"
+                annotations.append(
+                    {
+                        "question_id": number, "image_id": image, "question_type": "what is",
+                        "multiple_choice_answer": answer, "answer_type": "other",
+                        "answers": [{"answer": answer, "answer_id": 1}],
+                    }
+                )  # fmt: skip
+        write(root / f"v2_OpenEnded_mscoco_{year}_questions.json", {"questions": questions})
+        write(root / f"v2_mscoco_{year}_annotations.json", {"annotations": annotations})
+
+
+def mm_imdb(root: Path) -> None:
+    genres = [["Drama"], ["Comedy", "Drama"], ["Horror"]]
+    names = [f"{i:07d}" for i in range(12)]
+    for i, name in enumerate(names):
+        picture(root / "dataset" / f"{name}.jpeg", i)
+        film = {"plot": ["Short.", f"A longer plot of film {i}."], "genres": genres[i % 3]}
+        write(root / "dataset" / f"{name}.json", film)
+    write(root / "split.json", {"train": names[:6], "dev": names[6:9], "test": names[9:]})
+
+
+def hateful_memes(root: Path) -> None:
+    for part, first in (("train", 0), ("dev_seen", 10), ("test_seen", 20)):
+        memes = []
+        for i in range(first, first + 6):
+            picture(root / "img" / f"{i:05d}.png", i)
+            memes.append(
+                {"id": i, "img": f"img/{i:05d}.png", "label": i % 2, "text": f"a meme says {i}"}
+            )
+        (root / f"{part}.jsonl").write_text("\n".join(map(json.dumps, memes)))
+
+
+def av_mnist(root: Path) -> None:
+    draw = np.random.default_rng(0)
+    for part, n in (("train", 20), ("test", 8)):
+        for folder, shape in (("image", (n, 784)), ("audio", (n, 112, 112))):
+            (root / folder).mkdir(exist_ok=True, parents=True)
+            np.save(root / folder / f"{part}_data.npy", draw.random(shape))
+        np.save(root / f"{part}_labels.npy", np.arange(n) % 10)
+
+
+def mosi(root: Path) -> None:
+    draw, data = np.random.default_rng(0), {}
+    for place, part in enumerate(("train", "valid", "test")):
+        data[part] = {
+            "text": draw.random((6, 5, 4)).astype(np.float32),
+            "vision": draw.random((6, 5, 3)),
+            "audio": draw.random((6, 5, 2)),
+            "labels": draw.uniform(-3, 3, (6, 1, 1)),
+            "id": np.array([[f"video{place}{i // 2}$_${i}"] for i in range(6)]),
+        }
+        data[part]["audio"][0, 0, 0] = -np.inf
+    root.mkdir(exist_ok=True)
+    (root / "mosi_data.pkl").write_bytes(pickle.dumps(data))
+
+
+def av_folders(root: Path) -> None:
+    draw = np.random.default_rng(0)
+    for part, n in (("train", 6), ("val", 2), ("test", 2)):
+        for label in ("dog", "bell"):
+            for i in range(n):
+                stem = root / part / label / f"{i}"
+                picture(stem / "0.jpg", int(draw.integers(10**6)))
+                with wave.open(str(stem.with_suffix(".wav")), "wb") as file:
+                    file.setnchannels(1)
+                    file.setsampwidth(2)
+                    file.setframerate(16_000)
+                    file.writeframes(draw.integers(-9, 9, 160, dtype=np.int16).tobytes())
+    (root / "train" / "dog" / "0.wav").unlink()
+
+
+FORMATS = {
+    "vqa-v2": (vqa_v2, VQAv2), "mm-imdb": (mm_imdb, MMIMDb), "av-mnist": (av_mnist, AVMNIST),
+    "hateful-memes": (hateful_memes, HatefulMemes), "cmu-mosi": (mosi, MOSI),
+    "av-folders": (av_folders, AVFolders),
+}  # fmt: skip
+
+
+def loaded(name: str, root: Path) -> Dataset:
+    make, cls = FORMATS[name]
+    make(root)
+    few = {"validation": 4} if name == "av-mnist" else {}
+    return cls(root=str(root), **few)
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_it_keeps_the_promises_of_a_dataset(name, tmp_path):
+    check_dataset(loaded(name, tmp_path / "root"))
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_without_files_it_says_what_it_needs(name, tmp_path):
+    cls = FORMATS[name][1]
+    with pytest.raises(DataUnavailable, match=r"--set task\.root=DIR"):
+        cls()
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataUnavailable) as error:
+        cls(root=str(tmp_path / "empty"))
+    for expected in cls.expects:
+        assert " or ".join(expected.names) in str(error.value)
+
+
+def test_vqa_v2_classes_are_frequent_training_answers(tmp_path):
+    task = loaded("vqa-v2", tmp_path / "root")
+    assert task.task.outputs == ("<other>", "no", "yes")
+    train, val, test = (task.load(part) for part in ("train", "val", "test"))
+    assert (train.target > 0).all() and len(test) == 12 and (test.target == 0).sum() == 4
+    rare = int((val.target == 0).sum())  # of training only what cannot be learnt is left out
+    assert len(train) + len(val) == 64 + rare
+    assert len(train.columns["image"].values) < len(train)
+
+
+def test_mm_imdb_reads_the_longest_plot(tmp_path):
+    task = loaded("mm-imdb", tmp_path / "root")
+    assert task.task.outputs == ("Comedy", "Drama", "Horror")
+    train = task.load("train")
+    assert len(train) == 6 and train.target[1].tolist() == [1, 1, 0]
+    assert "A longer plot of film 0." in train.columns["plot"].values
+
+
+def test_hateful_memes_without_labels_is_refused(tmp_path):
+    hateful_memes(tmp_path)
+    memes = [json.loads(line) for line in (tmp_path / "test_seen.jsonl").read_text().splitlines()]
+    (tmp_path / "test_seen.jsonl").unlink()
+    bare = [{k: v for k, v in meme.items() if k != "label"} for meme in memes]
+    (tmp_path / "test.jsonl").write_text("\n".join(map(json.dumps, bare)))
+    with pytest.raises(DataUnavailable, match="has no labels"):
+        HatefulMemes(root=str(tmp_path))
+
+
+def test_av_mnist_reads_what_is_asked_for(tmp_path):
+    task = loaded("av-mnist", tmp_path)
+    image = np.load(tmp_path / "image" / "train_data.npy")
+    column = task.load("val").columns["image"]
+    assert torch.equal(
+        column.values[torch.tensor([1])], torch.from_numpy(image[17].reshape(1, 1, 28, 28))
+    )
+    assert task.load("train").columns["audio"].values[torch.tensor([0])].shape == (1, 1, 112, 112)
+
+
+def test_av_folders_without_sound_miss_it(tmp_path):
+    task = loaded("av-folders", tmp_path)
+    train = task.load("train")
+    assert task.task.outputs == ("bell", "dog")
+    assert (train.columns["sound"].index == MISSING).sum() == 1 and len(train) == 12
+
+
+class Evil:
+    def __reduce__(self):
+        return os.system, ("echo it ran > /tmp/owned-by-a-pickle",)
+
+
+def test_a_pickle_that_would_run_code_is_refused(tmp_path):
+    path = tmp_path / "mosi_data.pkl"
+    path.write_bytes(pickle.dumps({"train": Evil()}))
+    with pytest.raises(DataUnavailable, match=r"(posix|nt)\.system, which is no array"):
+        read_pickle(path)
+    assert not Path("/tmp/owned-by-a-pickle").exists()
+    path.write_bytes(b"\x80\x04 nonsense")
+    with pytest.raises(DataUnavailable, match="was not read"):
+        read_pickle(path)
+    for protocol in range(2, 6):
+        array = np.arange(3.0)
+        path.write_bytes(pickle.dumps({"a": array, "b": [np.float32(1)]}, protocol))
+        assert np.array_equal(read_pickle(path)["a"], array)
+
+
+def test_padding_before_the_first_word_goes_to_the_end():
+    values = np.zeros((1, 4, 2))
+    values[0, 2:] = [[1, 2], [3, 4]]
+    found = _series(values)
+    assert found[0, :2].tolist() == [[1, 2], [3, 4]] and found[0, 2:].isnan().all()
+
+
+def test_videos_are_sources(tmp_path):
+    task = loaded("cmu-mosi", tmp_path)
+    assert len(task.load("train").source.unique()) == 3
+    assert task.load("val").columns["audio"].values[0, 0].isfinite().all()
+
+
+def test_prepare_says_what_is_missing_and_what_is_there(tmp_path, monkeypatch, capsys):
+    from mmbench.cli import main as cli
+
+    def command(*arguments: str) -> int:
+        monkeypatch.setattr("sys.argv", ["mmbench", "prepare", *arguments])
+        with pytest.raises(SystemExit) as end:
+            cli.main()
+        return int(end.value.code or 0)
+
+    hateful_memes(tmp_path)
+    assert command("hateful-memes", "--root", str(tmp_path)) == 0
+    assert "train 6, val 6, test 6 rows" in capsys.readouterr().out
+    (tmp_path / "train.jsonl").unlink()
+    assert command("hateful-memes", "--root", str(tmp_path)) == 1
+    assert "train.jsonl is missing (8,500 training memes)" in capsys.readouterr().out
+    assert command("synergy", "--root", str(tmp_path)) == 2
+
+
+def saved_by_the_library(folder: Path) -> Path:
+    datasets = pytest.importorskip("datasets")
+    draw = np.random.default_rng(0)
+    features = datasets.Features(
+        {
+            "image": datasets.Image(), "text": datasets.Value("string"),
+            "size": datasets.Value("int32"), "label": datasets.ClassLabel(names=["cat", "dog"]),
+        }
+    )  # fmt: skip
+
+    def split(n: int) -> object:
+        pictures = [Image.fromarray(draw.integers(0, 255, (9, 9, 3), np.uint8)) for _ in range(n)]
+        rows = {
+            "image": pictures,
+            "text": [f"a long text number {draw.integers(10**6)}" for _ in range(n)],
+            "size": [i % 5 for i in range(n)], "label": [i % 2 for i in range(n)],
+        }  # fmt: skip
+        return datasets.Dataset.from_dict(rows, features=features)
+
+    datasets.DatasetDict({"train": split(20), "test": split(6)}).save_to_disk(folder)
+    return folder
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_data_set_of_the_library_from_a_folder(tmp_path):
+    folder = saved_by_the_library(tmp_path / "saved")
+    from mmbench.datasets.huggingface import HuggingFace
+
+    task = HuggingFace(path=str(folder), image_size=8)
+    check_dataset(task)
+    assert dict(task.task.modalities) == {"image": "image", "text": "text", "table": "tabular"}
+    assert task.task.outputs == ("cat", "dog")
+    assert [len(task.load(part)) for part in ("train", "val", "test")] == [18, 2, 6]
+    values = task.load("test").columns["image"].values[torch.tensor([2, 0])]
+    assert values.shape == (2, 3, 8, 8) and values.dtype == torch.uint8
+    with pytest.raises(MMBenchError, match="Did you mean 'label'"):
+        HuggingFace(path=str(folder), target="labels")
+    with pytest.raises(DataUnavailable, match="is no data set"):
+        HuggingFace(path=str(tmp_path / "nothing"))

@@ -1,0 +1,250 @@
+"""Reading a row, a spec, a cached feature or a saved model never runs code from it."""
+
+import ast
+import io
+import json
+import pickle
+import shutil
+import sys
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from mmbench.contracts import Encoder
+from mmbench.errors import DataUnavailable, InvalidSpec, MMBenchError, UnknownName
+from mmbench.evaluation.predictions import read_predictions
+from mmbench.features import FeatureCache
+from mmbench.leaderboard.row import read_row
+from mmbench.plugins import load_plugins
+from mmbench.resolve import resolve
+from mmbench.saved import load_answers, load_model, load_requests, save_model
+from mmbench.spec import Component, TrialSpec, spec_from_json
+from mmbench.trial import Workbench, train_trial
+from mmbench.types import Encoded
+
+ROOT = Path(__file__).parents[1]
+SOURCES = [
+    path
+    for folder in ("mmbench", "plugins")
+    for path in sorted((ROOT / folder).rglob("*.py"))
+    if not {"build", ".venv", "node_modules"} & set(path.parts)
+]
+UNSAFE_MODULES = {"pickle", "cPickle", "_pickle", "dill", "cloudpickle", "joblib", "shelve",
+                  "marshal", "jsonpickle", "pandas.io.pickle"}  # fmt: skip
+UNSAFE_CALLS = {"eval", "exec", "compile", "__import__", "read_pickle", "to_pickle",
+                "unsafe_load", "full_load"}  # fmt: skip
+TRACE = "SOMETHING_RAN"
+
+
+@pytest.fixture(autouse=True)
+def _nothing_ran(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(sys, TRACE, False, raising=False)
+    yield
+    assert not getattr(sys, TRACE), "code from a file was executed"
+
+
+class Bomb:
+    """Unpickling it leaves a trace."""
+
+    def __reduce__(self) -> tuple:
+        return exec, (f"import sys; sys.{TRACE} = True",)
+
+
+def pickles() -> dict[str, bytes]:
+    """A pickle, and a file as ``torch.save`` writes it."""
+    saved = io.BytesIO()
+    torch.save({"tokens": Bomb(), "scores": Bomb()}, saved)
+    return {"pickle": pickle.dumps(Bomb()), "torch": saved.getvalue()}
+
+
+PICKLES = pickles()
+
+
+def test_the_bombs_go_off() -> None:
+    """Otherwise the tests below would prove nothing."""
+    pickle.loads(PICKLES["pickle"])
+    assert getattr(sys, TRACE)
+    setattr(sys, TRACE, False)
+    with zipfile.ZipFile(io.BytesIO(PICKLES["torch"])) as archive:
+        assert any(name.endswith("data.pkl") for name in archive.namelist())
+    torch.load(io.BytesIO(PICKLES["torch"]), weights_only=False)
+    assert getattr(sys, TRACE)
+    setattr(sys, TRACE, False)
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_no_source_can_run_what_it_reads(path: Path) -> None:
+    unsafe = []
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            unsafe += [alias.name for alias in node.names if _unsafe_module(alias.name)]
+        elif isinstance(node, ast.ImportFrom) and _unsafe_module(node.module or ""):
+            unsafe.append(node.module)
+        elif isinstance(node, ast.Call):
+            unsafe += _unsafe_call(node)
+    assert not unsafe, f"{path} uses {unsafe}: JSON and safetensors only"
+
+
+def _unsafe_module(name: str) -> bool:
+    return name in UNSAFE_MODULES or name.partition(".")[0] in UNSAFE_MODULES
+
+
+def _unsafe_call(node: ast.Call) -> list[str]:
+    """``eval`` and the like by name; loaders that unpickle unless they are told not to."""
+    name = ast.unparse(node.func)
+    options = {k.arg: ast.unparse(k.value) for k in node.keywords}
+    last = name.rpartition(".")[2]
+    if name in UNSAFE_CALLS or (last in UNSAFE_CALLS and last not in ("eval", "exec", "compile")):
+        return [name]
+    if name == "torch.load" and options.get("weights_only") != "True":
+        return ["torch.load without weights_only=True"]
+    if name.startswith("yaml.load") and "Safe" not in "".join(
+        [*options.values(), *map(ast.unparse, node.args)]
+    ):
+        return ["yaml.load without a safe loader"]
+    if options.get("allow_pickle") == "True":
+        return [f"{name} with allow_pickle"]
+    return []
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import pickle", "from joblib import load", "eval(text)", "torch.load(path)",
+        "torch.load(path, weights_only=False)", "yaml.load(text)", "np.load(p, allow_pickle=True)",
+        "pd.read_pickle(p)",
+    ],
+)  # fmt: skip
+def test_the_search_for_unsafe_calls_finds_them(tmp_path: Path, code: str) -> None:
+    (tmp_path / "x.py").write_text(code)
+    with pytest.raises(AssertionError, match="JSON and safetensors only"):
+        test_no_source_can_run_what_it_reads(tmp_path / "x.py")
+
+
+# saved models, cached features, predictions
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("saved") / "model"
+    plugins = load_plugins()
+    spec = TrialSpec(
+        Component("synergy", {"size": 200}), {"a": Component("mlp"), "b": Component("mlp")},
+        Component("concat"), Component("linear"),
+    )  # fmt: skip
+    bench = Workbench(torch.device("cpu"), FeatureCache(folder.parent / "features"))
+    trained = train_trial(spec, plugins, bench)
+    save_model(folder, trained.resolved, trained.model, trained.requests)
+    return folder
+
+
+@pytest.mark.parametrize("kind", PICKLES)
+@pytest.mark.parametrize("file", ["model", "requests", "answers"])
+def test_a_pickle_in_place_of_tensors_is_refused(
+    saved: Path, tmp_path: Path, file: str, kind: str
+) -> None:
+    folder = shutil.copytree(saved, tmp_path / "model")
+    (folder / f"{file}.safetensors").write_bytes(PICKLES[kind])
+    read: Callable[[], object] = {
+        "model": lambda: load_model(folder, load_plugins(), torch.device("cpu")),
+        "requests": lambda: load_requests(folder),
+        "answers": lambda: load_answers(folder),
+    }[file]
+    with pytest.raises(DataUnavailable, match="damaged"):
+        read()
+
+
+@pytest.mark.parametrize("kind", PICKLES)
+def test_a_pickle_among_cached_features_is_thrown_away(tmp_path: Path, kind: str) -> None:
+    class Twice(Encoder):
+        name = "twice"
+
+        def forward(self, inputs: torch.Tensor) -> Encoded:
+            return Encoded.vector(2 * inputs)
+
+    cache, values = FeatureCache(tmp_path), torch.ones(3, 2)
+    path = cache.path({"x": 1})
+    path.parent.mkdir(parents=True)
+    path.write_bytes(PICKLES[kind])
+    found = cache.get_or_compute({"x": 1}, Twice({"shape": [2]}), values)
+    assert found.pooled.equal(2 * values)
+
+
+@pytest.mark.parametrize("kind", PICKLES)
+def test_pickled_predictions_are_refused(tmp_path: Path, kind: str) -> None:
+    file = tmp_path / "predictions"
+    file.write_bytes(PICKLES[kind])
+    with pytest.raises(MMBenchError):
+        read_predictions(file, "0" * 64)
+
+
+@pytest.mark.parametrize("file", ["spec", "fitted", "plugins"])
+def test_a_saved_model_with_hostile_json_is_refused(saved: Path, tmp_path: Path, file: str) -> None:
+    folder = shutil.copytree(saved, tmp_path / "model")
+    (folder / f"{file}.json").write_text(json.dumps({"__class__": "os.system", "a": "reboot"}))
+    with pytest.raises(MMBenchError):
+        load_model(folder, load_plugins(), torch.device("cpu"))
+
+
+# specs and rows
+
+
+@pytest.fixture
+def evil(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A module that could be imported by its name, and must not be."""
+    (tmp_path / "evil_module.py").write_text(f"import sys\nsys.{TRACE} = True\nclass Evil: ...\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    return "evil_module"
+
+
+@pytest.mark.parametrize("kind", ["task", "fusion", "head", "objective", "encoder"])
+@pytest.mark.parametrize("form", ["{}", "{}.Evil", "{}:Evil", "../{}", "{}.py"])
+def test_a_component_is_looked_up_never_imported(evil: str, kind: str, form: str) -> None:
+    spec = {
+        "task": "synergy", "encoders": {"a": "mlp", "b": "mlp"}, "fusion": "concat",
+        "head": "linear",
+    }  # fmt: skip
+    if kind == "encoder":
+        spec["encoders"] = {"a": form.format(evil), "b": "mlp"}
+    else:
+        spec[kind] = form.format(evil)
+    with pytest.raises(UnknownName, match="There is no"):
+        resolve(spec_from_json(json.dumps(spec)), load_plugins())
+    assert evil not in sys.modules
+
+
+@pytest.mark.parametrize(
+    "key", ["__class__", "__reduce__", "py/object", "!!python/object", "_target_"]
+)
+def test_keys_that_other_readers_would_act_upon_are_refused(evil: str, key: str) -> None:
+    bad = {key: f"{evil}.Evil"}
+    spec = {"task": "synergy", "encoders": {}, "fusion": "concat", "head": "linear"}
+    for hostile in ({**spec, **bad}, {**spec, "fusion": {"name": "concat", **bad}}):
+        with pytest.raises(InvalidSpec, match="has no field"):
+            spec_from_json(json.dumps(hostile))
+    nested = {**spec, "fusion": {"name": "concat", "params": bad}}
+    with pytest.raises(MMBenchError, match="no parameter"):
+        resolve(spec_from_json(json.dumps(nested)), load_plugins())
+
+
+def test_a_hostile_row_is_refused(tmp_path: Path, evil: str) -> None:
+    row = next(p for p in sorted((ROOT / "leaderboards" / "synergy").glob("*.json")))
+    honest = json.loads(row.read_text())
+    file = tmp_path / row.name
+    for hostile in (
+        {**honest, "__class__": f"{evil}.Evil"},
+        {**honest, "id": "../../etc/x"},
+        {**honest, "task": "../synergy"},
+        {**honest, "predictions": {"file": "../../secret", "sha256": "0"}},
+        {key: value for key, value in honest.items() if key != "spec"},
+        ["not", "a", "row"],
+    ):
+        file.write_text(json.dumps(hostile))
+        with pytest.raises(InvalidSpec):
+            read_row(file)
+    file.write_bytes(PICKLES["pickle"])
+    with pytest.raises(InvalidSpec):
+        read_row(file)

@@ -1,0 +1,612 @@
+"""A user's own table: kinds, parts, lazy files, and every kind of bad input by name."""
+
+import json
+import os
+import wave
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import psutil
+import pytest
+import torch
+from PIL import Image
+
+from mmbench.datasets.table import Table
+from mmbench.errors import (
+    DataUnavailable,
+    InvalidParameter,
+    InvalidSpec,
+    MMBenchError,
+    UnusableData,
+)
+from mmbench.plugins import load_plugins
+from mmbench.resolve import resolve_dataset
+from mmbench.spec import Component
+from mmbench.tables import media
+from mmbench.tables.copies import near_copies
+from mmbench.tables.kinds import infer_kind
+from mmbench.tables.options import NOTHING, Asked, TableOptions
+from mmbench.tables.prepared import Prepared, prepare_anew
+from mmbench.tables.read import read_table
+from mmbench.tables.recipe import Recipe
+from mmbench.tables.store import Stored, store
+from mmbench.tables.targets import infer_target
+from mmbench.tables.taskfile import read_task_file, write_task_file
+from mmbench.testing import check_dataset
+from mmbench.types import MISSING, LazyValues, Part
+
+PARTS: tuple[Part, ...] = ("train", "val", "test")
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MMBENCH_CACHE", str(tmp_path / "cache"))
+
+
+def picture(path: Path, seed: int, size: int = 24) -> Path:
+    """Blobs of its own: no two seeds are near-copies."""
+    path.parent.mkdir(exist_ok=True)
+    rough = np.random.default_rng(seed).integers(0, 255, (6, 6, 3), dtype=np.uint8)
+    Image.fromarray(rough).resize((size, size), Image.Resampling.BICUBIC).save(path)
+    return path
+
+
+def sound(path: Path, samples: np.ndarray, rate: int = 16_000) -> Path:
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(rate)
+        file.writeframes((samples * 32_767).astype("<i2").tobytes())
+    return path
+
+
+def frame(n: int = 60, seed: int = 0) -> pd.DataFrame:
+    draw = np.random.default_rng(seed)
+    return pd.DataFrame(
+        {
+            "age": draw.normal(size=n).round(4),
+            "breed": draw.choice(["cat", "dog", "owl"], n),
+            "note": [f"a note about animal number {i} here" for i in range(n)],
+            "label": ["yes" if i % 2 else "no" for i in range(n)],
+        }
+    )
+
+
+def saved(folder: Path, table: pd.DataFrame) -> Path:
+    path = folder / "data.csv"
+    table.to_csv(path, index=False)
+    return path
+
+
+def prepared(path: Path, asked: Asked = NOTHING, **options: object) -> Prepared:
+    return prepare_anew(TableOptions.of({"path": str(path), "target": "label", **options}), asked)
+
+
+def said(found: Prepared) -> str:
+    return "\n".join(f"{f.where}: {f.says} {f.items}" for f in found.findings)
+
+
+# Bad input: what must be mended -----------------------------------------------------------------
+
+
+def absent(folder: Path) -> dict[str, object]:
+    saved(folder, frame())
+    return {"path": str(folder / "dat.csv")}
+
+
+def without_rows(folder: Path) -> dict[str, object]:
+    return {"path": str(saved(folder, frame().iloc[:0]))}
+
+
+def empty(folder: Path) -> dict[str, object]:
+    (folder / "data.csv").write_text("")
+    return {"path": str(folder / "data.csv")}
+
+
+def twice_named(folder: Path) -> dict[str, object]:
+    (folder / "data.csv").write_text("age,note,age,label\n1,a,2,yes\n")
+    return {"path": str(folder / "data.csv")}
+
+
+def ragged(folder: Path) -> dict[str, object]:
+    (folder / "data.csv").write_text("age,label\n1,yes\n2,no,3\n")
+    return {"path": str(folder / "data.csv")}
+
+
+def one_class(folder: Path) -> dict[str, object]:
+    return {"path": str(saved(folder, frame().assign(label="yes")))}
+
+
+def constant_number(folder: Path) -> dict[str, object]:
+    return {"path": str(saved(folder, frame().assign(label=2.5))), "target_kind": "regression"}
+
+
+def no_target(folder: Path) -> dict[str, object]:
+    return {"path": str(saved(folder, frame())), "target": "lable"}
+
+
+def one_group(folder: Path) -> dict[str, object]:
+    return {"path": str(saved(folder, frame().assign(owner="Ann"))), "split": "group=owner"}
+
+
+def unknown_part(folder: Path) -> dict[str, object]:
+    table = frame().assign(part=["train"] * 57 + ["val", "test", "later"])
+    return {"path": str(saved(folder, table)), "split": "part"}
+
+
+def bad_shares(folder: Path) -> dict[str, object]:
+    return {"path": str(saved(folder, frame())), "split": "0.8/0.1"}
+
+
+def wrong_folder(folder: Path) -> dict[str, object]:
+    table = frame().assign(photo=[f"{i}.png" for i in range(60)])
+    return {"path": str(saved(folder, table))}
+
+
+def addresses(folder: Path) -> dict[str, object]:
+    table = frame().assign(photo=[f"https://host.example/{i}.png" for i in range(60)])
+    return {"path": str(saved(folder, table))}
+
+
+def nothing_to_read(folder: Path) -> dict[str, object]:
+    return {"path": str(saved(folder, frame()[["label"]].assign(country="CH")))}
+
+
+def not_json(folder: Path) -> dict[str, object]:
+    (folder / "data.jsonl").write_text('{"age": 1, "label": "a"}\n{"age": 2, "label": \n')
+    return {"path": str(folder / "data.jsonl")}
+
+
+def changed(folder: Path) -> dict[str, object]:
+    return {"path": str(saved(folder, frame())), "sha256": "0" * 64}
+
+
+@pytest.mark.parametrize(
+    ("case", "words"),
+    [
+        (absent, ["dat.csv", "Did you mean 'data.csv'?"]),
+        (without_rows, ["data.csv has no rows"]),
+        (empty, ["data.csv is empty"]),
+        (twice_named, ["'age' is columns 1 and 3", "Rename"]),
+        (ragged, ["line 3"]),
+        (one_class, ["'label' is 'yes' in all rows"]),
+        (constant_number, ["'label' is 2.5 in all rows"]),
+        (no_target, ["no column 'lable'", "Did you mean 'label'?"]),
+        (one_group, ["'owner' has 1 group", "choose another column"]),
+        (unknown_part, ["'part' holds 'later' in row 60", "train, val, test"]),
+        (bad_shares, ["0.8/0.1", "0.8/0.1/0.1"]),
+        (wrong_folder, ["'photo'", "60 of 60 files", "(row 1)", "--root"]),
+        (addresses, ["'photo', row 1", "downloads nothing"]),
+        (nothing_to_read, ["no column to learn from", "'country': all rows hold 'CH'"]),
+        (not_json, ["line 2 is not JSON"]),
+        (changed, ["has changed"]),
+    ],
+)
+def test_what_must_be_mended_is_named(case, words, tmp_path):
+    options = case(tmp_path)
+    with pytest.raises((UnusableData, DataUnavailable, InvalidParameter)) as error:
+        prepared(**options)
+    for word in words:
+        assert word in str(error.value)
+
+
+# Bad input: what was done about it --------------------------------------------------------------
+
+
+def test_broken_and_absent_images_are_missing_and_listed(tmp_path):
+    files = [picture(tmp_path / "img" / f"{i}.png", i) for i in range(60)]
+    os.truncate(files[4], 60)
+    files[9].unlink()
+    files[11].write_bytes(b"")
+    table = frame().assign(photo=[f"img/{i}.png" for i in range(60)])
+    found = prepared(saved(tmp_path, table))
+    index = found.split("train").columns["photo"].index
+    there = {
+        int(r)
+        for p in PARTS
+        for r, i in zip(found.rows(p), found.split(p).columns["photo"].index, strict=True)
+        if i == MISSING
+    }
+    assert index is not None and there == {4, 9, 11}
+    text = said(found)
+    assert "1 file does not exist, so row 10 misses this modality" in text
+    assert "2 files are broken, so rows 5, 12 miss this modality" in text
+    assert all(f"{i}.png (row {i + 1})" in text for i in (4, 9, 11))
+
+
+def test_sounds_silent_empty_and_of_mixed_rates(tmp_path):
+    draw = np.random.default_rng(0)
+    for i in range(60):
+        rate = 8_000 if i % 3 == 0 else 16_000
+        sound(tmp_path / f"{i}.wav", draw.uniform(-0.5, 0.5, rate // 10), rate)
+    sound(tmp_path / "1.wav", np.zeros(1_600))
+    sound(tmp_path / "2.wav", np.zeros(0))
+    table = frame().assign(clip=[f"{i}.wav" for i in range(60)])
+    found = prepared(saved(tmp_path, table))
+    text = said(found)
+    assert "mixed sample rates (38 at 16000 Hz, 20 at 8000 Hz): all were resampled" in text
+    assert "1 sound silent throughout, kept as silence: row 2" in text
+    assert "1 file is broken, so row 3 misses this modality" in text and "0 samples" in text
+    values = found.split("train").columns["clip"].values[torch.tensor([0])]
+    assert values.shape == (1, 1_600) and 0.1 < float(values.abs().max()) <= 1.0
+
+
+def with_cells(column: str, cells: dict[int, object]) -> pd.DataFrame:
+    table = frame()
+    table[column] = table[column].astype(object)
+    for row, cell in cells.items():
+        table.loc[row, column] = cell
+    return table
+
+
+@pytest.mark.parametrize(
+    ("table", "words"),
+    [
+        (with_cells("age", {3: None, 5: None}), ["age: 2 empty cells"]),
+        (with_cells("age", {3: np.inf}), ["age: 1 cell is infinite and counts as empty: row 4"]),
+        (with_cells("age", {6: "old"}), ["age: 1 cell is no number and counts as empty: row 7"]),
+        (with_cells("label", {8: None}), ["label: 1 row has no usable target", "row 9"]),
+        (with_cells("label", {8: "rare"}), ["1 of 3 classes have one row only: 'rare' (row 9)"]),
+        (with_cells("note", {2: "  "}), ["note: 1 empty cell, where the modality is missing"]),
+        (frame().assign(note=np.nan), ["note: not used: it is empty"]),
+        (frame().assign(country="CH"), ["country: not used: all rows hold 'CH'"]),
+        (frame().assign(id=range(60)), ["id: not used: a number of its own"]),
+        (frame(240).assign(label=["a"] * 220 + ["b"] * 20), ["'a' has 220 rows (92%), 'b' has 20"]),
+        (
+            pd.concat([frame(), frame().iloc[[0, 1]]]),
+            ["split: 4 rows are equal in all columns; such rows were kept in one part"],
+        ),
+    ],
+)
+def test_what_was_done_is_said(table, words, tmp_path):
+    text = said(prepared(saved(tmp_path, table)))
+    for word in words:
+        assert word in text
+
+
+def test_ten_thousand_categories_share_a_place(tmp_path):
+    table = frame(400).assign(code=[f"c{i % 200}" for i in range(400)])
+    found = prepared(saved(tmp_path, table), Asked(kinds={"code": "category"}))
+    assert "code: 200 categories" in said(found) and "'other'" in said(found)
+    assert len(found.recipe.tables["table"].categories["code"]) <= 64
+
+
+def test_a_csv_that_is_not_utf8(tmp_path):
+    path = tmp_path / "data.csv"
+    path.write_bytes(frame().assign(town="Zürich of the north").to_csv().encode("cp1252"))
+    found = prepared(path)
+    assert "encoding: not UTF-8 from row 1 on (byte 0xfc)" in said(found)
+
+
+def test_every_row_has_a_place_or_is_named(tmp_path):
+    found = prepared(saved(tmp_path, with_cells("label", {8: None})))
+    assert sum(len(found.rows(p)) for p in PARTS) == 59
+    assert any(f.level == "done" and f.items == ("row 9",) for f in found.findings)
+
+
+# Parts ---------------------------------------------------------------------------------------
+
+
+def test_groups_stay_whole_and_classes_keep_their_shares(tmp_path):
+    table = frame(600).assign(owner=[f"o{i // 4}" for i in range(600)])
+    found = prepared(saved(tmp_path, table), split="group=owner")
+    owners = [set(table.owner.iloc[found.rows(p)]) for p in PARTS]
+    assert not (owners[0] & owners[1] or owners[0] & owners[2] or owners[1] & owners[2])
+    assert "owner" not in str(found.recipe.to_dict())
+    plain = prepared(saved(tmp_path, table), split="0.5/0.25/0.25")
+    for part, share in zip(PARTS, (0.5, 0.25, 0.25), strict=True):
+        target = plain.split(part).target
+        assert len(target) == pytest.approx(600 * share, abs=2)
+        assert target.float().mean() == pytest.approx(0.5, abs=0.01)
+
+
+def test_a_split_column_is_kept_and_copies_leave_training(tmp_path):
+    table = frame().assign(part=["train"] * 50 + ["test"] * 10)
+    table.loc[55, ["age", "breed", "note"]] = table.loc[5, ["age", "breed", "note"]]
+    found = prepared(saved(tmp_path, table), split="part")
+    assert set(found.rows("test")) == set(range(50, 60))
+    assert 5 not in found.rows("train") and 5 not in found.rows("val")
+    assert "1 rows of an earlier part are equal in all columns" in said(found)
+    assert len(found.rows("val")) == pytest.approx(5, abs=1)
+
+
+def test_near_copies_of_images_stay_together(tmp_path):
+    for i in range(60):
+        picture(tmp_path / "img" / f"{i}.png", i % 50, size=24)
+    for i in range(50, 60):  # the same picture, saved again with loss
+        with Image.open(tmp_path / "img" / f"{i}.png") as image:
+            image.save(tmp_path / "img" / f"{i}.jpg", quality=80)
+    names = [f"img/{i}.{'jpg' if i >= 50 else 'png'}" for i in range(60)]
+    found = prepared(saved(tmp_path, frame().assign(photo=names)))
+    parts, groups = found.division.parts, found.division.groups
+    assert all(parts[i] == parts[i - 50] and groups[i] == groups[i - 50] for i in range(50, 60))
+    assert len(set(groups)) == 50
+    assert "20 rows are near-copies in 'photo'" in said(found)
+
+
+def test_flat_images_are_no_copies():
+    prints = np.stack([np.full(256, g, np.uint8) for g in (10, 10, 200)])
+    assert (near_copies(prints, {}) == -1).all()
+
+
+def test_the_recipe_learns_from_training_rows_alone(tmp_path):
+    table = frame(100).assign(part=["train"] * 80 + ["val"] * 10 + ["test"] * 10)
+    table.loc[95, "breed"] = "yak"
+    table.loc[80:, "age"] += 1_000
+    target = np.arange(100.0)
+    found = prepared(
+        saved(tmp_path, table.assign(label=target)), split="part", target_kind="regression"
+    )
+    assert found.recipe.tables["table"].categories["breed"] == ("cat", "dog", "owl")
+    assert found.scale == pytest.approx((target[:80].mean(), target[:80].std()))
+    assert torch.allclose(found.split("train").target.mean(), torch.zeros(()), atol=1e-5)
+
+
+# Kinds ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("cells", "kind"),
+    [
+        (["a.png", "b.JPG", None], "image"),
+        (["a.wav", "b.flac"], "audio"),
+        (["1 2 3", "4 5 6"], "series"),
+        ([[1.0, 2.0], [3.0]], "text"),
+        (["[[1, 2], [3, 4]]", "[[5, 6], [7, 8]]"], "series"),
+        ([1.5, 2.5, None], "number"),
+        (["1", "2", "x", *map(str, range(30))], "number"),
+        (["red", "blue"] * 10, "category"),
+        ([True, False, True], "category"),
+        (["2024-01-02", "2024-02-03 10:00"], "date"),
+        (["3.4.2020", "13.4.2021"], "date"),
+        ([f"a longer sentence {i}" for i in range(9)], "text"),
+        ([None, None], "ignored"),
+        (["same", "same"], "ignored"),
+    ],
+)
+def test_the_kind_of_a_column(cells, kind, tmp_path):
+    assert infer_kind(pd.Series(cells, name="x"), tmp_path).kind == kind
+
+
+def test_a_folder_of_frames_is_a_video(tmp_path):
+    for clip in ("one", "two"):
+        for i in range(3):
+            picture(tmp_path / clip / f"{i}.png", i)
+    cells = pd.Series(["one", "two"], name="clip")
+    assert infer_kind(cells, tmp_path).kind == "video"
+    shape = media.Shape("video", 8, 4)
+    assert media.decode(tmp_path / "one", shape).values.shape == (4, 3, 8, 8)
+
+
+@pytest.mark.parametrize(
+    ("cells", "kind"),
+    [
+        ([1, 2, 1], ("classification", "")),
+        (list(range(50)), ("regression", "")),
+        ([0.5, 1.0, 1.5], ("regression", "")),
+        (["a|b", "b", None], ("multilabel", "|")),
+        ([["a"], ["a", "b"]], ("multilabel", "|")),
+        (["yes", "no"], ("classification", "")),
+    ],
+)
+def test_the_kind_of_a_target(cells, kind):
+    assert infer_target(pd.Series(cells, name="y")) == kind
+
+
+# The task ------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def everything(tmp_path: Path) -> Path:
+    """Every kind of column, some cells missing, as JSON lines."""
+    draw = np.random.default_rng(1)
+    rows = []
+    for i in range(60):
+        picture(tmp_path / "img" / f"{i}.png", i)
+        sound(tmp_path / f"{i}.wav", draw.uniform(-0.5, 0.5, 800))
+        picture(tmp_path / f"clip{i}" / "0.png", i + 100)
+        rows.append(
+            {
+                "photo": None if i % 7 == 0 else f"img/{i}.png", "voice": f"{i}.wav",
+                "clip": f"clip{i}", "walk": [[float(i), 1.0], [2.0, 3.0]][: 2 - i % 2] * 2,
+                "note": f"some words about row {i}", "age": i / 7, "breed": "ab"[i % 2],
+                "born": f"2020-01-{i % 28 + 1:02d}", "label": ["x", "y", "x|y"][i % 3],
+            }
+        )  # fmt: skip
+    path = tmp_path / "all.jsonl"
+    path.write_text("\n".join(json.dumps(row) for row in rows))
+    return path
+
+
+def test_every_kind_keeps_the_promises_of_a_dataset(everything):
+    found = prepared(everything)
+    table = Table(**found.options.params())
+    check_dataset(table)
+    assert dict(table.task.modalities) == {
+        "photo": "image", "voice": "audio", "clip": "video", "walk": "series", "note": "text",
+        "table": "tabular",
+    }  # fmt: skip
+    assert (table.task.target, table.task.outputs) == ("multilabel", ("x", "y"))
+    assert isinstance(table.load("train").columns["photo"].values, LazyValues)
+    name = Component("table.mine", found.options.params())
+    component, again = resolve_dataset(name, load_plugins())
+    assert component.name == "table.mine" and again.version == table.version
+
+
+def test_another_process_would_read_the_same(everything, monkeypatch):
+    first = prepared(everything)
+    monkeypatch.setenv("MMBENCH_CACHE", str(everything.parent / "elsewhere"))
+    again = prepare_anew(first.options)
+    assert again.version == first.version and (again.division.parts == first.division.parts).all()
+    for part in PARTS:
+        for m, column in first.split(part).columns.items():
+            other = again.split(part).columns[m]
+            if not isinstance(column.values, tuple):
+                every = torch.arange(len(column.values))
+                a, b = column.values[every], other.values[every]
+                assert torch.equal(a.nan_to_num(), b.nan_to_num())
+
+
+def test_a_recipe_survives_json(everything):
+    found = prepared(everything)
+    table, _ = read_table(everything)
+    recipe = Recipe.from_dict(json.loads(json.dumps(found.recipe.to_dict())))
+    columns = recipe.apply(table, everything.parent)
+    assert list(columns) == list(found.task.modalities)
+    rows = found.rows("val")
+    mine, own = columns["table"].rows(torch.from_numpy(rows)), found.split("val").columns["table"]
+    assert torch.equal(mine.values, own.values)
+
+
+def test_a_changed_image_is_another_version(everything):
+    before = prepared(everything).version
+    picture(everything.parent / "img" / "5.png", 999)
+    assert prepared(everything).version != before
+
+
+def test_columns_named_together_are_one_modality(tmp_path):
+    table = frame().assign(title=[f"Title of {i}" for i in range(60)])
+    groups = (("text", ("title", "note")), ("tabular", ("age",)))
+    found = prepared(saved(tmp_path, table), Asked(groups))
+    assert json.loads(found.options.modalities) == {
+        "title_note": {"text": ["title", "note"]},
+        "table": {"number": ["age"], "category": ["breed"]},
+    }
+    text = found.split("train").columns["title_note"].values[0]
+    assert text.startswith("Title of") and ". a note about" in text
+
+
+@pytest.mark.parametrize("suffix", [".tsv", ".parquet", ".jsonl"])
+def test_other_formats_say_the_same(suffix, tmp_path):
+    table, path = frame(), tmp_path / f"data{suffix}"
+    if suffix == ".tsv":
+        table.to_csv(path, sep="\t", index=False)
+    elif suffix == ".parquet":
+        table.to_parquet(path)
+    else:
+        table.to_json(path, orient="records", lines=True)
+    one, other = prepared(saved(tmp_path, table)), prepared(path)
+    assert one.options.modalities == other.options.modalities
+    assert (one.division.parts == other.division.parts).all()
+
+
+# Lazy files ----------------------------------------------------------------------------------
+
+
+def test_each_file_is_decoded_once_and_memory_stays_flat(tmp_path, monkeypatch):
+    n, size = 60, 256
+    decoded: list[Path] = []
+    plain = media.decode
+    monkeypatch.setattr(media, "decode", lambda p, s: (decoded.append(p), plain(p, s))[1])
+    for i in range(n):
+        picture(tmp_path / "img" / f"{i}.png", i)
+    path = saved(tmp_path, frame().assign(photo=[f"img/{i}.png" for i in range(n)]))
+    found = prepared(path, image_size=size)
+    values = found.split("train").columns["photo"].values
+    again = prepared(path, image_size=size)
+    for rows in torch.arange(len(values)).split(8):
+        values[rows]
+        again.split("train").columns["photo"].values[rows]
+    assert sorted(decoded) == sorted(tmp_path / "img" / f"{i}.png" for i in range(n))
+    assert values[torch.tensor([3])].shape == (1, 3, size, size)
+
+
+def test_decoding_leaves_nothing_in_memory(tmp_path):
+    """60 pictures decode to 9 MiB; small arrays kept among them once pinned 20."""
+    files = [picture(tmp_path / "img" / f"{i}.png", i, size=224) for i in range(60)]
+    shape = media.Shape("image", 224)
+    store(files[:8], shape)
+    grown: list[float] = []
+    before = psutil.Process().memory_info().rss
+    store(files, shape, lambda *_: grown.append(psutil.Process().memory_info().rss - before))
+    assert max(grown) < 8 * 2**20, f"{max(grown) / 2**20:.0f} MiB"
+
+
+def test_reading_more_than_memory_may_hold(tmp_path):
+    """8 MiB batches from 192 MiB of decoded values leave nothing behind."""
+    import resource
+
+    n, dims = 256, (3, 512, 512)
+    with (tmp_path / "values").open("wb") as file:
+        file.truncate(n * int(np.prod(dims)))
+    values = Stored(tmp_path / "values", dims, "|u1", torch.arange(n))
+    values[torch.arange(8)]
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    for rows in torch.arange(n).split(8):
+        values[rows]
+    grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024  # MiB
+    assert grown < 32, f"{grown:.0f} MiB of {n * np.prod(dims) / 2**20:.0f} MiB"
+
+
+# Task files and the command line ---------------------------------------------------------------
+
+
+def test_a_task_file_says_it_all(tmp_path):
+    saved(tmp_path, frame())
+    first = prepared(tmp_path / "data.csv", split="0.6/0.2/0.2")
+    path = tmp_path / "task.yaml"
+    path.write_text(write_task_file("mine", first.options, path))
+    name, options, asked = read_task_file(path)
+    again = prepare_anew(options, asked)
+    assert name == "mine" and again.options.params() == first.options.params()
+    toml = tmp_path / "task.toml"
+    toml.write_text('schema = 1\ndata = "data.csv"\ntarget = "label"\n[columns]\nnote = "ignored"')
+    found = prepare_anew(*read_task_file(toml)[1:])
+    assert list(found.task.modalities) == ["table"]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("data: data.csv\ntarget: label", "schema None"),
+        ("schema: 1\ndata: data.csv\ntaget: label", "Did you mean 'target'?"),
+        ("schema: 1\ntarget: label", "lacks `data:`"),
+        ("schema: 1\ndata: data.csv\nimage_size: big", "`image_size` takes a int"),
+        ("schema: [", "is no YAML"),
+    ],
+)
+def test_a_task_file_with_a_mistake(text, words, tmp_path):
+    path = tmp_path / "task.yaml"
+    path.write_text(text)
+    with pytest.raises(InvalidSpec, match=r"task\.yaml") as error:
+        read_task_file(path)
+    assert words in str(error.value)
+
+
+def command(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> int:
+    from mmbench.cli import main as cli
+
+    monkeypatch.setattr("sys.argv", ["mmbench", *arguments])
+    with pytest.raises(SystemExit) as end:
+        cli.main()
+    return int(end.value.code or 0)
+
+
+def test_inspect_prints_and_ends_with_two_where_data_must_be_mended(tmp_path, monkeypatch, capsys):
+    table = with_cells("age", {3: np.inf})
+    data = ["--data", str(saved(tmp_path, table)), "--target", "label"]
+    assert command(["inspect", *data], monkeypatch) == 0
+    shown = capsys.readouterr().out
+    assert "60 rows, 4 columns" in shown and "infinite" in shown and "a note" not in shown
+    assert command(["inspect", *data, "--kind", "breed=text", "--json"], monkeypatch) == 0
+    assert json.loads(capsys.readouterr().out)["columns"]["breed"]["kind"] == "text"
+    data[1] = str(saved(tmp_path, table.assign(label="yes")))
+    assert command(["inspect", *data], monkeypatch) == 2
+    assert "'label' is 'yes' in all rows" in capsys.readouterr().err
+    assert command(["inspect", "--target", "label"], monkeypatch) == 2
+    assert "--target goes with --data" in capsys.readouterr().err
+
+
+def test_a_table_is_trained_after_it_is_shown(tmp_path, monkeypatch, capsys):
+    data = ["--data", str(saved(tmp_path, frame())), "--target", "label"]
+    short = ["--set", "train.max_epochs=1", "--seeds", "1", "--device", "cpu"]
+    assert command(["sanity", *data, *short], monkeypatch) in (0, 1)
+    shown = capsys.readouterr().out
+    trained = shown.index("table.data, concat, trained on permuted labels")
+    assert shown.index("train 48, val 6, test 6 rows") < trained
+
+
+def test_a_name_that_is_no_table_has_no_label() -> None:
+    with pytest.raises(MMBenchError, match="needs your data"):
+        resolve_dataset(Component("table"), load_plugins())
