@@ -100,7 +100,7 @@ def read_features(folder: Path) -> Encoded:
     """
     about = read_about(folder)
     try:
-        maps = {n: np.load(folder / f"{n}.npy", mmap_mode="r") for n in NAMES}
+        maps = {n: npy.open_memmap(folder / f"{n}.npy", mode="r") for n in NAMES}
         stored = {n: _tensor_of(maps[n], about["dtypes"][n]) for n in NAMES}
         return Encoded(**stored)
     except (OSError, ValueError, KeyError, EOFError) as error:

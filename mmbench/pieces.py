@@ -53,8 +53,10 @@ def respond_in_pieces(
     respond: Callable[[Features], Outputs], features: Features, size: int | None
 ) -> Outputs:
     """``respond(features)``, at most ``size`` rows at a time."""
+    if size is None:  # before a length is asked for: an exported graph is for any number of rows
+        return respond(features)
     n_rows = len(next(iter(features.values())))
-    if size is None or n_rows <= size:
+    if n_rows <= size:
         return respond(features)
     parts = [
         _one(respond, {m: _rows(e, start, start + size) for m, e in features.items()})

@@ -193,10 +193,10 @@ def test_nothing_is_left_of_what_could_not_be_finished(tmp_path: Path) -> None:
 def test_a_data_set_twice_as_large_as_the_memory_is_trained_on(
     tmp_path: Path, encoder: str
 ) -> None:
-    found = in_own_process(48, 100, tmp_path, encoder)
+    found = in_own_process(64, 132, tmp_path, encoder)
     assert found["score"] > 0.9
-    assert "allocate" in found["without"], "all of it at once fits as well: nothing is shown"
-    assert (found["features_mib"] > 96) == (encoder == "cells")
+    assert found.get("without"), "all of it at once fits as well: nothing is shown"
+    assert (found["features_mib"] > 128) == (encoder == "cells")
 
 
 @pytest.mark.slow

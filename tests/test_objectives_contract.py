@@ -4,6 +4,7 @@ import pytest
 
 from mmbench.cli.single import spec_of
 from mmbench.resolve import resolve
+from mmbench.spec import Component
 from mmbench.testing import objective_checks
 from mmbench.testing.practice import installed
 from mmbench.testing.training import training_checks
@@ -42,5 +43,5 @@ def test_contract(cls, params, check):
 
 @pytest.mark.parametrize("name", sorted(installed().objectives))
 def test_a_run_that_names_a_paradigm_alone_is_complete(name):
-    spec = spec_of("synergy", None, [], None, name, [], installed())
+    spec = spec_of(Component("synergy"), None, [], None, name, [], installed())
     assert resolve(spec, installed()).objective is installed().objectives[name]

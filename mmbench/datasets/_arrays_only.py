@@ -2,7 +2,9 @@
 
 import pickle
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
+
+import numpy as np
 
 from mmbench.errors import DataUnavailable
 
@@ -28,11 +30,22 @@ class _ArraysOnly(pickle.Unpickler):
 
 def read_pickle(path: Path) -> Any:
     """Dicts, lists, strings, numbers and arrays. Raises ``DataUnavailable`` for anything else."""
+    with path.open("rb") as file:
+        return _unpickled(file, str(path))
+
+
+def read_objects(file: BinaryIO, name: str) -> Any:
+    """The same from a ``.npy`` file of objects: a header, then a pickle."""
+    np.lib.format.read_magic(file)
+    np.lib.format.read_array_header_1_0(file)
+    return _unpickled(file, name)
+
+
+def _unpickled(file: BinaryIO, name: str) -> Any:
     try:
-        with path.open("rb") as file:
-            return _ArraysOnly(file, encoding="latin1").load()
+        return _ArraysOnly(file, encoding="latin1").load()
     except (pickle.UnpicklingError, EOFError, ValueError, AttributeError, TypeError) as error:
-        raise DataUnavailable(f"{path} was not read: {error}.") from None
+        raise DataUnavailable(f"{name} was not read: {error}.") from None
 
 
 def read_hdf5(path: Path) -> dict[str, dict[str, Any]]:

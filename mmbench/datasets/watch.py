@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from mmbench.contracts import Card, Dataset, Known
+from mmbench.datasets._arrays_only import read_objects
 from mmbench.datasets._package import Package
 from mmbench.hookspecs import hookimpl
 from mmbench.types import Column, Part, Split, Task
@@ -108,9 +109,9 @@ def subjects(part: Part) -> set[int]:
 
 @cache
 def recordings() -> dict[str, Any]:
-    """The package's recordings. Its file holds a pickle, opened only since its hash is pinned."""
-    content = PACKAGE.read("data/watch_dataset.npy")
-    recorded: dict[str, Any] = np.load(io.BytesIO(content), allow_pickle=True).item()
+    """The package's recordings, which are pickled arrays."""
+    file = "data/watch_dataset.npy"
+    recorded: dict[str, Any] = read_objects(io.BytesIO(PACKAGE.read(file)), file).item()
     return recorded
 
 

@@ -29,6 +29,7 @@ class TransformersImage(ImageEncoder):
 
     name = "transformers-image"
     offered: ClassVar[Offered] = "named"
+    batched = False  # the library branches on values
 
     def __init__(
         self,

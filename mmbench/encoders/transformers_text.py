@@ -31,6 +31,7 @@ class TransformersText(Encoder):
     accepts = "text"
     emits_sequences = True
     offered: ClassVar[Offered] = "named"
+    batched = False  # the library branches on values
 
     def __init__(
         self,

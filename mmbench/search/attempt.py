@@ -106,7 +106,7 @@ class Attempt:
             case StorageInternalError() | UpdateFinishedTrialError():
                 self.interrupt()
                 return
-            case optuna.TrialPruned():
+            case Pruned():
                 state: State = "pruned"
             case Violated():
                 state = "violated"
@@ -157,7 +157,7 @@ class Attempt:
             return  # Optuna cannot prune with several objectives
         self.trial.report(self.sign * values["score"], epoch)
         if not self.is_reference and self.trial.should_prune():
-            raise optuna.TrialPruned
+            raise Pruned
 
     def _note(self, trained: Trained) -> None:
         score = trained.fitted.score

@@ -8,10 +8,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import coo_array  # type: ignore[import-untyped]
-from scipy.sparse.csgraph import (  # type: ignore[import-untyped]
-    connected_components,
-)
 
 from mmbench.tables.media import Array
 
@@ -61,6 +57,9 @@ def keyed(values: Sequence[Hashable | None]) -> Groups:
 
 def groups_of(ties: Sequence[Tied], n_rows: int) -> Groups:
     """(rows,) the connected components of all ties."""
+    from scipy.sparse import coo_array  # type: ignore[import-untyped]
+    from scipy.sparse.csgraph import connected_components  # type: ignore[import-untyped]
+
     pairs = [_neighbours(tie.keys) for tie in ties]
     edges = np.concatenate([np.empty((0, 2), dtype=np.int64), *pairs])
     graph = coo_array((np.ones(len(edges)), (edges[:, 0], edges[:, 1])), shape=(n_rows, n_rows))

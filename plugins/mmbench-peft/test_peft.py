@@ -8,8 +8,7 @@ from mmbench_peft import SCALE, TimmLoRA, TransformersImageLoRA, TransformersLoR
 from torch import nn
 
 from mmbench.api import Column, Incompatible, InvalidParameter
-from mmbench.plugins import load_plugins
-from mmbench.testing import check_encoder
+from mmbench.testing import check_encoder, check_installed
 
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "a", "blue", "red", "circle"]
 TEXTS = ("a blue circle", "red", "a red circle a")
@@ -111,9 +110,9 @@ def test_a_model_without_layers_to_adapt():
 
 
 def test_they_are_found_by_their_entry_point():
-    plugins = load_plugins()
-    for cls in (TimmLoRA, TransformersLoRA, TransformersImageLoRA):
-        assert plugins.encoders.owner(cls.name) == "mmbench-peft" and cls.offered == "named"
+    classes = (TimmLoRA, TransformersLoRA, TransformersImageLoRA)
+    check_installed("mmbench-peft", *classes)
+    assert all(cls.offered == "named" for cls in classes)
 
 
 def test_peft_is_imported_late():

@@ -5,6 +5,7 @@ import json
 import math
 import sys
 from dataclasses import replace
+from importlib.metadata import entry_points
 from pathlib import Path
 
 import numpy as np
@@ -23,9 +24,7 @@ from mmbench_pretrained.whisper import WhisperTiny
 from torch.nn import functional as F
 
 from mmbench.api import Column, DataUnavailable
-from mmbench.cli import main as cli
-from mmbench.plugins import load_plugins
-from mmbench.testing import check_encoder
+from mmbench.testing import check_encoder, check_installed
 
 NOTHING: dict = {}
 
@@ -98,11 +97,9 @@ def test_sound_of_another_rate_and_kind(shelf):
 
 
 def test_they_are_found_by_their_entry_point():
-    plugins = load_plugins()
-    for cls in (Lite0, MiniLM, Glove, WhisperTiny, GE2E):
-        assert plugins.encoders[cls.name] is cls
-        assert plugins.encoders.owner(cls.name) == "mmbench-pretrained"
-        assert cls.offered == "named"
+    classes = (Lite0, MiniLM, Glove, WhisperTiny, GE2E)
+    check_installed("mmbench-pretrained", *classes)
+    assert all(cls.offered == "named" for cls in classes)
 
 
 # Against independent implementations ----------------------------------------------------------
@@ -258,9 +255,11 @@ def empty(tmp_path, monkeypatch):
 
 
 def mmbench(monkeypatch, capsys, *arguments: str) -> tuple[int, str]:
+    """The command that a user has, in this process."""
+    (command,) = entry_points(group="console_scripts", name="mmbench")
     monkeypatch.setattr(sys, "argv", ["mmbench", *arguments])
     with pytest.raises(SystemExit) as end:
-        cli.main()
+        command.load()()
     output = capsys.readouterr()
     return int(end.value.code or 0), output.out + output.err
 

@@ -15,10 +15,10 @@ from typing import Any
 import psutil
 import pytest
 import typer
-from mmbench_ray import WorkersFailed, place
+from mmbench_ray import WorkersFailed, place, register_commands
 from typer.testing import CliRunner
 
-from mmbench.plugins import load_plugins
+from mmbench.testing import check_installed
 
 README = (Path(__file__).parent / "README.md").read_text()
 TRIALS = 8
@@ -39,10 +39,11 @@ def environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, st
 def states(journal: Path) -> list[Any]:
     """The trials as another process of the study sees them."""
     import optuna
+    from optuna.storages import JournalStorage
+    from optuna.storages.journal import JournalFileBackend
 
-    from mmbench.search.storage import open_storage
-
-    study = optuna.load_study(study_name=None, storage=open_storage(str(journal)))
+    storage = JournalStorage(JournalFileBackend(str(journal)))
+    study = optuna.load_study(study_name=None, storage=storage)
     return study.get_trials(deepcopy=False)
 
 
@@ -106,8 +107,9 @@ def test_no_cluster_is_an_error_that_says_so(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_it_is_found_by_its_entry_point_and_the_readmes_flags_are_its_own() -> None:
+    check_installed("mmbench-ray")
     app = typer.Typer()
-    load_plugins().manager.hook.register_commands(app=app)
+    register_commands(app)
     app.callback()(lambda: None)
     known = set(re.findall(r"--[a-z]+", CliRunner().invoke(app, ["ray", "--help"]).output))
     (line,) = [line for line in README.splitlines() if line.startswith("mmbench ray")]

@@ -10,8 +10,7 @@ from mmbench_stamps.decoding import RATE, SECONDS, clip, picture
 from mmbench_stamps.files import FOLDERS, base_name, find_root, groups, read_texts, stamps
 
 from mmbench.api import MISSING, DataUnavailable
-from mmbench.plugins import load_plugins
-from mmbench.testing import check_dataset
+from mmbench.testing import check_dataset, check_installed
 
 SVG = (
     '<svg xmlns="http://www.w3.org/2000/svg" width="2cm" height="1cm" viewBox="0 0 20 10">'
@@ -181,7 +180,4 @@ def test_without_the_package_the_next_step_is_said(monkeypatch, tmp_path):
 
 
 def test_they_are_found_by_their_entry_point():
-    plugins = load_plugins()
-    for cls in (Stamps, SparseStamps):
-        assert plugins.datasets[cls.name] is cls
-        assert plugins.datasets.owner(cls.name) == "mmbench-stamps"
+    check_installed("mmbench-stamps", Stamps, SparseStamps)
