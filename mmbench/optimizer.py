@@ -33,7 +33,7 @@ class AdamW:
         used = [i for i, p in enumerate(self.parameters) if p.grad is not None]
 
         def of(tensors: list[Tensor]) -> list[Tensor]:
-            return [tensors[i] for i in used]
+            return tensors if len(used) == len(tensors) else [tensors[i] for i in used]
 
         steps = of(self.steps)
         torch._foreach_add_(steps, 1.0)

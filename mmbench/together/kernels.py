@@ -6,6 +6,7 @@ an import that takes longer than many a trial.
 """
 
 from collections.abc import Callable
+from functools import reduce
 from typing import Any
 
 import torch
@@ -13,6 +14,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mmbench.together.side_by_side import axis_of, gathered, spread
+
+FACTORS = 8
 
 
 def _over(members: int, together: Callable[..., Tensor], *tensors: Tensor) -> Tensor:
@@ -52,6 +55,14 @@ def layer_norm(
     if weight is None or bias is None or axis_of(weight) is None:
         return F.layer_norm(x, normalized_shape, weight, bias, eps)
     return _over(members, together, x, weight, bias)
+
+
+def prod(members: int, x: Tensor, *args: Any, **options: Any) -> Tensor:  # noqa: ARG001
+    """Of a few factors (modalities), one by one: torch's gradient looks for zeros, and divides."""
+    dim = args[0] if args else options.get("dim")
+    if not isinstance(dim, int) or len(args) + len(options) > 1 or x.shape[dim] > FACTORS:
+        return x.prod(*args, **options)
+    return reduce(torch.mul, x.unbind(dim))
 
 
 def cross_entropy(

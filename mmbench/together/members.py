@@ -46,6 +46,8 @@ DRAWS: dict[Any, Callable[..., Tensor]] = {
 KERNELS: dict[Any, Callable[..., Tensor]] = {
     F.linear: kernels.linear,
     F.layer_norm: kernels.layer_norm,
+    torch.prod: kernels.prod,
+    Tensor.prod: kernels.prod,
     F.cross_entropy: kernels.cross_entropy,
     F.scaled_dot_product_attention: kernels.attention,
 }
