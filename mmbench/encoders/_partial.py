@@ -1,6 +1,7 @@
 """Which part of a pretrained model trains: nothing, its last blocks, or all of it."""
 
 from collections.abc import Mapping
+from typing import Self
 
 from torch import nn
 
@@ -25,6 +26,17 @@ def choose_trained(
     first = blocks[-last_blocks] if last_blocks else blocks[0]
     for name, parameter in model.named_parameters():
         parameter.requires_grad = not frozen and block_of[name] >= first
+
+
+class PartlyTrained(nn.Module):
+    """An encoder of which a part may be frozen: that stays as it is while the rest trains."""
+
+    def train(self, mode: bool = True) -> Self:  # noqa: FBT001, FBT002 - torch's signature
+        """No dropout and fixed batch statistics in what is frozen."""
+        super().train(mode)
+        if mode:
+            rest_what_is_frozen(self)
+        return self
 
 
 def rest_what_is_frozen(model: nn.Module) -> None:

@@ -33,10 +33,15 @@ def word_ids(texts: Sequence[str], known: Mapping[str, int], limit: int) -> Tens
     ids = [
         [known.get(word, UNKNOWN) for word in words(text)[:limit]] or [UNKNOWN] for text in texts
     ]
-    padded = torch.full((len(ids), max(map(len, ids), default=1)), PADDING)
+    return padded(ids, PADDING)
+
+
+def padded(ids: Sequence[Sequence[int]], filler: int) -> Tensor:
+    """(texts, time) int64: ``filler`` follows each text up to the length of the longest."""
+    rows = torch.full((len(ids), max(map(len, ids), default=1)), filler)
     for row, text_ids in enumerate(ids):
-        padded[row, : len(text_ids)] = torch.tensor(text_ids)
-    return padded
+        rows[row, : len(text_ids)] = torch.tensor(text_ids)
+    return rows
 
 
 def word_embedding(fitted: Mapping[str, Any], width: int) -> nn.Embedding:

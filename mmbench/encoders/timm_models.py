@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from mmbench.contracts import Encoder, Fitted, Offered
 from mmbench.encoders._hub import hub_file
 from mmbench.encoders._image import ImageEncoder, grid_tokens
-from mmbench.encoders._partial import choose_trained, rest_what_is_frozen
+from mmbench.encoders._partial import PartlyTrained, choose_trained
 from mmbench.encoders._training_column import Standardise
 from mmbench.errors import DataUnavailable, InvalidParameter, did_you_mean
 from mmbench.hookspecs import hookimpl
@@ -23,7 +23,7 @@ from mmbench.types import Encoded
 HUB = "hub"
 
 
-class TimmModel(ImageEncoder):
+class TimmModel(PartlyTrained, ImageEncoder):
     """Any timm model: tokens are the cells of its last grid, pooled is what its classifier reads.
 
     ``weights``: empty for random ones, the path of a ``.safetensors`` or ``.pth`` file, or ``hub``.
@@ -67,13 +67,6 @@ class TimmModel(ImageEncoder):
             self.name, self.model, blocks(self.model), frozen=frozen, last_blocks=last_blocks
         )
         self.train()
-
-    def train(self, mode: bool = True) -> "TimmModel":  # noqa: FBT001, FBT002
-        """What is frozen stays as it is: no dropout, and fixed batch statistics."""
-        super().train(mode)
-        if mode:
-            rest_what_is_frozen(self)
-        return self
 
     def forward(self, inputs: Tensor) -> Encoded:
         if self.pretrained and inputs.dtype == torch.uint8:

@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from mmbench.contracts import Encoder, Fitted, Offered
 from mmbench.encoders._image import ImageEncoder, grid_tokens
-from mmbench.encoders._partial import rest_what_is_frozen
+from mmbench.encoders._partial import PartlyTrained
 from mmbench.encoders._training_column import Standardise
 from mmbench.encoders._transformers import load, settings
 from mmbench.errors import Incompatible
@@ -19,7 +19,7 @@ PREPROCESSOR = "preprocessor_config.json"
 MEAN = STD = [0.5, 0.5, 0.5]
 
 
-class TransformersImage(ImageEncoder):
+class TransformersImage(PartlyTrained, ImageEncoder):
     """Any model that reads pixels: tokens are its last states, pooled is its own or their mean.
 
     ``model``: the folder that ``save_pretrained`` wrote, or a name on the hub. ``frozen``, or only
@@ -57,12 +57,6 @@ class TransformersImage(ImageEncoder):
         self.frozen = frozen
         self.out_dim: int = getattr(config, "hidden_size", None) or config.hidden_sizes[-1]
         self.train()
-
-    def train(self, mode: bool = True) -> "TransformersImage":  # noqa: FBT001, FBT002
-        super().train(mode)
-        if mode:
-            rest_what_is_frozen(self)
-        return self
 
     def forward(self, inputs: Tensor) -> Encoded:
         images = self.standardise(inputs / 255 if inputs.dtype == torch.uint8 else inputs)

@@ -3,14 +3,13 @@
 from pathlib import Path
 from typing import Any, ClassVar
 
-import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from mmbench.contracts import Encoder, Fitted, Offered
-from mmbench.encoders._partial import rest_what_is_frozen
+from mmbench.encoders._partial import PartlyTrained
 from mmbench.encoders._transformers import load, quiet
-from mmbench.encoders._words import strings
+from mmbench.encoders._words import padded, strings
 from mmbench.errors import DataUnavailable
 from mmbench.hookspecs import hookimpl
 from mmbench.types import Column, Encoded, Values
@@ -20,7 +19,7 @@ PADDING = -1
 """No tokeniser has this id; some have no id for padding at all."""
 
 
-class TransformersText(Encoder):
+class TransformersText(PartlyTrained, Encoder):
     """Any model that reads token ids: tokens are its last states, pooled is their mean.
 
     ``model``: the folder that ``save_pretrained`` wrote, or a name on the hub. ``frozen``, or only
@@ -57,12 +56,6 @@ class TransformersText(Encoder):
         strings(train.values)
         return {}
 
-    def train(self, mode: bool = True) -> "TransformersText":  # noqa: FBT001, FBT002
-        super().train(mode)
-        if mode:
-            rest_what_is_frozen(self)
-        return self
-
     def prepare(self, values: Values) -> Tensor:
         """(texts, time) token ids, special ones included, padded to the longest text."""
         texts = list(strings(values))
@@ -71,11 +64,7 @@ class TransformersText(Encoder):
             if texts
             else []
         )
-        ids = [text_ids or [self.tokenizer.eos_token_id or 0] for text_ids in ids]
-        padded = torch.full((len(ids), max(map(len, ids), default=1)), PADDING)
-        for row, text_ids in enumerate(ids):
-            padded[row, : len(text_ids)] = torch.tensor(text_ids)
-        return padded
+        return padded([one or [self.tokenizer.eos_token_id or 0] for one in ids], PADDING)
 
     def forward(self, inputs: Tensor) -> Encoded:
         mask = inputs != PADDING
