@@ -12,12 +12,12 @@ from mmbench.contracts import Capabilities, Fusion
 from mmbench.datasets.synthetic import Synergy
 from mmbench.feature_cache import FeatureCache
 from mmbench.plugins import Plugins, load_plugins
-from mmbench.search.attempt import CONSTRAINTS, Attempt
+from mmbench.search.attempt import Attempt
 from mmbench.search.candidates import find_candidates
 from mmbench.search.propose import default_proposals, propose
 from mmbench.search.request import SearchRequest, study_name
 from mmbench.search.storage import open_storage
-from mmbench.search.study import attempted, create_or_continue
+from mmbench.search.study import CONSTRAINTS, attempted, create_or_continue
 from mmbench.search.warm_start import journals, warmed
 from mmbench.search.window import BEST, LATEST, WindowedPruner, WindowedTPE, window_of
 from mmbench.search.worker import _pruner

@@ -20,7 +20,7 @@ from mmbench.errors import Incompatible, InvalidParameter, InvalidSpec, StorageE
 from mmbench.features import FeatureCache
 from mmbench.plugins import Plugins, load_plugins
 from mmbench.resolve import resolve
-from mmbench.search.attempt import CONSTRAINTS, Attempt
+from mmbench.search.attempt import Attempt
 from mmbench.search.candidates import find_candidates
 from mmbench.search.finals import chosen, fresh_seeds
 from mmbench.search.handing_over import recover
@@ -29,6 +29,7 @@ from mmbench.search.propose import default_proposals, default_spec, propose, ref
 from mmbench.search.request import Candidates, SearchRequest, study_name
 from mmbench.search.storage import open_storage
 from mmbench.search.study import (
+    CONSTRAINTS,
     FIXED_SPEC,
     attempted,
     create_or_continue,

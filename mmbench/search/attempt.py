@@ -27,13 +27,11 @@ from mmbench.search.handing_over import end, hand_back
 from mmbench.search.propose import propose
 from mmbench.search.request import SearchRequest
 from mmbench.search.storage import Turn
-from mmbench.search.study import FIXED_SPEC, RECORD, SPEC, State
+from mmbench.search.study import CONSTRAINTS, FIXED_SPEC, RECORD, SPEC, State
 from mmbench.spec import spec_from_json
 from mmbench.together import Wanted, groups_of_one_structure, train_together
 from mmbench.trial import Trained, Workbench, main_metric
 from mmbench.types import Split
-
-CONSTRAINTS = "constraints"
 
 
 class Stopped(BaseException):

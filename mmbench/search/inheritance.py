@@ -18,10 +18,18 @@ from mmbench.provenance import used_by
 from mmbench.resolve import resolve
 from mmbench.search.propose import as_proposal, propose
 from mmbench.search.request import SearchRequest, question
-from mmbench.search.study import FIXED_SPEC, QUESTION, RECORD, SPEC, TAKEN_OVER, state_of
+from mmbench.search.study import (
+    CONSTRAINTS,
+    FIXED_SPEC,
+    QUESTION,
+    RECORD,
+    SPEC,
+    TAKEN_OVER,
+    state_of,
+)
 from mmbench.spec import TrialSpec, spec_from_json
 
-INHERITED, CONSTRAINTS = "inherited", "constraints"
+INHERITED = "inherited"
 KEPT_STATES = ("finished", "pruned")
 
 

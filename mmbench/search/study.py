@@ -19,7 +19,7 @@ from mmbench.spec import TrialSpec, known_spec
 State = Literal["finished", "pruned", "failed", "violated", "interrupted"]
 
 FIXED_SPEC, SPEC, RECORD, REQUEST = "fixed_spec", "spec", "record", "request"
-QUESTION, TAKEN_OVER = "question", "taken_over"
+QUESTION, TAKEN_OVER, CONSTRAINTS = "question", "taken_over", "constraints"
 SUCCEEDS = "succeeds"
 """Of a trial that was queued again: the number of the one that it takes the place of."""
 DEATHS = "deaths"

@@ -94,8 +94,8 @@ class _Worker:
         while not self.should_stop():
             with self.turn:
                 recover(self.study, watch)
-                _, running = _counted(self.study)
-                trial = None if self._left() == 0 else self._ask()
+                ended, running = _counted(self.study)
+                trial = None if self._left(ended + running) == 0 else self._ask()
             if trial is not None:
                 yield self._attempt(trial, {})
             elif running:
@@ -108,19 +108,17 @@ class _Worker:
         shared = shared_by_siblings(first)
         if shared is None:
             return
-        for _ in range(siblings_wanted(together, self._left())):
+        for _ in range(siblings_wanted(together, self._left(sum(_counted(self.study))))):
             with self.turn:
                 waits = self.study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
-                if waits or self._left() == 0:
+                if waits or self._left(sum(_counted(self.study))) == 0:
                     return
                 trial = self._ask()
             yield self._attempt(trial, shared)
 
-    def _left(self) -> int | None:
-        """Trials that may still be taken; None if their number is no limit."""
-        if self.budget.trials is None:
-            return None
-        return max(0, self.budget.trials - sum(_counted(self.study)))
+    def _left(self, used: int) -> int | None:
+        """Trials that may still be taken after ``used``; None if their number is no limit."""
+        return None if self.budget.trials is None else max(0, self.budget.trials - used)
 
     def _ask(self) -> optuna.Trial:
         trial = self.study.ask()

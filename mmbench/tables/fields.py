@@ -19,8 +19,6 @@ MOST_CATEGORIES = 64
 """The most frequent categories of a column have a place of their own, the others share one."""
 RARE = 2
 """Of a column with more categories, those of fewer training rows never have their own place."""
-DATE_PARTS = 5
-"""Of a date: days since 1970, and month and weekday as points on a circle."""
 
 
 @dataclass(frozen=True, slots=True)
