@@ -7,6 +7,7 @@ one order; and it is under the GPL, so it is run, not linked.
 """
 
 import ctypes
+import io
 import json
 import sys
 from typing import Any
@@ -74,7 +75,11 @@ def main() -> None:
         fitted(engine.say(*utterance), engine.rate, asked["samples"])
         for utterance in asked["utterances"]
     ]
-    np.save(sys.stdout.buffer, np.stack(clips))
+    # Not saved into standard output itself: NumPy then asks a pipe where it stands, and some
+    # systems (gVisor) have no answer.
+    saved = io.BytesIO()
+    np.save(saved, np.stack(clips))
+    sys.stdout.buffer.write(saved.getvalue())
 
 
 if __name__ == "__main__":
