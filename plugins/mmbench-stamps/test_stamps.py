@@ -12,7 +12,6 @@ from mmbench_stamps.files import FOLDERS, base_name, find_root, groups, read_tex
 
 from mmbench.api import MISSING, DataUnavailable
 from mmbench.testing import check_dataset, check_installed
-from mmbench.testing.dataset import content_is_as_the_card_says
 
 SVG = (
     '<svg xmlns="http://www.w3.org/2000/svg" width="2cm" height="1cm" viewBox="0 0 20 10">'
@@ -86,7 +85,7 @@ def test_they_keep_the_contract(cls):
 def test_the_package_is_what_the_card_says(cls, monkeypatch, real):
     """Where Tux Paint's stamps are installed or unpacked."""
     monkeypatch.setenv("MMBENCH_STAMPS", real)
-    content_is_as_the_card_says(cls())
+    check_dataset(cls())
 
 
 def test_rows_are_what_the_files_say():
