@@ -76,10 +76,10 @@ def test_what_there_is():
     assert sorted(of_kind("image")) == ["cnn", "hog", "patches", "resnet", "timm"]
     texts = ["bag-of-words", "gru", "hashed-ngrams", "lstm", "text-transformer"]
     assert sorted(of_kind("text")) == texts
-    assert sorted(of_kind("tabular")) == ["mlp", "vector"]
+    assert sorted(of_kind("tabular")) == ["ft-transformer", "mlp", "periodic", "vector"]
     assert sorted(of_kind("series")) == ["conv1d", "gru-series"]
     assert sorted(of_kind("audio")) == ["mel-cnn", "mfcc-statistics", "waveform-cnn"]
-    assert len(ENCODERS) == 17
+    assert len(ENCODERS) == 19
 
 
 @pytest.mark.parametrize("name", ENCODERS)
