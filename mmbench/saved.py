@@ -123,7 +123,8 @@ def load_model(folder: Path, plugins: Plugins, device: torch.device) -> SavedMod
 
 
 def _task(data: dict[str, Any]) -> Task:
-    return Task(**{**data, "outputs": tuple(data["outputs"])})
+    tuples = {name: tuple(data.get(name, ())) for name in ("outputs", "mirrored")}
+    return Task(**{**data, **tuples})
 
 
 def load_requests(folder: Path) -> Split:
