@@ -134,6 +134,7 @@ def _task_facts(dataset: Any) -> dict[str, Any]:
         "target": f"{task.target}, {task.n_outputs} outputs",
         "main metric": task.metric,
         **({} if task.optimum is None else {"best possible": f"{task.optimum:.4f}"}),
+        **({"means the same mirrored": ", ".join(task.mirrored)} if task.mirrored else {}),
     }
 
 
