@@ -491,6 +491,17 @@ def perceiver(f, xs):
     return f.norm(latents.mean(dim=1))
 
 
+@plain("relation", tokens=True)
+def relation(f, xs):
+    objects = torch.cat(tokens_of(f, xs), dim=1)
+    asked = sum(q(x.mean(dim=1)) for q, x in zip(f.question.linear.values(), xs, strict=True))
+    left = f.first(objects) + asked.unsqueeze(1)
+    pairs = torch.relu(left.unsqueeze(2) + f.second(objects).unsqueeze(1))
+    for layer in f.deeper:
+        pairs = torch.relu(layer(pairs))
+    return f.norm(torch.relu(f.f(f.pooled(pairs.mean(dim=(1, 2))))))
+
+
 @plain("encoder-decoder", tokens=True)
 def encoder_decoder(f, xs):
     streams = zip(f.encoders.values(), tokens_of(f, xs), strict=True)
