@@ -400,15 +400,18 @@ def test_perceiver_reads_all_tokens_into_latents_again_and_again():
 def test_relation_is_the_mean_of_what_all_pairs_say_of_the_question(layers):
     fusion = built(RelationFusion, width=WIDTH, layers=layers)
 
+    def summed(maps, row):
+        terms = [linear(maps.linear[m], mean([x for _, x in row[m]])) for m in DIMS if row[m]]
+        return sum(terms, torch.zeros(WIDTH).double())
+
     def formula(row):
-        objects = [x for m in DIMS for x in projected(fusion, row, m)]
-        asked = [
-            linear(fusion.question.linear[m], mean([x for _, x in row[m]])) for m in DIMS if row[m]
-        ]
-        question, said = sum(asked, torch.zeros(WIDTH).double()), []
+        objects, said = [x for m in DIMS for x in projected(fusion, row, m)], []
+        asked, scale = summed(fusion.asked, row), summed(fusion.scale, row)
         for one in objects:
             for other in objects:
-                pair = linear(fusion.first, one) + linear(fusion.second, other) + question
+                pair = (
+                    (1 + scale) * linear(fusion.first, one) + linear(fusion.second, other) + asked
+                )
                 for layer in fusion.deeper:
                     pair = linear(layer, pair.clamp(min=0))
                 said.append(pair.clamp(min=0))

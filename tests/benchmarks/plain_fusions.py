@@ -494,9 +494,10 @@ def perceiver(f, xs):
 @plain("relation", tokens=True)
 def relation(f, xs):
     objects = torch.cat(tokens_of(f, xs), dim=1)
-    asked = sum(q(x.mean(dim=1)) for q, x in zip(f.question.linear.values(), xs, strict=True))
-    left = f.first(objects) + asked.unsqueeze(1)
-    pairs = torch.relu(left.unsqueeze(2) + f.second(objects).unsqueeze(1))
+    pooled = [x.mean(dim=1, keepdim=True) for x in xs]
+    asked, scale = (sum(mapped(q.linear, pooled)) for q in (f.asked, f.scale))
+    first = f.first(objects) * (1 + scale) + asked
+    pairs = torch.relu(first.unsqueeze(2) + f.second(objects).unsqueeze(1))
     for layer in f.deeper:
         pairs = torch.relu(layer(pairs))
     return f.norm(torch.relu(f.f(f.pooled(pairs.mean(dim=(1, 2))))))
