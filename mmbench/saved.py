@@ -146,7 +146,8 @@ def _compression(path: Path) -> Compression:
 
 
 def _task(data: dict[str, Any]) -> Task:
-    return Task(**{**data, "outputs": tuple(data["outputs"])})
+    tuples = {name: tuple(data.get(name, ())) for name in ("outputs", "mirrored")}
+    return Task(**{**data, **tuples})
 
 
 def load_requests(folder: Path) -> Split:
