@@ -143,7 +143,7 @@ def build(
     requests = prepared_val.rows(spread_out(len(val), REQUESTS))
     on_built(model, requests)
     trainer = Trainer(
-        resolved.spec.train,
+        resolved.spec.train.lasting(len(train)),
         build_objective(resolved, model),
         main_metric(resolved, plugins),
         resolved.spec.seed,

@@ -28,6 +28,7 @@ from mmbench.encoders.mfcc_statistics import statistics
 from mmbench.encoders.patches import Patches
 from mmbench.encoders.recurrent import TextGRU
 from mmbench.encoders.tabular import MLP, Vector
+from mmbench.encoders.token_learner import TokenLearner
 from mmbench.errors import DataUnavailable, InvalidParameter
 from mmbench.optimizer import AdamW
 from mmbench.space import params_of
@@ -73,7 +74,8 @@ def of_kind(kind: str) -> list[str]:
 
 
 def test_what_there_is():
-    assert sorted(of_kind("image")) == ["cnn", "hog", "patches", "resnet", "timm"]
+    images = ["cnn", "hog", "patches", "resnet", "timm", "token-learner"]
+    assert sorted(of_kind("image")) == images
     texts = ["bag-of-words", "gru", "hashed-ngrams", "lstm", "text-transformer"]
     assert sorted(of_kind("text")) == texts
     tables = ["boosted-trees", "ft-transformer", "mlp", "periodic", "vector"]
@@ -227,6 +229,39 @@ def test_cnn_learns_a_small_shape_anywhere():
         loss.backward()
         optimizer.step(5e-3)
     assert loss.item() < 0.2
+
+
+def test_cells_of_cnn_say_where_they_are():
+    """Two empty images differ in no cell, two cells of one image in their place alone."""
+    train = Column(torch.zeros(4, 3, 64, 40, dtype=torch.uint8))
+    encoder = built(CNN, train, depth=2)
+    encoder.place.data = torch.eye(2, encoder.out_dim)
+    with torch.no_grad():
+        cells, places = encoder.grid(train.values)
+        tokens = encoder(train.values).tokens
+    assert places.tolist()[0] == [-1, -1] and places.tolist()[4] == [-1, 1]
+    assert places.tolist()[-1] == [1, 1] and len(places) == 8 * 5
+    found = tokens[0] - encoder.token(cells[0]).detach()
+    torch.testing.assert_close(found[:, :2], places)
+
+
+def test_token_learner_finds_a_dot_and_says_where():
+    """A learned token's place is the mean place of what its map is drawn to."""
+    images = torch.zeros(3, 3, 64, 64)
+    centres = torch.tensor([[12, 20], [44, 20], [28, 52]])
+    for image, (y, x) in zip(images, centres.tolist(), strict=True):
+        image[:, y - 4 : y + 4, x - 4 : x + 4] = 255
+    encoder = built(TokenLearner, Column(images), tokens=4)
+    cells, _ = encoder.grid(images)
+    bright = (cells - cells.mean(1, keepdim=True)).norm(dim=2)
+    direction = torch.einsum("ic,icd->d", bright, cells - cells.mean(1, keepdim=True))
+    encoder.where.weight.data[0] = 50 * direction / direction.norm()
+    encoder.place.data = 9 * torch.eye(2, encoder.out_dim)
+    with torch.no_grad():
+        found = encoder(images).tokens[:, 0, :2] - encoder.token(cells.mean(1))[:, :2]
+    order = found.argsort(dim=0)
+    assert order[:, 0].tolist() == centres[:, 0].argsort().tolist()
+    assert found[2, 1] > found[:2, 1].max()
 
 
 def test_patches_see_positions():

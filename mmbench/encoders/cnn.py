@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from mmbench.contracts import Encoder, Fitted
-from mmbench.encoders._image import ImageEncoder, grid_tokens, pad_to_multiple
+from mmbench.encoders._image import ImageEncoder, grid_places, grid_tokens, pad_to_multiple
 from mmbench.encoders._training_column import Standardise
 from mmbench.hookspecs import hookimpl
 from mmbench.space import Choice, Range
@@ -42,6 +42,7 @@ class CNN(ImageEncoder):
         body = nn.Sequential(*self._layers(channels, depth))
         self.body = body.to(memory_format=torch.channels_last)
         self.token = nn.Linear(BODY, width)
+        self.place = nn.Parameter(torch.zeros(2, width))  # what a cell's place adds to its token
         self.pool = nn.Linear(2 * BODY, width)
         self.out_dim = width
 
@@ -56,13 +57,20 @@ class CNN(ImageEncoder):
             inner = outer
 
     def forward(self, inputs: Tensor) -> Encoded:
-        """Tokens (images, height × width, width) are the cells of the last grid."""
+        """Tokens (images, height × width, width) are the cells of the last grid, with places."""
+        cells, places = self.grid(inputs)
+        return self.encoded(cells, self.token(cells) + places @ self.place)
+
+    def grid(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
+        """The last grid as cells (images, cells, channels), and where they are: (cells, 2)."""
         images = pad_to_multiple(self.standardise(inputs), self.patch)
-        images = images.contiguous(memory_format=torch.channels_last)
-        grid = grid_tokens(self.body(images))  # (images, cells, channels)
-        mask = torch.ones(grid.shape[:2], dtype=torch.bool, device=grid.device)
-        pooled = self.pool(torch.cat([grid.mean(1), grid.amax(1)], dim=1))
-        return Encoded(self.token(grid), mask, pooled)
+        grid = self.body(images.contiguous(memory_format=torch.channels_last))
+        return grid_tokens(grid), grid_places(grid)
+
+    def encoded(self, cells: Tensor, tokens: Tensor) -> Encoded:
+        """These tokens beside what is pooled of the cells."""
+        mask = torch.ones(tokens.shape[:2], dtype=torch.bool, device=tokens.device)
+        return Encoded(tokens, mask, self.pool(torch.cat([cells.mean(1), cells.amax(1)], dim=1)))
 
 
 @hookimpl

@@ -491,6 +491,18 @@ def perceiver(f, xs):
     return f.norm(latents.mean(dim=1))
 
 
+@plain("relation", tokens=True)
+def relation(f, xs):
+    objects = torch.cat(tokens_of(f, xs), dim=1)
+    pooled = [x.mean(dim=1, keepdim=True) for x in xs]
+    asked, scale = (sum(mapped(q.linear, pooled)) for q in (f.asked, f.scale))
+    first = f.first(objects) * (1 + scale) + asked
+    pairs = torch.relu(first.unsqueeze(2) + f.second(objects).unsqueeze(1))
+    for layer in f.deeper:
+        pairs = torch.relu(layer(pairs))
+    return f.norm(torch.relu(f.f(f.pooled(pairs.mean(dim=(1, 2))))))
+
+
 @plain("encoder-decoder", tokens=True)
 def encoder_decoder(f, xs):
     streams = zip(f.encoders.values(), tokens_of(f, xs), strict=True)
