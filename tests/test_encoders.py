@@ -56,7 +56,9 @@ def column(kind: str) -> Column:
 
 def built(cls: type[Encoder], train: Column, **params) -> Encoder:
     torch.manual_seed(0)
-    return cls(json.loads(json.dumps(cls.fit(train))), **params).eval()
+    target = torch.arange(len(train)).float()
+    fitted = cls.fit_to_target(train, target, "regression")
+    return cls(json.loads(json.dumps(fitted)), **params).eval()
 
 
 def encode(encoder: Encoder, values) -> Encoded:
@@ -76,7 +78,8 @@ def test_what_there_is():
     assert sorted(of_kind("image")) == images
     texts = ["bag-of-words", "gru", "hashed-ngrams", "lstm", "text-transformer"]
     assert sorted(of_kind("text")) == texts
-    assert sorted(of_kind("tabular")) == ["ft-transformer", "mlp", "periodic", "vector"]
+    tables = ["boosted-trees", "ft-transformer", "mlp", "periodic", "vector"]
+    assert sorted(of_kind("tabular")) == tables
     series = ["conv1d", "gru-series", "lstm-series", "series-statistics", "series-transformer"]
     assert sorted(of_kind("series")) == series
     assert sorted(of_kind("audio")) == ["mel-cnn", "mfcc-statistics", "waveform-cnn"]
