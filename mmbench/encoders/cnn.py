@@ -42,7 +42,10 @@ class CNN(ImageEncoder):
         body = nn.Sequential(*self._layers(channels, depth))
         self.body = body.to(memory_format=torch.channels_last)
         self.token = nn.Linear(BODY, width)
-        self.place = nn.Parameter(torch.zeros(2, width))  # what a cell's place adds to its token
+        angle = torch.arange(width).float()
+        self.place = nn.Parameter(
+            torch.stack([angle.cos(), angle.sin()])
+        )  # added by a cell's place
         self.pool = nn.Linear(2 * BODY, width)
         self.out_dim = width
 

@@ -38,6 +38,7 @@ class TokenLearner(CNN):
     ) -> None:
         super().__init__(fitted, width=width, depth=depth)
         self.where = nn.Linear(BODY, tokens)
+        nn.init.normal_(self.where.weight)  # sharp: what means of all cells are is learned late
 
     def forward(self, inputs: Tensor) -> Encoded:
         cells, places = self.grid(inputs)
