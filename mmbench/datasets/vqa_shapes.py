@@ -53,9 +53,13 @@ class VQAShapes(Dataset):
     card = Card(
         source="generated after Andreas et al., CVPR 2016 (SHAPES)",
         licence="none needed: generated",
-        split="by query: those of validation and test are asked in training in no words",
+        split="by query: those of validation and test are not asked in training, in no words",
         rows={"train": 13_568, "val": 1_024, "test": 1_024},
-        content={},
+        content={
+            "train": "4c4c28dc846446eff56f910f811586b7f96bc727ff0a23d0a5f9d28043ff3fac",
+            "val": "8f5ebaff036662d6197997c57ca0d597722d92dc44c016b64d2860a7cec67b81",
+            "test": "34eeab5dc50f64021103bc002312350d69f43eba37bf6a989443c6e55ff85d21",
+        },
         known=(
             Known("majority, or question alone", 0.5),
             Known("majority, of the originals", 0.63, "Andreas et al., 2016"),
