@@ -252,9 +252,8 @@ def test_token_learner_finds_a_red_square_and_says_where():
     encoder = built(TokenLearner, Column(images), tokens=4)
     encoder.where.weight.data[0, -3:] = torch.tensor([9.0, 0, 0])
     encoder.place.data = torch.eye(2, encoder.out_dim)
-    for layer in (encoder.token, encoder.seen):
-        torch.nn.init.zeros_(layer.weight)
-        torch.nn.init.zeros_(layer.bias)
+    for added in (*encoder.token.parameters(), *encoder.seen.parameters(), encoder.names):
+        torch.nn.init.zeros_(added)
     found = encode(encoder, images).tokens[:, 0, :2]
     torch.testing.assert_close(found, centres / 32 - 1, atol=0.2, rtol=0)
 
