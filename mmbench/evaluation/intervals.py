@@ -11,7 +11,7 @@ their deviations are scaled up to make good for it.
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -67,7 +67,8 @@ def bootstrap(
         _mean_over_seeds(resampler.scores(weights), generator)
         for weights in draws(resampler.n_sources, affordable(metric, resamples), generator)
     ]
-    return _interval(plain_mean(metric, scores, target), torch.cat(drawn), level)
+    interval = _interval(plain_mean(metric, scores, target), torch.cat(drawn), level)
+    return _possible(interval, metric)
 
 
 def paired_gain(
@@ -188,6 +189,15 @@ def _interval(mean: float, drawn: Tensor, level: float) -> Interval:
     tail = (1 - level) / 2
     low, high = drawn.nanquantile(torch.tensor([tail, 1 - tail], dtype=torch.float64)).tolist()
     return Interval(mean, low, high)
+
+
+def _possible(interval: Interval, metric: Metric) -> Interval:
+    """Not beyond the best there is, where scaled deviations of seeds may have reached."""
+    if metric.best is None:
+        return interval
+    if metric.higher_is_better:
+        return replace(interval, high=min(interval.high, metric.best))
+    return replace(interval, low=max(interval.low, metric.best))
 
 
 def _check(scores: Sequence[Tensor], target: Tensor, source: Tensor | None) -> None:
