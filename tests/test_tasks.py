@@ -190,6 +190,7 @@ def test_watch_windows_are_stretches_of_a_recording():
 def test_emoji_keep_the_contract():
     check_dataset(once(emoji.Emoji()))
     check_dataset(once(emoji.EmojiSubgroups()))
+    check_dataset(once(emoji.EmojiRetrieval()))
 
 
 def test_twins_are_in_one_part():

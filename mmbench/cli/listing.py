@@ -130,7 +130,7 @@ def _task_facts(dataset: Any) -> dict[str, Any]:
     return {
         "version": dataset.version,
         "modalities": ", ".join(f"{m} ({kind})" for m, kind in task.modalities.items()),
-        "target": f"{task.target}, {task.n_outputs} outputs",
+        "target": task.target + (f", {task.n_outputs} outputs" if task.outputs else ""),
         "main metric": task.metric,
         **({} if task.optimum is None else {"best possible": f"{task.optimum:.4f}"}),
         **(_card_facts(dataset.card) if dataset.card else {}),
