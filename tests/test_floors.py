@@ -15,6 +15,7 @@ from sklearn.preprocessing import StandardScaler, normalize
 
 from mmbench.datasets import (
     av_digits,
+    captions,
     emoji,
     films,
     speech_commands,
@@ -173,12 +174,13 @@ def retrieved(seen, named, test: Split, dims: int = 100) -> dict[str, float]:
     }
 
 
-def test_emoji_retrieval():
-    task = emoji.EmojiRetrieval
+@pytest.mark.parametrize("task", [emoji.EmojiRetrieval, captions.CaptionsRetrieval])
+def test_retrieval(task):
     train, test = task().load("train"), task().load("test")
-    images = [spread(s, "image") for s in (train, test)]
+    image, text = task.task.modalities
+    images = [spread(s, image) for s in (train, test)]
     seen = tuple(np.concatenate([normalize(hog(i)), colours(i)], axis=1) for i in images)
-    named = words(spread(train, "name"), spread(test, "name"))
+    named = words(spread(train, text), spread(test, text))
     agrees(retrieved(seen, named, test), task.card)
 
 

@@ -351,12 +351,15 @@ def test_what_says_nothing_ranks_in_the_middle():
     assert measure("recall-at-1", torch.zeros(9, 2), target) == 0
 
 
-def test_resampled_rows_ask_in_the_whole_index():
-    scores, target = pairs_in_a_shared_index()
-    inverse_ranks = METRICS["mrr"]().per_row(scores, target)
+def test_the_rows_of_a_slice_ask_in_the_whole_index():
+    draw = torch.Generator().manual_seed(0)
+    target = torch.arange(60).unsqueeze(1).expand(-1, 2)
+    side = torch.randn(60, 3, generator=draw)
+    scores = torch.cat([side, side + torch.randn(60, 3, generator=draw)], dim=1)
+    each = METRICS["mrr"]().per_row(scores, target)
     slices = {"part": ["few"] * 10 + ["rest"] * 50}
     few = by_slice(scores, target, slices, METRICS["mrr"]())["part"]["few"]
-    assert few == {"rows": 10, "score": pytest.approx(inverse_ranks[:10].mean().item())}
+    assert few == {"rows": 10, "score": pytest.approx(each[:10].mean().item())}
     assert few["score"] < measure("mrr", scores[:10], target[:10]), "there is less to be found in"
 
 
