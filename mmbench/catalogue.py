@@ -37,13 +37,19 @@ def catalogue(*, doubt: bool = False) -> dict[str, Any]:
     ``commands``: those that plugins add. With ``doubt``, nothing that was known of a plugin that
     was broken or slow is believed: everything is loaded afresh.
     """
-    try:
-        known: dict[str, Any] = json.loads(_place().read_text())
-    except (OSError, json.JSONDecodeError):
-        known = {}
+    known = remembered()
     if not known or (doubt and any(r["state"] not in SETTLED for r in known["plugins"])):
         known = take_stock()
         _keep(_place(), known)  # importing may have written compiled files beside a module
+    return known
+
+
+def remembered() -> dict[str, Any]:
+    """The catalogue if it was written before and nothing changed since; else empty."""
+    try:
+        known: dict[str, Any] = json.loads(_place().read_text())
+    except (OSError, json.JSONDecodeError):
+        return {}
     return known
 
 

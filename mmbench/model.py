@@ -45,6 +45,8 @@ class FusionModel(Model):
         self.fusion = fusion
         self.head = head
         self.unimodal_heads = nn.ModuleDict(unimodal_heads)
+        self.augmentations = nn.ModuleDict()
+        # what changes the values of a modality at random in training, before its encoder
 
     def forward(self, batch: Split) -> Outputs:
         return self.respond(self.encode(batch))
@@ -85,6 +87,8 @@ class FusionModel(Model):
         if isinstance(values, Encoded):
             return column.spread(values)
         values, encoder = cast(Tensor, values), self.encoders[modality]
+        if self.training and modality in self.augmentations:
+            values = self.augmentations[modality](values)
         with self._autocast(values, wanted=not encoder.frozen):  # as its cached features are
             encoded = encode_in_pieces(encoder, values, self.micro_batch)
         return column.spread(encoded.each(full))

@@ -7,12 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
+from mmbench.augmentation import in_effect
 from mmbench.contracts import Dataset, Encoder, Fusion, Head, Objective
 from mmbench.errors import Incompatible, UnknownName, did_you_mean
 from mmbench.plugins import Plugins
 from mmbench.registry import Registry
 from mmbench.space import validate
-from mmbench.spec import Component, TrialSpec, train_spec
+from mmbench.spec import Component, TrainSpec, TrialSpec, train_spec
 from mmbench.types import Kind, TargetKind, Task
 
 T = TypeVar("T")
@@ -60,6 +61,7 @@ def resolve(spec: TrialSpec, plugins: Plugins, dataset: Dataset | None = None) -
     reads = _modalities_read(fusion_cls, fusion, task)
     encoders = {m: _encoder(spec, m, task, plugins) for m in reads}
     classes = {m: cls for m, (cls, _) in encoders.items()}
+    components = {m: component for m, (_, component) in encoders.items()}
     read = {m: task.modalities[m] for m in reads}
     if reason := misfit(fusion_cls, read, classes, target=task.target):
         raise Incompatible(f"{reason}.")
@@ -70,13 +72,25 @@ def resolve(spec: TrialSpec, plugins: Plugins, dataset: Dataset | None = None) -
     full = replace(
         spec,
         task=task_component,
-        encoders={m: component for m, (_, component) in encoders.items()},
+        encoders=components,
         fusion=fusion,
         head=head,
         objective=objective,
-        train=train_spec({k: getattr(spec.train, k) for k in type(spec.train).__slots__}),
+        train=_train(spec.train, task, classes, components),
     )
     return Resolved(full, dataset, classes, fusion_cls, head_cls, objective_cls)
+
+
+def _train(
+    given: TrainSpec,
+    task: Task,
+    classes: Mapping[str, type[Encoder]],
+    encoders: Mapping[str, Component],
+) -> TrainSpec:
+    """Checked, and without augmentations of what is encoded once or not at all."""
+    train = train_spec({k: getattr(given, k) for k in type(given).__slots__})
+    frozen = {m for m, cls in classes.items() if cls.frozen or encoders[m].params.get("frozen")}
+    return in_effect(train, task, {m: cls for m, cls in classes.items() if m not in frozen})
 
 
 def _component(registry: Registry[T], given: Component) -> tuple[type[T], Component]:

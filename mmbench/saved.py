@@ -5,6 +5,7 @@ fitted.json          what each encoder learnt of the training data
 task.json            modalities, outputs, metric
 plugins.json         distribution, version and hash of each plugin that it needs
 preprocessing.json   how raw values become inputs, where the data set says so
+compression.json     how an exported model was made smaller than it was trained, if it was
 model.safetensors    weights
 requests.safetensors prepared inputs of some validation rows, to time the model with
 answers.safetensors  scores of the first of them, to see that the timed model is this one
@@ -23,6 +24,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from mmbench.compression import AS_TRAINED, Compression, restructure
+from mmbench.compression.sparse import packed, unpacked
 from mmbench.contracts import Dataset
 from mmbench.errors import DataUnavailable, StorageError
 from mmbench.model import FusionModel, build_encoders, build_model
@@ -35,6 +38,8 @@ from mmbench.types import Column, Part, Split, Task
 log = logging.getLogger(__name__)
 PLUGINS = "plugins.json"
 PREPROCESSING = "preprocessing.json"
+COMPRESSION = "compression.json"
+WEIGHTS = "model.safetensors"
 ANSWERED = 32
 """Requests whose scores are kept."""
 
@@ -49,6 +54,7 @@ class SavedModel:
     task: Task
     preprocessing: Mapping[str, Any] | None = None
     """How raw values become inputs; None where they are inputs as they are."""
+    compression: Compression = AS_TRAINED
 
 
 class Elsewhere(Dataset):
@@ -85,9 +91,20 @@ def save_model(
         if (preprocessing := resolved.dataset.preprocessing()) is not None:
             text = json.dumps(preprocessing, ensure_ascii=False)
             (folder / PREPROCESSING).write_text(text, encoding="utf-8")
-        save_file(_contiguous(model.state_dict()), folder / "model.safetensors")
+        save_file(_contiguous(model.state_dict()), folder / WEIGHTS)
         save_file(_contiguous(_flatten(requests)), folder / "requests.safetensors")
-        save_file({"scores": _answers(model, requests)}, folder / "answers.safetensors")
+        save_file({"scores": answers(model, requests)}, folder / "answers.safetensors")
+    except OSError as error:
+        raise StorageError(f"The model cannot be written to {folder}: {error}.") from error
+
+
+def save_compressed(folder: Path, saved: SavedModel, how: Compression) -> None:
+    """Put the weights of ``saved.model``, changed as ``how`` says, in place of those in folder."""
+    try:
+        (folder / COMPRESSION).write_text(json.dumps(how.to_dict()))
+        save_file(packed(_contiguous(saved.model.state_dict())), folder / WEIGHTS)
+        said = {"scores": answers(saved.model, saved.requests)}
+        save_file(said, folder / "answers.safetensors")
     except OSError as error:
         raise StorageError(f"The model cannot be written to {folder}: {error}.") from error
 
@@ -103,11 +120,12 @@ def load_model(folder: Path, plugins: Plugins, device: torch.device) -> SavedMod
         fitted: dict[str, Any] = json.loads((folder / "fitted.json").read_text())
         plugins_file = folder / PLUGINS
         used = json.loads(plugins_file.read_text()) if plugins_file.exists() else []  # older ones
-        weights = load_file(folder / "model.safetensors")
+        weights = unpacked(load_file(folder / WEIGHTS))
         task = _task(json.loads((folder / "task.json").read_text()))
         preprocessing = None
         if (folder / PREPROCESSING).exists():
             preprocessing = json.loads((folder / PREPROCESSING).read_text(encoding="utf-8"))
+        how = _compression(folder / COMPRESSION)
     for difference in require(
         read_used(used, f"{folder / PLUGINS}"), plugins, f"the model in {folder}", anyway=True
     ):
@@ -118,12 +136,18 @@ def load_model(folder: Path, plugins: Plugins, device: torch.device) -> SavedMod
             f"The saved model in {folder} is damaged: fitted.json is not its own."
         )
     model = build_model(resolved, build_encoders(resolved, fitted))
+    restructure(model, how)
     model.load_state_dict(weights)
-    return SavedModel(resolved.spec, model.to(device).eval(), requests, task, preprocessing)
+    return SavedModel(resolved.spec, model.to(device).eval(), requests, task, preprocessing, how)
+
+
+def _compression(path: Path) -> Compression:
+    return Compression(**json.loads(path.read_text())) if path.exists() else AS_TRAINED
 
 
 def _task(data: dict[str, Any]) -> Task:
-    return Task(**{**data, "outputs": tuple(data["outputs"])})
+    tuples = {name: tuple(data.get(name, ())) for name in ("outputs", "mirrored")}
+    return Task(**{**data, **tuples})
 
 
 def load_requests(folder: Path) -> Split:
@@ -140,8 +164,11 @@ def load_answers(folder: Path) -> Tensor | None:
         return load_file(folder / "answers.safetensors")["scores"]
 
 
-def _answers(model: FusionModel, requests: Split) -> Tensor:
-    """In evaluation mode, on the model's device; its mode is left as it was."""
+def answers(model: FusionModel, requests: Split) -> Tensor:
+    """Scores of the first requests (requests, n_outputs), asked in evaluation mode.
+
+    On the model's device; its mode is left as it was.
+    """
     device = next(model.parameters(), torch.empty(0)).device
     was_training = model.training
     model.eval()

@@ -8,7 +8,7 @@ without can be set, not searched. ``When`` makes a parameter exist only for a va
 
 import inspect
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Annotated, Any, Protocol, get_args, get_origin, get_type_hints
@@ -107,11 +107,13 @@ def _param(cls: type, name: str, hint: Any, default: Any) -> Param:
     return Param(name, base, default, domain, when)
 
 
-def suggest(cls: type, trial: Suggests, prefix: str) -> dict[str, Value]:
-    """Ask Optuna for every active, searchable parameter of ``cls``."""
+def suggest(
+    cls: type, trial: Suggests, prefix: str, without: Collection[str] = ()
+) -> dict[str, Value]:
+    """Ask Optuna for every active, searchable parameter of ``cls``, but for those ``without``."""
     chosen: dict[str, Value] = {}
     for param in params_of(cls):
-        if param.active(chosen):
+        if param.active(chosen) and param.name not in without:
             chosen[param.name] = _ask(trial, f"{prefix}.{param.name}", param)
     return chosen
 

@@ -11,6 +11,8 @@ from mmbench.errors import InvalidParameter, InvalidSpec, did_you_mean
 from mmbench.space import Choice, Range, Value, validate
 
 SCHEMA = 1
+YOUNGER = ("precision", "crop", "flip", "word_dropout", "noise")
+"""Settings of training that came after the first rows."""
 FLOAT32, BFLOAT16 = "float32", "bfloat16"
 
 
@@ -46,6 +48,14 @@ class TrainSpec:
     """Largest norm of the whole gradient."""
     precision: str = FLOAT32
     """``bfloat16``: matrix products in half precision, which a GPU does several times as fast."""
+    crop: Annotated[float, Choice(0.0, 0.1, 0.2)] = 0.0
+    """Images and videos move by at most this share of their sides, in training."""
+    flip: Annotated[float, Choice(0.0, 0.5)] = 0.0
+    """This share of them is mirrored, where the task says that they mean the same."""
+    word_dropout: Annotated[float, Choice(0.0, 0.1, 0.2)] = 0.0
+    """Share of the words of a text that are as if never seen, in training."""
+    noise: Annotated[float, Choice(0.0, 0.1, 0.2)] = 0.0
+    """Of tables and series, in training: noise in standard deviations of each feature."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +76,10 @@ class TrialSpec:
 
         Written out, they would change every id.
         """
-        document = asdict(self)
-        if document["train"]["precision"] == FLOAT32:
-            del document["train"]["precision"]
+        document, default = asdict(self), TrainSpec()
+        for name in YOUNGER:
+            if document["train"][name] == getattr(default, name):
+                del document["train"][name]
         return document
 
     def to_json(self) -> str:

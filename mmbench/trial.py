@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from mmbench.augmentation import augmentations
 from mmbench.batching import fits, groups_of
 from mmbench.cache import features_root
 from mmbench.contracts import Encoder, Metric
@@ -137,6 +138,7 @@ def build(
         encoder.to(bench.device)
     model = build_model(resolved, encoders)
     model.micro_batch = micro_batch
+    model.augmentations.update(augmentations(resolved.spec.train, resolved.task, encoders, train))
     prepared_val = prepare(val, encoders)
     requests = prepared_val.rows(spread_out(len(val), REQUESTS))
     on_built(model, requests)

@@ -225,6 +225,8 @@ class Task:
     """The main metric: search and ranking go by it."""
     optimum: float | None = None
     """The best possible value of the main metric, where it is known in closed form."""
+    mirrored: tuple[str, ...] = ()
+    """Modalities of images that mean the same with left and right exchanged: see ``train.flip``."""
 
     @property
     def fuses(self) -> bool:

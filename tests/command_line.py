@@ -1,13 +1,36 @@
-"""``mmbench …`` as a user types it, but in this process: another would import torch first."""
+"""``mmbench …`` as a user types it, but in this process: another would import torch first.
+
+The empty store of MLflow is made once and copied: its 70 migrations take seconds each time.
+test_tracking.py makes real ones.
+"""
 
 import io
+import shutil
 import sys
 from contextlib import chdir, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from tempfile import mkdtemp
 from unittest.mock import patch
 
 from mmbench.cli import main as cli
+from mmbench.tracking import store
+
+create = store.create
+
+
+@cache
+def empty_store() -> Path:
+    root = Path(mkdtemp())
+    create(store.store_uri(root))
+    return root / "mlflow.db"
+
+
+def copy_empty_store(uri: str) -> None:
+    path = store.database(uri)
+    if path is not None and not path.exists():
+        shutil.copy(empty_store(), path)
 
 
 @dataclass(frozen=True)
@@ -28,6 +51,7 @@ def mmbench(folder: Path, *arguments: str) -> Done:
         redirect_stdout(out),
         redirect_stderr(err),
         patch.object(sys, "argv", ["mmbench", *arguments]),
+        patch.object(store, "create", copy_empty_store),
     ):
         try:
             cli.main()

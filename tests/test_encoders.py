@@ -19,9 +19,8 @@ from mmbench.contracts import Encoder
 from mmbench.encoders import _hub, _words, timm_models
 from mmbench.encoders._audio import LogMel
 from mmbench.encoders._training_column import SAMPLE, scale, used_values
+from mmbench.encoders._transformer import sinusoids
 from mmbench.encoders.cnn import CNN
-from mmbench.encoders.conv1d import Conv1d
-from mmbench.encoders.gru_series import SeriesGRU
 from mmbench.encoders.hashed_ngrams import HashedNgrams
 from mmbench.encoders.hog import HistogramOfGradients, pyramid
 from mmbench.encoders.mel_cnn import MelCNN
@@ -29,7 +28,6 @@ from mmbench.encoders.mfcc_statistics import statistics
 from mmbench.encoders.patches import Patches
 from mmbench.encoders.recurrent import TextGRU
 from mmbench.encoders.tabular import MLP, Vector
-from mmbench.encoders.text_transformer import sinusoids
 from mmbench.errors import DataUnavailable, InvalidParameter
 from mmbench.optimizer import AdamW
 from mmbench.space import params_of
@@ -76,10 +74,11 @@ def test_what_there_is():
     assert sorted(of_kind("image")) == ["cnn", "hog", "patches", "resnet", "timm"]
     texts = ["bag-of-words", "gru", "hashed-ngrams", "lstm", "text-transformer"]
     assert sorted(of_kind("text")) == texts
-    assert sorted(of_kind("tabular")) == ["mlp", "vector"]
-    assert sorted(of_kind("series")) == ["conv1d", "gru-series"]
+    assert sorted(of_kind("tabular")) == ["ft-transformer", "mlp", "periodic", "vector"]
+    series = ["conv1d", "gru-series", "lstm-series", "series-statistics", "series-transformer"]
+    assert sorted(of_kind("series")) == series
     assert sorted(of_kind("audio")) == ["mel-cnn", "mfcc-statistics", "waveform-cnn"]
-    assert len(ENCODERS) == 17
+    assert len(ENCODERS) == 22
 
 
 @pytest.mark.parametrize("name", ENCODERS)
@@ -495,22 +494,7 @@ def test_sinusoids_by_hand():
     assert torch.allclose(table[2], torch.cat([expected.sin(), expected.cos()]))
 
 
-# Series ----------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("cls", [Conv1d, SeriesGRU])
-def test_series_padding_changes_nothing(cls):
-    series = torch.randn(4, 6, 3)
-    encoder = built(cls, Column(series))
-    short = encode(encoder, series)
-    padded = torch.cat([series, torch.full((4, 5, 3), float("nan"))], dim=1)
-    long = encode(encoder, padded)
-    assert torch.allclose(short.pooled, long.pooled, atol=1e-5)
-    assert torch.allclose(short.tokens, long.tokens[:, :6], atol=1e-5)
-    assert not long.mask[:, 6:].any()
-    empty = encode(encoder, torch.full((2, 6, 3), float("nan")))
-    assert not empty.present.any()
-    assert torch.equal(empty.pooled, torch.zeros_like(empty.pooled))
+# Tables and hashes -----------------------------------------------------------------------------
 
 
 def test_mlp_by_hand():

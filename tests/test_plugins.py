@@ -382,7 +382,9 @@ def test_commands_of_a_plugin_that_raises_are_left_out(
     site.install(
         "b-good", f"{HOOKED}def register_commands(app): app.command('greet')(lambda: print('hi'))"
     )
+    assert "greet" not in at_site("--help")[1], "help imports nothing, and nothing is known yet"
     assert at_site("greet")[:2] == (0, "hi\n")
+    assert "Commands of plugins:\n  greet" in at_site("--help")[1]
     assert "a-bad (a-bad): its hook register_commands raised ZeroDivisionError" in caplog.text
 
 

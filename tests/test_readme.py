@@ -19,7 +19,7 @@ SETUP = ["pip install uv && uv run mmbench search --task vqa", "uvx --with tox-u
 SHORT = [
     "--trials", "4", "--top-k", "1", "--seeds", "1", "--set", "train.max_epochs=1",
     "--fusion", "product", "--encoder", "cnn", "--encoder", "bag-of-words",
-    "--no-diagnoses", "--workers", "1",
+    "--no-diagnoses", "--workers", "1", "--set", "task.train_images=400",
 ]  # fmt: skip
 """The main job, as short as it can be: the full one takes minutes."""
 

@@ -18,6 +18,7 @@ from test_leaderboard import gain, make_row
 
 from mmbench.cli import main as cli
 from mmbench.leaderboard.across import across
+from mmbench.leaderboard.commands import needs, search_command
 from mmbench.leaderboard.rank import rank
 from mmbench.leaderboard.row import Row, row_from_dict, write_row
 from mmbench.leaderboard.site.build import write_site
@@ -466,3 +467,31 @@ def test_the_committed_comparisons_are_all_shown() -> None:
     folder = Path(__file__).parents[1] / "leaderboards" / "comparisons"
     found, problems = read_comparisons(folder)
     assert not problems and len(found) == len(list(folder.glob("*/comparison.json"))) > 0
+
+
+def test_a_table_is_searched_with_its_file(tmp_path, monkeypatch, capsys) -> None:
+    pets = str(Path(__file__).parent / "pets" / "pets.csv")
+    params = {"path": pets, "sha256": "ab" * 32, "target": "price", "split": "group=owner",
+              "target_kind": "regression", "image_size": 16, "seed": 0}  # fmt: skip
+    spec = {"task": {"name": "table.pets", "params": params}}
+    row = replace(full_rows(1)[0], task="table.pets", spec=spec)
+    command = search_command(row).split()
+    assert command[:2] == ["mmbench", "search"] and "--seed" not in command
+    monkeypatch.setenv("MMBENCH_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(sys, "argv", ["mmbench", "inspect", *command[2:]])  # the same options
+    with pytest.raises(SystemExit) as end:
+        cli.main()
+        raise SystemExit(0)
+    assert not end.value.code, capsys.readouterr().err
+
+    site = written(tmp_path, [row])
+    index = (site / "index.html").read_text()
+    assert f"--data {pets}" in index and "--task table" not in index
+    for page in ("tasks/table.pets.html", f"rows/table.pets/{row.id}.html"):
+        assert "This needs the table pets.csv, SHA-256 abababababab…" in (site / page).read_text()
+    open_to_all = replace(full_rows(1)[0], task="emoji")
+    assert search_command(open_to_all) == "mmbench search --task emoji" and not needs(open_to_all)
+    held = {"task": {"name": "vqa-v2", "params": {"root": "/data/v q"}}}
+    published = replace(row, task="vqa-v2", spec=held)
+    assert search_command(published).endswith("--task vqa-v2 --set 'task.root=/data/v q'")
+    assert "/data/v q" in needs(published)

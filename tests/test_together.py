@@ -106,7 +106,12 @@ def test_members_of_one_seed_read_the_same_rows_and_still_differ_by_their_rates(
         assert_same(alone.model, member.model)
 
 
-NUMBERS = {"focal": "gamma", "balanced-softmax": "tau", "contrastive": "temperature"}
+NUMBERS = {
+    "focal": "gamma",
+    "balanced-softmax": "tau",
+    "contrastive": "temperature",
+    "mixup": "alpha",
+}
 
 
 @pytest.mark.parametrize("name", sorted(NUMBERS))

@@ -9,18 +9,31 @@ import pandas as pd
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file
 
 from mmbench import load_model
-from mmbench.errors import DataUnavailable, InvalidParameter, StorageError, UnusableData
+from mmbench.compression import Compression
+from mmbench.errors import (
+    DataUnavailable,
+    Incompatible,
+    InvalidParameter,
+    StorageError,
+    UnusableData,
+)
 from mmbench.exporting import export_model
+from mmbench.exporting.graph import Parity, write_graph
+from mmbench.exporting.onnx_graph import write_onnx
+from mmbench.exporting.smaller import compressed_copy
 from mmbench.features import prepare
 from mmbench.plugins import load_plugins
 from mmbench.predicting import Predictor
+from mmbench.saved import load_model as load_saved
 from mmbench.saved import save_model
 from mmbench.spec import Component, TrainSpec, TrialSpec
 from mmbench.tables.options import TableOptions
 from mmbench.tables.prepared import prepare_anew
 from mmbench.trial import Trained, Workbench, train_trial
+from mmbench.types import Encoded
 
 CPU = torch.device("cpu")
 ENCODERS = {"image": "cnn", "text": "bag-of-words", "tabular": "mlp", "series": "conv1d"}
@@ -126,20 +139,125 @@ def test_a_task_without_preprocessing_takes_its_modalities(tmp_path):
     assert said.value in ("0", "1") and sum(said.probabilities.values()) == pytest.approx(1)
 
 
-def test_an_export_has_a_card_and_a_graph_that_agrees(tmp_path):
-    found = trained(Component("synergy", {"size": 64}), "product")
-    save_model(tmp_path / "model", found.resolved, found.model, found.requests)
-    done = export_model(tmp_path / "model", tmp_path / "out", load_plugins(), None)
-    assert done.difference is not None, done.reason
-    graph = torch.export.load(tmp_path / "out" / "model.pt2").module()
-    inputs = {m: c.values[:5] for m, c in found.requests.columns.items()}
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A saved model of two generated vectors."""
+    found = trained(Component("synergy", {"size": 256}), "product")
+    folder = tmp_path_factory.mktemp("small") / "model"
+    save_model(folder, found.resolved, found.model, found.requests)
+    return folder
+
+
+def scores_of_requests(folder: Path, rows: int = 5) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
+    saved = load_saved(folder, load_plugins(), CPU)
+    asked = saved.requests.rows(torch.arange(rows))
     with torch.inference_mode():
-        scores = found.model.eval()(found.requests.rows(torch.arange(5))).scores
+        return {m: c.values for m, c in asked.columns.items()}, saved.model(asked).scores
+
+
+def test_an_export_has_a_card_and_a_graph_that_agrees(small, tmp_path):
+    done = export_model(small, tmp_path / "out", load_plugins(), None)
+    assert done.graph.difference is not None, done.graph.reason
+    assert done.onnx is None and done.figures == ()
+    graph = torch.export.load(tmp_path / "out" / "model.pt2").module()
+    inputs, scores = scores_of_requests(small)
     assert torch.allclose(graph(inputs), scores, atol=1e-4)
     card = (tmp_path / "out" / "README.md").read_text()
     assert "synergy" in card and "model.pt2" in card and "load_model" in card
     with pytest.raises(StorageError, match="is not empty"):
-        export_model(tmp_path / "model", tmp_path / "out", load_plugins(), None)
+        export_model(small, tmp_path / "out", load_plugins(), None)
+
+
+def test_a_part_that_cannot_be_traced_is_named(small, tmp_path, monkeypatch):
+    def stubborn(self, inputs):
+        return Encoded.vector(inputs * float(inputs.sum()))
+
+    encoder = type(load_saved(small, load_plugins(), CPU).model.encoders["b"])
+    monkeypatch.setattr(encoder, "forward", stubborn)
+    reason = write_graph(load_saved(small, load_plugins(), CPU), tmp_path).reason
+    assert reason.startswith("the encoder mlp of a cannot be traced: ")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.fixture
+def timed(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """The folders that were to be timed: a process of its own for each takes seconds."""
+    asked: list[Path] = []
+
+    def measure(folder: Path, device: str, threads: int) -> dict[str, object]:
+        asked.append(folder)
+        return {"latency": {"batch_1": {"whole": {"ms_p50": float(len(asked))}}}}
+
+    monkeypatch.setattr("mmbench.exporting.smaller.measure_in_fresh_process", measure)
+    return asked
+
+
+def test_what_smaller_costs_is_shown_beside_the_original(small, tmp_path, timed, monkeypatch):
+    monkeypatch.setattr("mmbench.exporting.write_graph", lambda *_: Parity(None, "not tried"))
+    out, how = tmp_path / "out", Compression(prune=0.5, int8=True)
+    done = export_model(small, out, load_plugins(), None, how)
+    assert [f.variant for f in done.figures] == ["original", "50% pruned", "50% pruned, int8"]
+    assert timed[0] == small and timed[2] == out and len(timed) == 3
+    sizes = [f.weights_bytes for f in done.figures]
+    assert sizes[1] < 0.65 * sizes[0] and sizes[2] < 0.3 * sizes[0]
+    assert sizes[2] == (out / "model.safetensors").stat().st_size
+
+    saved = load_saved(out, load_plugins(), CPU)
+    test = load_synergy("test")
+    ready = prepare(test, saved.model.encoders_by_modality)
+    with torch.inference_mode():
+        said = saved.model(ready.rows(torch.arange(len(ready)))).scores.argmax(1)
+    assert done.figures[2].test == pytest.approx(float((said == test.target).float().mean()))
+    assert done.figures[0].validation != done.figures[1].validation
+    assert json.loads((out / "costs.json").read_text())["variants"][2]["latency_ms_p50"] == 3.0
+    assert "| 50% pruned, int8 |" in (out / "README.md").read_text()
+    with pytest.raises(Incompatible, match="is 50% pruned, int8 already"):
+        export_model(out, tmp_path / "again", load_plugins(), None, Compression(int8=True))
+
+
+def load_synergy(part):
+    return load_plugins().datasets["synergy"](size=256).load(part)
+
+
+def test_a_compressed_model_is_rebuilt_from_its_folder(small, tmp_path):
+    out = Path(shutil.copytree(small, tmp_path / "out"))
+    compressed_copy(out, Compression(int8=True), load_plugins())
+    _, exact = scores_of_requests(small)
+    _, found = scores_of_requests(out)
+    assert torch.equal(found, load_file(out / "answers.safetensors")["scores"][:5])
+    assert not torch.equal(found, exact) and torch.allclose(found, exact, atol=0.1)
+    state = load_file(out / "model.safetensors")
+    assert not [n for n in state if n.endswith("weight") and state[n].ndim == 2]
+    sample = {"a": [0.5] * 16, "b": [0.1] * 16}
+    before, after = (load_model(f).predict(sample).probabilities["1"] for f in (small, out))
+    assert before != after and before == pytest.approx(after, abs=0.05)
+
+
+def test_without_its_data_a_model_is_timed_only(home, tmp_path, timed, monkeypatch):
+    monkeypatch.setattr("mmbench.exporting.write_graph", lambda *_: Parity(None, "not tried"))
+    model = shutil.copytree(home / "saved", tmp_path / "model")
+    spec = json.loads((model / "spec.json").read_text())
+    spec["task"]["params"]["path"] = "/nowhere/data.csv"
+    (model / "spec.json").write_text(json.dumps(spec))
+    done = export_model(model, tmp_path / "out", load_plugins(), None, Compression(int8=True))
+    assert done.figures[1].test is None and "/nowhere/data.csv" in done.figures_reason
+    assert "Quality is not known" in (tmp_path / "out" / "README.md").read_text()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", [Compression(), Compression(int8=True)], ids=str)
+def test_onnx_answers_as_the_model(small, tmp_path, how):
+    onnxruntime = pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxscript")
+    if how:
+        small = Path(shutil.copytree(small, tmp_path / "small"))
+        compressed_copy(small, how, load_plugins())
+    found = write_onnx(load_saved(small, load_plugins(), CPU), tmp_path)
+    assert found.difference is not None, found.reason
+    session = onnxruntime.InferenceSession(tmp_path / "model.onnx")
+    inputs, scores = scores_of_requests(small, 7)
+    (answer,) = session.run(None, {m: v.numpy() for m, v in inputs.items()})
+    assert torch.allclose(torch.from_numpy(answer), scores, atol=1e-4)
 
 
 def test_predict_and_export_on_the_command_line(home, tmp_path, monkeypatch, capsys):
@@ -151,10 +269,10 @@ def test_predict_and_export_on_the_command_line(home, tmp_path, monkeypatch, cap
             cli.main()
         return int(end.value.code or 0)
 
-    monkeypatch.setattr("mmbench.exporting._graph", lambda *_: (None, "not tried"))
+    monkeypatch.setattr("mmbench.exporting.write_graph", lambda *_: Parity(None, "not tried"))
     out = tmp_path / "out"
     assert command("export", str(home / "saved"), "--out", str(out)) == 0
-    assert "no compiled graph: not tried" in capsys.readouterr().out
+    assert "There is no `model.pt2`: not tried" in capsys.readouterr().out
     assert command("predict", str(out), "--input", str(home / "data.csv")) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "row,prediction" and len(lines) == 61

@@ -119,10 +119,11 @@ def _facts_of(cls: Any) -> dict[str, Any]:
     """What is known of a task as it is by default, or what it needs before anything is."""
     from mmbench.errors import DataUnavailable
 
+    card = _card_facts(cls.card) if cls.card else {}
     try:
-        return _task_facts(cls())
+        return {**_task_facts(cls()), **card}
     except DataUnavailable as error:
-        return {"needs": str(error)}
+        return {"needs": str(error), **card}
 
 
 def _task_facts(dataset: Any) -> dict[str, Any]:
@@ -133,7 +134,7 @@ def _task_facts(dataset: Any) -> dict[str, Any]:
         "target": task.target + (f", {task.n_outputs} outputs" if task.outputs else ""),
         "main metric": task.metric,
         **({} if task.optimum is None else {"best possible": f"{task.optimum:.4f}"}),
-        **(_card_facts(dataset.card) if dataset.card else {}),
+        **({"means the same mirrored": ", ".join(task.mirrored)} if task.mirrored else {}),
     }
 
 

@@ -50,6 +50,16 @@ class Commands(TyperGroup):
             command.params.append(plugin_option())
         return command
 
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """Ours, then those of plugins, as far as they are known without importing anything."""
+        from mmbench.catalogue import remembered
+
+        super().format_commands(ctx, formatter)
+        added = [(c["name"], c["summary"]) for c in remembered().get("commands", [])]
+        if added:
+            with formatter.section("Commands of plugins"):
+                formatter.write_dl(added)
+
 
 def _plugin_command(name: str) -> Any:
     """A command that a plugin adds. Only if one does, plugins are imported."""
@@ -71,7 +81,7 @@ app = typer.Typer(
     context_settings={"max_content_width": 100},
     rich_markup_mode=None,  # plain help: rich would double the time to print it
     help="A benchmark suite for multimodal fusion: finds the best encoder × fusion × head for a "
-    "task, and says what it costs. Plugins may add commands: `mmbench plugins` lists them.",
+    "task, and says what it costs. Plugins may add commands: `mmbench plugins` lists them too.",
 )
 app.command("search")(takes_data(search.search))
 app.command("compare")(takes_data(compare.compare))

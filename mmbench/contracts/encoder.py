@@ -28,6 +28,8 @@ class Encoder(nn.Module, ABC):
     """No parameter trains: its features are computed once and cached."""
     batched: ClassVar[bool] = True
     """As for fusions: members can train together under ``torch.func.vmap``."""
+    unknown_id: ClassVar[int | None] = None
+    """Of text that is read as ids: that of a word never seen. Ids below it are no words."""
 
     def __init__(self, fitted: Fitted) -> None:
         super().__init__()

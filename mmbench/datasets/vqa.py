@@ -70,6 +70,7 @@ class VQA(Dataset):
         target="classification",
         outputs=ANSWERS,
         metric="accuracy",
+        mirrored=("image",),  # no question asks where a shape is
     )
     card = Card(
         source="Victor Zhou, easy-VQA, 2019: the PyPI package easy-vqa 1.0",

@@ -37,6 +37,7 @@ class SpokenVQA(Dataset):
         target="classification",
         outputs=ANSWERS,
         metric="accuracy",
+        mirrored=("image",),
     )
     card = Card(
         source="easy-VQA (PyPI easy-vqa 1.0); synthetic speech (eSpeak NG in espeakng-loader)",

@@ -31,5 +31,9 @@ class SeriesEncoder(Encoder):
         return fitted
 
     def steps(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
-        """Standardised values with zeros for NaN, and the mask (series, time) of real steps."""
-        return self.standardise(inputs).nan_to_num(), ~inputs.isnan().all(-1)
+        return real_steps(self.standardise, inputs)
+
+
+def real_steps(standardise: Standardise, inputs: Tensor) -> tuple[Tensor, Tensor]:
+    """Standardised values with zeros for NaN, and the mask (series, time) of real steps."""
+    return standardise(inputs).nan_to_num(), ~inputs.isnan().all(-1)

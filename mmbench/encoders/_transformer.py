@@ -1,5 +1,11 @@
-"""One pre-norm transformer block (Vaswani et al., NeurIPS 2017; Xiong et al., ICML 2020)."""
+"""One pre-norm transformer block, and positions.
 
+Vaswani et al., NeurIPS 2017; normalised first as in Xiong et al., ICML 2020.
+"""
+
+import math
+
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -27,3 +33,10 @@ class Block(nn.Module):
         tokens = tokens + self.out(mixed.transpose(1, 2).flatten(2))
         fed: Tensor = tokens + self.feed(self.feed_norm(tokens))
         return fed
+
+
+def sinusoids(time: int, width: int) -> Tensor:
+    """(time, width): sines in the first half, cosines in the second, wavelengths 2π to 20,000π."""
+    rates = torch.exp(torch.arange(width // 2) * (-math.log(10_000.0) / (width // 2)))
+    angles = torch.arange(time).unsqueeze(1) * rates
+    return torch.cat([angles.sin(), angles.cos()], dim=1)

@@ -56,6 +56,7 @@ class TextEncoder(Encoder):
     """Reads (texts, time) word ids; values are strings until ``prepare``."""
 
     accepts = "text"
+    unknown_id = UNKNOWN
 
     def __init__(self, fitted: Fitted, max_words: int) -> None:
         super().__init__(fitted)

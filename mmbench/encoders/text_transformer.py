@@ -1,13 +1,11 @@
 """A small transformer over words (Vaswani et al., NeurIPS 2017), trained from scratch."""
 
-import math
 from typing import Annotated
 
-import torch
 from torch import Tensor, nn
 
 from mmbench.contracts import Encoder, Fitted
-from mmbench.encoders._transformer import Block
+from mmbench.encoders._transformer import Block, sinusoids
 from mmbench.encoders._words import PADDING, TextEncoder, word_embedding
 from mmbench.hookspecs import hookimpl
 from mmbench.space import Choice
@@ -40,13 +38,6 @@ class TextTransformer(TextEncoder):
         for block in self.blocks:
             tokens = block(tokens, mask)
         return Encoded(self.norm(tokens), mask)
-
-
-def sinusoids(time: int, width: int) -> Tensor:
-    """(time, width): sines in the first half, cosines in the second, wavelengths 2π to 20,000π."""
-    rates = torch.exp(torch.arange(width // 2) * (-math.log(10_000.0) / (width // 2)))
-    angles = torch.arange(time).unsqueeze(1) * rates
-    return torch.cat([angles.sin(), angles.cos()], dim=1)
 
 
 @hookimpl

@@ -7,6 +7,7 @@ from mmbench.errors import DataUnavailable, MMBenchError
 from mmbench.final import MODEL, evaluate_seed
 from mmbench.leaderboard.row import Row
 from mmbench.plugins import Plugins
+from mmbench.saved import COMPRESSION, WEIGHTS
 from mmbench.spec import spec_from_dict, spec_from_json
 from mmbench.training import OnEpoch
 from mmbench.trial import Workbench, ignore
@@ -18,10 +19,10 @@ EXPLAINED = "explained"
 def folder_model(folder: Path) -> Path:
     """The model in ``folder``: itself, or that of a seed."""
     for candidate in (folder, folder / MODEL):
-        if (candidate / "model.safetensors").is_file():
+        if (candidate / WEIGHTS).is_file():
             return candidate
     raise DataUnavailable(
-        f"{folder} holds no model: there is no model.safetensors in it or in its folder {MODEL}. "
+        f"{folder} holds no model: there is no {WEIGHTS} in it or in its folder {MODEL}. "
         "Name a model's folder, or a row: its JSON file, or its id on a board."
     )
 
@@ -41,12 +42,17 @@ def row_model(
     """
     spec = spec_from_dict(row.spec).with_seed(row.seeds[0])
     for path in sorted(runs.glob(f"**/{MODEL}/spec.json")):
-        if _is(path, spec.id) and (path.parent / "model.safetensors").is_file():
+        if _is(path, spec.id) and _is_whole(path.parent):
             return path.parent
     training()
     folder = runs / EXPLAINED / spec.id
     folder.mkdir(parents=True, exist_ok=True)
     return evaluate_seed(spec, plugins, bench, folder, on_epoch, diagnose=False).model_folder
+
+
+def _is_whole(model: Path) -> bool:
+    """Whether weights are there, as they were trained."""
+    return (model / WEIGHTS).is_file() and not (model / COMPRESSION).exists()
 
 
 def _is(path: Path, spec_id: str) -> bool:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 
+from mmbench.augmentation import offered
 from mmbench.contracts import Encoder, Fusion, Head, Objective
 from mmbench.errors import Incompatible, InvalidParameter, UnknownName, did_you_mean
 from mmbench.plugins import Plugins
@@ -49,6 +50,7 @@ def find_candidates(
         heads=_wanted_by_any("head", legal_heads, legal, plugins, dropped),
         objectives=legal,
         dropped=dropped,
+        augmentations=offered(task),
     )
     for kind, names in (("objective", chosen.objectives), ("fusion", chosen.fusions)):
         if not names:

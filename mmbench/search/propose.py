@@ -7,6 +7,7 @@ from typing import Literal
 
 import torch
 
+from mmbench.augmentation import BY_KIND
 from mmbench.contracts import Fusion, count_parameters
 from mmbench.plugins import Plugins
 from mmbench.resolve import resolve, resolve_dataset
@@ -37,7 +38,7 @@ def propose(trial: Suggests, request: SearchRequest, plugins: Plugins) -> TrialS
         params = suggest(plugins.encoders[name], trial, f"encoder.{modality}.{name}")
         encoders[modality] = Component(name, params)
     head = trial.suggest_categorical(*_choice("head", objective, chosen.heads, plugins))
-    searched = suggest(TrainSpec, trial, "train")
+    searched = suggest(TrainSpec, trial, "train", without=BY_KIND.keys() - chosen.augmentations)
     return TrialSpec(
         task=request.task,
         encoders=encoders,

@@ -22,6 +22,9 @@ class Candidates:
     objectives: Sequence[str]
     dropped: Mapping[str, str] = field(default_factory=dict)
     """What was left out, and why."""
+    augmentations: Sequence[str] = ()
+    """The settings of training that change what the task has at random; searched, as they are off
+    by default."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +88,7 @@ def study_name(request: SearchRequest, version: str, plugins: Plugins) -> str:
     }
     owners = versions_in(plugins, components_of_search(request, plugins))
     train = [str(p) for p in params_of(TrainSpec)]
+    train += chosen.augmentations
     content = [SCHEMA, _asked(request), version, spaces, chosen.encoders, train, owners]
     return f"{request.task.name}-{digest(content)}"
 

@@ -3,7 +3,7 @@
 Rows that belong together must be in one part, or a score on one part flatters.
 """
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,6 +20,8 @@ NEAR = 5.0
 FLAT = 4.0
 """An image whose thumbnail varies less shows too little to be told from another."""
 BANDS = 8
+BLOCK = 1024
+"""Images whose hashes are made at once."""
 MOST_COMPARED = 32
 """Images of one band that another one is compared with."""
 LARGEST = 0.2
@@ -82,23 +84,28 @@ def near_copies(prints: Array, broken: Mapping[int, str]) -> Groups:
     N. Krawetz, "Kind of Like That", 2013) are compared; they are near-copies if their thumbnails
     differ by little.
     """
-    grey = prints.reshape(-1, PRINT, PRINT).astype(np.float32)
-    small = grey.reshape(-1, 8, 2, 8, 2).mean((2, 4))
-    signs = (np.roll(small, -1, 2) > small).reshape(-1, BANDS, 64 // BANDS)
-    bands = np.packbits(signs, axis=2)  # (images, bands, bytes)
     buckets: dict[tuple[int, bytes], list[int]] = {}
     found = np.full(len(prints), NONE, dtype=np.int64)
-    flat = grey.std((1, 2)) < FLAT
-    for image in range(len(prints)):
-        if flat[image] or image in broken:
+    for image, (bands, flat) in enumerate(_hashes(prints)):
+        if flat or image in broken:
             continue
-        mine = [buckets.setdefault((b, bands[image, b].tobytes()), []) for b in range(BANDS)]
+        mine = [buckets.setdefault((b, bands[b].tobytes()), []) for b in range(BANDS)]
         alike = np.array(sorted({first for bucket in mine for first in bucket[:MOST_COMPARED]}))
         near = alike
         if len(alike):
-            near = alike[np.abs(grey[alike] - grey[image]).mean((1, 2)) < NEAR]
+            difference = prints[alike].astype(np.float32) - prints[image]
+            near = alike[np.abs(difference).mean(1) < NEAR]
         found[image] = near[0] if len(near) else image
         if not len(near):
             for bucket in mine:
                 bucket.append(image)
     return found
+
+
+def _hashes(prints: Array) -> Iterator[tuple[Array, bool]]:
+    """Of each image: its difference hash (bands, bytes), and whether it is flat."""
+    for first in range(0, len(prints), BLOCK):  # not all at once: that takes four times the memory
+        grey = prints[first : first + BLOCK].reshape(-1, PRINT, PRINT).astype(np.float32)
+        small = grey.reshape(-1, 8, 2, 8, 2).mean((2, 4))
+        signs = (np.roll(small, -1, 2) > small).reshape(-1, BANDS, 64 // BANDS)
+        yield from zip(np.packbits(signs, axis=2), grey.std((1, 2)) < FLAT, strict=True)

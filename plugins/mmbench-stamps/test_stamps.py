@@ -1,5 +1,6 @@
 """On a small tree of the same layout: what is read, what is missing, what is never split."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ SVG = (
     '<rect width="20" height="10" fill="#ff0000"/></svg>'
 )
 PER_FOLDER = 6
+GIVEN = os.environ.get("MMBENCH_STAMPS")
 
 
 def write_picture(file: Path, shade: int, size: tuple[int, int] = (20, 40)) -> None:
@@ -61,6 +63,13 @@ def root(tmp_path_factory) -> Path:
     return unpacked
 
 
+@pytest.fixture
+def real():
+    """The folder of the real package."""
+    folder = GIVEN or ("/" if files.INSTALLED.is_dir() else None)
+    return folder or pytest.skip("Tux Paint's stamps are not on this machine")
+
+
 @pytest.fixture(autouse=True)
 def found(root, tmp_path_factory, monkeypatch):
     monkeypatch.setenv("MMBENCH_STAMPS", str(root))
@@ -70,6 +79,13 @@ def found(root, tmp_path_factory, monkeypatch):
 @pytest.mark.parametrize("cls", [Stamps, SparseStamps])
 def test_they_keep_the_contract(cls):
     check_dataset(cls(size=16))
+
+
+@pytest.mark.parametrize("cls", [Stamps, SparseStamps])
+def test_the_package_is_what_the_card_says(cls, monkeypatch, real):
+    """Where Tux Paint's stamps are installed or unpacked."""
+    monkeypatch.setenv("MMBENCH_STAMPS", real)
+    check_dataset(cls())
 
 
 def test_rows_are_what_the_files_say():

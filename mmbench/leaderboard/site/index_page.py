@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from mmbench.leaderboard.commands import needs, search_command
 from mmbench.leaderboard.row import Row
 from mmbench.leaderboard.site.answer import Answer, answer
 from mmbench.leaderboard.site.page import Page
@@ -30,9 +31,17 @@ def index_page(tasks: Mapping[str, Sequence[Row]], comparisons: Sequence[Page]) 
         "claim": _claim([line.answer for line in lines]),
         "lines": lines,
         "comparisons": comparisons,
+        "try_it": _try_it(lines),
         "rows": sum(len(rows) for rows in tasks.values()),
     }
     return Page("index.html", "Does fusion help?", "index.html", content, menu="Tasks")
+
+
+def _try_it(lines: Sequence[TaskLine]) -> str:
+    """A search on the first task for which a reader needs nothing else; else on the first."""
+    best = [line.answer.best for line in lines if line.answer.best]
+    ready = [row for row in best if not needs(row)]
+    return search_command((ready or best)[0]) if best else "mmbench search --task vqa"
 
 
 def _lines(tasks: Mapping[str, Sequence[Row]]) -> list[TaskLine]:

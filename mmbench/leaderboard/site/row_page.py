@@ -6,6 +6,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from mmbench.leaderboard import cells
+from mmbench.leaderboard.commands import needs, rerun_command
 from mmbench.leaderboard.rank import Standing
 from mmbench.leaderboard.row import Row
 from mmbench.leaderboard.site.board_table import row_page
@@ -13,7 +14,6 @@ from mmbench.leaderboard.site.class_charts import confusion_lines, reliability_c
 from mmbench.leaderboard.site.contribution_charts import contributions
 from mmbench.leaderboard.site.page import Page
 from mmbench.leaderboard.site.robustness_charts import robustness_of_one
-from mmbench.leaderboard.site.task_page import rerun_command
 from mmbench.leaderboard.site.tuning_charts import search_behind
 from mmbench.leaderboard.site.verdict import verdict
 
@@ -57,6 +57,7 @@ def _page(standing: Standing, boards: PurePosixPath, parent: tuple[str, str], fo
         "json_path": path.removesuffix(".html") + ".json",
         "verdict": verdict(row),
         "rerun": rerun_command(row, boards),
+        "needs": needs(row),
         "batches": _batches(row.cost),
         "weights": _weights(row),
         "further": _further(row),

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import PurePosixPath
 
+from mmbench.leaderboard.commands import needs, rerun_command
 from mmbench.leaderboard.headline import versions
 from mmbench.leaderboard.rank import Standing, rank
 from mmbench.leaderboard.row import Row
@@ -32,6 +33,7 @@ def task_page(rows: Sequence[Row], boards: PurePosixPath) -> Page:
         "task": rows[0].task,
         "answer": found,
         "rerun": rerun_command(found.best, boards) if found.best else "",
+        "needs": needs(found.best) if found.best else "",
         "tables": [board_table(part) for part in parts],
         "trade_offs": trade_offs(newest, lambda row: link(row_page(row), FOLDER)),
         "robustness": robustness_of_many(ranked),
@@ -51,10 +53,3 @@ def by_version(rows: Sequence[Row]) -> list[list[Standing]]:
     return [
         rank([row for row in rows if row.task_version == version]) for version in versions(rows)
     ]
-
-
-def rerun_command(row: Row, boards: PurePosixPath) -> str:
-    """For a shell, from where the boards were read."""
-    import shlex
-
-    return shlex.join(["mmbench", "rerun", str(boards / row.task / f"{row.id}.json")])
