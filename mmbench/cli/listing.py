@@ -102,7 +102,10 @@ def description(plugins: "Plugins", registry: str, name: str) -> dict[str, Any]:
         "space": [str(param) for param in params_of(cls)],
     }
     if registry == "fusion":
-        document["capabilities"] = {**asdict(cls.capabilities), "offered": cls.offered}
+        targets = ", ".join(sorted(cls.capabilities.targets))
+        document["capabilities"] = {
+            **asdict(cls.capabilities), "targets": targets, "offered": cls.offered,
+        }  # fmt: skip
     elif registry == "encoder":
         document["facts"] = {
             "reads": cls.accepts, "sequences": cls.emits_sequences, "offered": cls.offered,
