@@ -11,6 +11,7 @@ import torch
 from mmbench.datasets import (
     _speech,
     av_digits,
+    captions,
     emoji,
     films,
     speech_commands,
@@ -254,6 +255,7 @@ def test_watch_windows_are_stretches_of_a_recording():
 def test_emoji_keep_the_contract():
     check_dataset(once(emoji.Emoji()))
     check_dataset(once(emoji.EmojiSubgroups()))
+    check_dataset(once(emoji.EmojiRetrieval()))
 
 
 def test_twins_are_in_one_part():
@@ -279,6 +281,43 @@ def test_emoji_are_drawn_as_pinned_or_refused(monkeypatch):
 
 
 emoji_records = emoji.records()
+
+
+# captions --------------------------------------------------------------------------------------
+
+
+def test_captions_keep_the_contract():
+    check_dataset(once(captions.CaptionsRetrieval()))
+
+
+def test_captions_say_what_is_in_the_pixels():
+    images, said, _ = captions.captioned("val")
+    shades = defaultdict(list)
+    for image, caption in zip(images.float(), said, strict=True):
+        ground = image.flatten(1).median(1).values[:, None, None]
+        y, x = ((image - ground).abs().sum(0) > captions.CONTRAST).nonzero(as_tuple=True)
+        middle = ((y.min() + y.max()).item() / 2, (x.min() + x.max()).item() / 2)
+        down, along = (int(3 * (place / 64)) for place in middle)
+        assert caption.place == captions.PLACES[down][along]
+        tall, wide = (y.max() - y.min()).item() + 1, (x.max() - x.min()).item() + 1
+        assert caption.size == ("large" if max(tall, wide) >= captions.LARGE else "small")
+        filled = len(y) / (tall * wide)
+        assert (filled > 0.9) == (caption.shape == "rectangle")
+        assert (filled < 0.72) == (caption.shape == "triangle")
+        shades[caption.colour].append(image[:, int(middle[0]), int(middle[1])])
+    assert set(shades) == set(captions.COLOURS)
+    for seen in shades.values():
+        assert (torch.stack(seen) - seen[0]).abs().max() < 30, "one colour, one name"
+
+
+def test_facts_follow_from_questions_and_answers():
+    colours, shapes = captions.COLOURS, captions.SHAPES
+    asked = [("is there not a red shape?", "no"), ("is no circle present?", "yes")]
+    assert captions.told(asked, colours) == "red" and captions.told(asked, shapes) is None
+    asked.append(("is a triangle present?", "no"))
+    assert captions.told(asked, shapes) == "rectangle"
+    assert captions.told([("what is the blue shape?", "circle")], colours) == "blue"
+    assert captions.told([("what shape is present?", "circle")], shapes) == "circle"
 
 
 # av-digits -------------------------------------------------------------------------------------

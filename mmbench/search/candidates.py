@@ -165,7 +165,7 @@ def _fusions(
     legal = []
     for name in _named(plugins.fusions, wanted) if wanted else offered:
         cls = plugins.fusions[name]
-        reason = misfit(cls, task.modalities) or _cannot_read(cls, task)
+        reason = misfit(cls, task.modalities, target=task.target) or _cannot_read(cls, task)
         reason = reason or _no_sequences(cls, encoders, plugins)
         if reason is None:
             legal.append(name)

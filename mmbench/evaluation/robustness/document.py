@@ -30,7 +30,7 @@ from mmbench.evaluation.robustness.rows import (
 from mmbench.evaluation.robustness.subject import Score, Subject
 from mmbench.evaluation.robustness.text import TEXT
 from mmbench.seeds import stream
-from mmbench.types import Kind, Split, Task
+from mmbench.types import Kind, Split, TargetKind, Task
 
 Document = dict[str, Any]
 Curve = Sequence[Tensor | None]
@@ -55,8 +55,10 @@ def robustness(
 
     ``encoders`` are those of the modalities that the model reads: disturbing another changes
     nothing. Nothing goes to the feature cache. What the model cannot cope with is left out.
+    Where modalities do not answer together, so is all that sets one of them against the others.
     """
-    subject, modalities = Subject(rows, encoders, score, seed), list(task.modalities)
+    subject = Subject(rows, encoders, score, seed)
+    modalities = list(task.modalities) if task.fuses else []
     shares = _missing_share(subject, modalities)
     corrupted = {m: _corrupted(subject, m, kind) for m, kind in task.modalities.items()}
     found = {
@@ -67,7 +69,7 @@ def robustness(
         "shuffled": _given(
             {m: subject.rearranged(f"{m} shuffled", [m], shuffled) for m in modalities}
         ),
-        "conflict": _conflict(subject, task),
+        "conflict": _conflict(subject, modalities, task.target),
         "area": areas(shares, corrupted),
     }
     document = {"rows": len(rows), **_each(found, lambda score: score[0].item())}
@@ -118,12 +120,12 @@ def _corrupted(subject: Subject, modality: str, kind: Kind) -> dict[str, list[Te
     )
 
 
-def _conflict(subject: Subject, task: Task) -> dict[str, Tensor]:
-    groups = opposed(subject.rows.target, task.target)
+def _conflict(subject: Subject, modalities: Sequence[str], kind: TargetKind) -> dict[str, Tensor]:
+    groups = opposed(subject.rows.target, kind)
     if len(groups.unique()) < 2:  # nothing contradicts anything
         return {}
     taken = partial(conflicting, groups=groups)
-    return _given({m: subject.rearranged(f"{m} in conflict", [m], taken) for m in task.modalities})
+    return _given({m: subject.rearranged(f"{m} in conflict", [m], taken) for m in modalities})
 
 
 def _given(scores: Mapping[str, Tensor | None]) -> dict[str, Tensor]:
