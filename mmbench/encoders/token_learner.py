@@ -51,7 +51,7 @@ class TokenLearner(CNN):
     def forward(self, inputs: Tensor) -> Encoded:
         images, grid = self.maps(inputs)
         cells, places = grid_tokens(grid), grid_places(grid)
-        pixels = grid_tokens(F.adaptive_avg_pool2d(images, grid.shape[-2:]))
+        pixels = grid_tokens(F.adaptive_avg_pool2d(images, (grid.shape[-2], grid.shape[-1])))
         maps = self.where(torch.cat([cells, pixels], dim=2))  # (images, cells, tokens)
         weights = maps.softmax(dim=1).transpose(1, 2)
         found = self.token(weights @ cells) + self.seen(weights @ pixels)

@@ -80,7 +80,7 @@ class RelationFusion(Fusion):
         whole = {m: Encoded.vector(pooled(features[m])) for m in self.dims}
         asked = torch.cat(list(self.question(whole).values()), dim=1)  # (batch, modality, width)
         asked = asked * presence(features, self.dims).unsqueeze(-1).to(asked.dtype)
-        return (asked.sum(dim=1, keepdim=True) - asked).split(1, dim=1)
+        return torch.split(asked.sum(dim=1, keepdim=True) - asked, 1, dim=1)
 
 
 @hookimpl

@@ -4,12 +4,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 
 from mmbench.augmentation import offered
-from mmbench.contracts import ALL_TARGETS, Encoder, Fusion, Head, Objective
+from mmbench.contracts import Encoder, Fusion, Head, Objective
 from mmbench.errors import Incompatible, InvalidParameter, UnknownName, did_you_mean
 from mmbench.plugins import Plugins
 from mmbench.resolve import misfit, objective_misfit
 from mmbench.search.request import Candidates
-from mmbench.types import Task
+from mmbench.types import ALL_TARGETS, Task
 
 Filters = Mapping[str, Sequence[str]]
 Part = Literal["fusion", "head"]
