@@ -149,9 +149,9 @@ def build(
         resolved.spec.seed,
         bench.device,
     )
-    return Built(
-        resolved, model, trainer, prepare(train, encoders), prepared_val, requests, groups_of(train)
-    )
+    # what a pair is told apart from are its batch mates: they should differ
+    groups = groups_of(train) if resolved.task.fuses else None
+    return Built(resolved, model, trainer, prepare(train, encoders), prepared_val, requests, groups)
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,8 +206,11 @@ def spread_out(n_rows: int, wanted: int) -> Tensor:
 
 
 def fit_encoders(resolved: Resolved, train: Split) -> dict[str, Encoder]:
-    """Vocabulary and normalisation come from the training part alone."""
-    fitted = {m: cls.fit(train.columns[m]) for m, cls in resolved.encoders.items()}
+    """Vocabulary, normalisation and the like come from the training part alone."""
+    target, kind = train.target.cpu(), resolved.task.target
+    fitted = {
+        m: cls.fit_to_target(train.columns[m], target, kind) for m, cls in resolved.encoders.items()
+    }
     return build_encoders(resolved, fitted)
 
 
