@@ -137,7 +137,14 @@ def load_model(folder: Path, plugins: Plugins, device: torch.device) -> SavedMod
         )
     model = build_model(resolved, build_encoders(resolved, fitted))
     restructure(model, how)
-    model.load_state_dict(weights)
+    try:
+        model.load_state_dict(weights)
+    except RuntimeError as error:
+        raise DataUnavailable(
+            f"The weights in {folder} do not fit the components installed here, which have changed "
+            f"since: {' '.join(str(error).split())}. Train the model again, or install the version "
+            "that saved it."
+        ) from None
     return SavedModel(resolved.spec, model.to(device).eval(), requests, task, preprocessing, how)
 
 

@@ -52,7 +52,8 @@ def test_a_module_that_reads_a_weight_still_can():
 
 def test_the_smallest_weights_of_all_layers_go():
     torch.manual_seed(0)
-    model = nn.Sequential(nn.Conv1d(2, 8, 3), nn.Flatten(), nn.Linear(8, 6), nn.LayerNorm(6))
+    model = nn.Sequential(nn.Conv2d(2, 8, 3), nn.Flatten(), nn.Linear(8, 6), nn.LayerNorm(6))
+    model[0].to(memory_format=torch.channels_last)
     before = torch.cat([model[0].weight.flatten(), model[2].weight.flatten()])
     prune_smallest(model, 0.25)
     after = torch.cat([model[0].weight.flatten(), model[2].weight.flatten()])
