@@ -2,7 +2,6 @@
 
 from mmbench.cache import cache_root
 from mmbench.contracts import (
-    ALL_TARGETS,
     Capabilities,
     Card,
     Course,
@@ -31,6 +30,7 @@ from mmbench.losses import supervised_loss
 from mmbench.space import Choice, Range, When
 from mmbench.spec import Component, TrialSpec
 from mmbench.types import (
+    ALL_TARGETS,
     MISSING,
     Column,
     Encoded,

@@ -150,19 +150,22 @@ def build_model(resolved: Resolved, encoders: Mapping[str, Encoder]) -> FusionMo
     decision_level = resolved.fusion.capabilities.level == "decision"
     needs_unimodal = decision_level or resolved.objective.needs_unimodal
     with global_stream(spec.seed, "fusion"):
-        fusion_dims = dict.fromkeys(dims, n_outputs) if decision_level else dims
+        decided = resolved.fusion.decides(n_outputs, **spec.fusion.params)
+        fusion_dims = dict.fromkeys(dims, decided) if decision_level else dims
         fusion = resolved.fusion(fusion_dims, **spec.fusion.params)
     with global_stream(spec.seed, "heads"):
         head = (
             None if decision_level else resolved.head(fusion.out_dim, n_outputs, **spec.head.params)
         )
-        unimodal = _unimodal_heads(resolved, dims) if needs_unimodal else {}
+        unimodal = _unimodal_heads(resolved, dims, decided) if needs_unimodal else {}
     return FusionModel(encoders, fusion, head, unimodal, spec.train.precision)
 
 
-def _unimodal_heads(resolved: Resolved, dims: Mapping[str, int]) -> dict[str, nn.Module]:
+def _unimodal_heads(
+    resolved: Resolved, dims: Mapping[str, int], n_outputs: int
+) -> dict[str, nn.Module]:
     """A head for each modality; or one for all, behind a projection from each."""
-    n_outputs, params = resolved.task.n_outputs, resolved.spec.head.params
+    params = resolved.spec.head.params
     if not resolved.objective.shares_head:
         return {m: resolved.head(d, n_outputs, **params) for m, d in dims.items()}
     shared = resolved.head(SHARED_WIDTH, n_outputs, **params)
@@ -173,6 +176,5 @@ def build_objective(resolved: Resolved, model: FusionModel) -> Objective:
     """The training paradigm of a spec, with the widths of the model it is for."""
     spec, task = resolved.spec, resolved.task
     dims = {m: e.out_dim for m, e in model.encoders_by_modality.items()} or {CONSTANT: 1}
-    fused_dim = task.n_outputs if model.head is None else model.fusion.out_dim
     with global_stream(spec.seed, "objective"):
-        return resolved.objective(task, dims, fused_dim, **spec.objective.params)
+        return resolved.objective(task, dims, model.fusion.out_dim, **spec.objective.params)

@@ -35,9 +35,9 @@ class Prediction:
     """What a model says of one sample."""
 
     value: str | float | tuple[str, ...]
-    """The class, the number, or the labels that hold."""
+    """The class, the number, the labels that hold, or how alike the two sides of a pair are."""
     probabilities: Mapping[str, float]
-    """By class or label; empty for a number."""
+    """By class or label; empty for a number and for a pair."""
 
 
 class Predictor:
@@ -74,7 +74,11 @@ class Predictor:
 
     @torch.inference_mode()
     def scores(self, samples: Sequence[Sample], folder: Path) -> Tensor:
-        """(samples, n_outputs) as the model gives them."""
+        """(samples, n_outputs) as the model gives them.
+
+        Of retrieval (samples, 2 × width): the embeddings of both sides, to build an index from. A
+        side that a sample leaves out has zeros.
+        """
         model = self.saved.model
         read = self._columns(samples, folder)
         split = Split(read, torch.zeros(len(samples)))
@@ -122,6 +126,9 @@ class Predictor:
         names = self.task.outputs
         if self.task.target == "regression":
             return Prediction(float(scores[0]) * self.std + self.mean, {})
+        if self.task.target == "retrieval":
+            one, other = scores.chunk(2)
+            return Prediction(float(one @ other), {})
         if self.task.target == "multilabel":
             chances = dict(zip(names, scores.sigmoid().tolist(), strict=True))
             return Prediction(tuple(n for n, p in chances.items() if p >= THRESHOLD), chances)

@@ -14,7 +14,7 @@ from mmbench.plugins import Plugins
 from mmbench.registry import Registry
 from mmbench.space import validate
 from mmbench.spec import Component, TrainSpec, TrialSpec, train_spec
-from mmbench.types import Kind, Task
+from mmbench.types import Kind, TargetKind, Task
 
 T = TypeVar("T")
 
@@ -62,7 +62,8 @@ def resolve(spec: TrialSpec, plugins: Plugins, dataset: Dataset | None = None) -
     encoders = {m: _encoder(spec, m, task, plugins) for m in reads}
     classes = {m: cls for m, (cls, _) in encoders.items()}
     components = {m: component for m, (_, component) in encoders.items()}
-    if reason := misfit(fusion_cls, {m: task.modalities[m] for m in reads}, classes):
+    read = {m: task.modalities[m] for m in reads}
+    if reason := misfit(fusion_cls, read, classes, target=task.target):
         raise Incompatible(f"{reason}.")
     head_cls, head = _component(plugins.heads, spec.head)
     objective_cls, objective = _component(plugins.objectives, spec.objective)
@@ -135,10 +136,15 @@ def misfit(
     fusion: type[Fusion],
     modalities: Mapping[str, Kind],
     encoders: Mapping[str, type[Encoder]] | None = None,
+    *,
+    target: TargetKind,
 ) -> str | None:
     """Why these parts cannot be combined, or None if they can; asked before anything is built."""
     needs, n = fusion.capabilities, len(modalities)
     there = f"there are {n} ({', '.join(modalities)})"
+    if target not in needs.targets:
+        targets = ", ".join(sorted(needs.targets))
+        return f"{fusion.name} serves {targets}; the task is {target}"
     if n < needs.min_modalities:
         return f"{fusion.name} needs at least {needs.min_modalities} modalities; {there}"
     if needs.max_modalities is not None and n > needs.max_modalities:

@@ -47,6 +47,15 @@ def permuted(train: Split, seed: int) -> Split:
     return replace(train, target=train.target[dealt])
 
 
+def parted(train: Split, seed: int) -> Split:
+    """The same pairs with their second sides, and the items that they are, dealt anew."""
+    dealt = torch.randperm(len(train), generator=stream(seed, "data"))
+    first, second = train.columns
+    target = torch.stack([train.target[:, 0], train.target[dealt, 1]], dim=1)
+    columns = {first: train.columns[first], second: train.columns[second].rows(dealt)}
+    return replace(train, columns=columns, target=target)
+
+
 def fall_to_chance(
     spec: TrialSpec, seeds: Sequence[int], plugins: Plugins, bench: Workbench
 ) -> list[Fallen]:
@@ -54,9 +63,10 @@ def fall_to_chance(
     resolved = resolve(spec, plugins)
     parts = {part: bench.load(resolved, part) for part in SCORED}
     train = bench.load(resolved, "train")
+    deal = permuted if resolved.task.fuses else parted
     scores: dict[Part, list[Tensor]] = {part: [] for part in SCORED}
     for seed in seeds:
-        bench.loaded[data_key(resolved), "train"] = permuted(train, seed)
+        bench.loaded[data_key(resolved), "train"] = deal(train, seed)
         trained = train_trial(spec.with_seed(seed), plugins, bench)
         encoders = trained.model.encoders_by_modality
         for part, split in parts.items():
@@ -82,14 +92,25 @@ def chance_level(scores: Sequence[Tensor], split: Split, task: Task, metric: Met
     generator, shuffled = stream(0, "bootstrap"), []
     for i in range(SHUFFLES):
         rows = torch.randperm(len(split), generator=generator)
-        shuffled.append(float(metric(scores[i % len(scores)][rows], split.target)))
+        said = _of_other_rows(scores[i % len(scores)], rows, task)
+        shuffled.append(float(metric(said, split.target)))
     ways = [float(metric(constant(split, task), split.target)), sum(shuffled) / SHUFFLES]
     return max(ways) if metric.higher_is_better else min(ways)
+
+
+def _of_other_rows(scores: Tensor, rows: Tensor, task: Task) -> Tensor:
+    """What was said of ``rows``; of pairs, their second sides beside the first ones as they are."""
+    if task.fuses:
+        return scores[rows]
+    first, second = scores.chunk(2, dim=1)
+    return torch.cat([first, second[rows]], dim=1)
 
 
 def constant(split: Split, task: Task) -> Tensor:
     """(rows, n_outputs) the best answer that is the same for every row: shares, or the mean."""
     target = split.target
+    if not task.fuses:
+        return torch.zeros(len(target), 2)
     if task.target == "classification":
         answer = torch.bincount(target, minlength=task.n_outputs).float().clamp(min=0.5).log()
     elif task.target == "multilabel":

@@ -149,9 +149,9 @@ def build(
         resolved.spec.seed,
         bench.device,
     )
-    return Built(
-        resolved, model, trainer, prepare(train, encoders), prepared_val, requests, groups_of(train)
-    )
+    # what a pair is told apart from are its batch mates: they should differ
+    groups = groups_of(train) if resolved.task.fuses else None
+    return Built(resolved, model, trainer, prepare(train, encoders), prepared_val, requests, groups)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,9 @@ Kind = Literal["image", "text", "audio", "tabular", "series", "video"]
 Part = Literal["train", "val", "test"]
 TargetKind = Literal["classification", "multilabel", "regression", "retrieval"]
 
+ALL_TARGETS: frozenset[TargetKind] = frozenset({"classification", "multilabel", "regression"})
+"""What is answered from all modalities together. Of retrieval, one modality answers another."""
+
 MISSING = -1
 """The index of a row that has no value in a column."""
 
@@ -164,7 +167,12 @@ class Split:
     """Some rows of a dataset: a whole part of it, or a batch."""
 
     columns: Mapping[str, Column]
-    target: Tensor  # (rows,) classes, (rows, n_outputs) labels, (rows,) numbers, (rows,) matches
+    target: Tensor
+    """(rows,) classes, (rows, n_outputs) labels, (rows,) numbers.
+
+    Of retrieval (rows, 2): which item each of the two sides shows. Two items belong together if a
+    row has both; rows that share an item share a place in the index that is searched.
+    """
     slices: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """Named groupings of the rows to score apart, such as the type of each question."""
     source: Tensor | None = None
@@ -211,13 +219,19 @@ class Task:
     modalities: Mapping[str, Kind]
     target: TargetKind
     outputs: tuple[str, ...]
-    """One name per output: the classes, the labels, or the numbers predicted."""
+    """One name per output: the classes, the labels, or the numbers predicted; none of retrieval,
+    which asks for an embedding of each of two modalities, of any width."""
     metric: str
     """The main metric: search and ranking go by it."""
     optimum: float | None = None
     """The best possible value of the main metric, where it is known in closed form."""
     mirrored: tuple[str, ...] = ()
     """Modalities of images that mean the same with left and right exchanged: see ``train.flip``."""
+
+    @property
+    def fuses(self) -> bool:
+        """Whether modalities answer together, so that one can be asked what each of them brings."""
+        return self.target in ALL_TARGETS
 
     @property
     def n_outputs(self) -> int:

@@ -15,6 +15,7 @@ from sklearn.preprocessing import StandardScaler, normalize
 
 from mmbench.datasets import (
     av_digits,
+    captions,
     emoji,
     films,
     speech_commands,
@@ -23,6 +24,7 @@ from mmbench.datasets import (
     watch,
 )
 from mmbench.encoders.mfcc_statistics import MFCCStatistics
+from mmbench.metrics.retrieval import MeanRecall
 from mmbench.testing.dataset import content_is_as_the_card_says
 from mmbench.types import Column, Split
 
@@ -136,6 +138,50 @@ def test_emoji(task):
     seen = tuple(np.concatenate([normalize(hog(i)), colours(i)], axis=1) for i in images)
     named = words(spread(train, "name"), spread(test, "name"))
     agrees(classified({"image": seen, "name": named}, train, test, c=10.0), task.card)
+
+
+def canonical(x, y, dims: int, ridge: float = 1.0):
+    """Directions (dim, dims) of x and y whose projections correlate most, weighted by how much.
+
+    Regularised canonical correlation (Hotelling, Biometrika 1936; Vinod, J. Econometrics 1976).
+    """
+
+    def whitening(of: np.ndarray) -> np.ndarray:
+        covariance = of.T @ of / len(of)
+        scale = np.trace(covariance) / len(covariance)
+        values, vectors = np.linalg.eigh(covariance + ridge * scale * np.eye(len(covariance)))
+        return vectors @ np.diag(values**-0.5) @ vectors.T
+
+    x, y = x - x.mean(0), y - y.mean(0)
+    of_x, of_y = whitening(x), whitening(y)
+    u, strength, vt = np.linalg.svd(of_x @ (x.T @ y / len(x)) @ of_y, full_matrices=False)
+    return of_x @ u[:, :dims] * strength[:dims], of_y @ vt[:dims].T * strength[:dims]
+
+
+def retrieved(seen, named, test: Split, dims: int = 100) -> dict[str, float]:
+    """The mean recall of regularised CCA by cosine, and what random embeddings have."""
+    maps = canonical(seen[0], named[0], dims)
+    sides = [normalize((s[1] - s[0].mean(0)) @ m) for s, m in zip((seen, named), maps, strict=True)]
+    draw, metric = np.random.default_rng(0), MeanRecall()
+    noise = [draw.normal(size=(20, len(s.unique()), 8)) for s in test.target.T]
+    guesses = [
+        torch.from_numpy(np.concatenate([a[test.target[:, 0]], b[test.target[:, 1]]], axis=1))
+        for a, b in zip(*noise, strict=True)
+    ]
+    return {
+        "CCA": metric(torch.from_numpy(np.concatenate(sides, axis=1)), test.target),
+        "chance": np.mean([metric(guess, test.target) for guess in guesses]),
+    }
+
+
+@pytest.mark.parametrize("task", [emoji.EmojiRetrieval, captions.CaptionsRetrieval])
+def test_retrieval(task):
+    train, test = task().load("train"), task().load("test")
+    image, text = task.task.modalities
+    images = [spread(s, image) for s in (train, test)]
+    seen = tuple(np.concatenate([normalize(hog(i)), colours(i)], axis=1) for i in images)
+    named = words(spread(train, text), spread(test, text))
+    agrees(retrieved(seen, named, test), task.card)
 
 
 def test_watch():

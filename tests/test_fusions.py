@@ -6,6 +6,7 @@ import pytest
 import test_fusions_bilinear as bilinear
 import test_fusions_decision as decision
 import test_fusions_sequence as sequence
+import test_retrieval as retrieval
 import torch
 from slow_formulas import (
     BATCH,
@@ -68,8 +69,9 @@ def test_contract(cls, params, check):
 
 def test_every_registered_fusion_is_put_to_the_contract():
     """So each starts at a sane scale for up to four modalities and inputs of width 16 and 1024."""
-    suites = (bilinear.VARIANTS, decision.VARIANTS, sequence.VARIANTS, VARIANTS)
-    tested = {cls.name for suite in suites for cls, _ in suite}
+    suites = (bilinear, decision, sequence, retrieval)
+    variants = [*VARIANTS, *(v for suite in suites for v in suite.VARIANTS)]
+    tested = {cls.name for cls, _ in variants}
     own = {
         name
         for name, cls in load_plugins().fusions.items()

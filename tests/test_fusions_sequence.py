@@ -400,22 +400,23 @@ def test_perceiver_reads_all_tokens_into_latents_again_and_again():
 def test_relation_is_the_mean_of_what_all_pairs_say_of_the_question(layers):
     fusion = built(RelationFusion, width=WIDTH, layers=layers)
 
-    def summed(maps, row):
-        terms = [linear(maps.linear[m], mean([x for _, x in row[m]])) for m in DIMS if row[m]]
-        return sum(terms, torch.zeros(WIDTH).double())
+    def question(row, m):
+        first, normal = fusion.question.project[m]
+        return norm(normal, linear(first, mean([x for _, x in row[m]], DIMS[m])))
 
     def formula(row):
         objects, said = [x for m in DIMS for x in projected(fusion, row, m)], []
-        asked, scale = summed(fusion.asked, row), summed(fusion.scale, row)
-        for one in objects:
-            for other in objects:
-                pair = (
-                    (1 + scale) * linear(fusion.first, one) + linear(fusion.second, other) + asked
-                )
-                for layer in fusion.deeper:
-                    pair = linear(layer, pair.clamp(min=0))
-                said.append(pair.clamp(min=0))
-        hidden = linear(fusion.f, norm(fusion.pooled, mean(said)))
+        for m in DIMS:
+            others = [question(row, other) for other in DIMS if other != m and row[other]]
+            q = sum(others, torch.zeros(WIDTH).double())
+            for one in projected(fusion, row, m):
+                read = (1 + linear(fusion.scale, q)) * linear(fusion.first, one)
+                for other in objects:
+                    pair = read + linear(fusion.asked, q) + linear(fusion.second, other)
+                    for layer in fusion.deeper:
+                        pair = linear(layer, pair.clamp(min=0))
+                    said.append(pair.clamp(min=0))
+        hidden = linear(fusion.f, norm(fusion.normal, mean(said)))
         return norm(fusion.norm, hidden.clamp(min=0))
 
     assert_computes(fusion, formula)
@@ -425,7 +426,7 @@ def test_relation_does_not_grow_with_the_number_of_objects():
     """A sum over pairs would be a hundred times as large for ten times the objects."""
     fusion, seen = built(RelationFusion), []
     fusion.requires_grad_(False)
-    fusion.pooled.register_forward_pre_hook(
+    fusion.normal.register_forward_pre_hook(
         lambda _, given: seen.append(float(given[0].abs().mean()))
     )
     for objects in (2, 20):

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from mmbench.contracts import Metric
 from mmbench.errors import Incompatible, InvalidSpec, TrainingDiverged
+from mmbench.evaluation.quality import by_slice
 from mmbench.losses import supervised_loss
 from mmbench.metrics import classification, decisions, multilabel, regression, retrieval
 from mmbench.testing import check_metric
@@ -194,6 +195,7 @@ RETRIEVAL_REFERENCES = {
 def test_every_metric_has_a_reference_and_a_unique_name():
     both_ways = {f"{name}{way}" for name in RETRIEVAL_REFERENCES for way in ("", "-reverse")}
     labels = {"macro-f1-multilabel"}
+    both_ways.add("mean-recall")
     assert set(METRICS) == {*CLASS_REFERENCES, *NUMBER_REFERENCES, *labels, *both_ways}
     assert len(METRICS) == sum(len(module.register_metrics()) for module in MODULES)
     lower = {name for name, cls in METRICS.items() if not cls.higher_is_better}
@@ -297,33 +299,74 @@ def test_labels_that_never_occur_are_left_out():
         assert measure(name, -torch.ones(2, 3), torch.zeros(2, 3)) == 0.0
 
 
+def pairs_in_a_shared_index() -> tuple[Tensor, Tensor]:
+    """Embeddings that tie often, of 60 pairs over 12 items of one side and 25 of the other."""
+    draw = torch.Generator().manual_seed(3)
+    target = torch.stack([torch.randint(n, (60,), generator=draw) for n in (12, 25)], dim=1)
+    sides = [torch.randn(n, 4, generator=draw).round() for n in (12, 25)]
+    sides[1][:12] += sides[0]
+    return torch.cat([side[i] for side, i in zip(sides, target.T, strict=True)], dim=1), target
+
+
+def retrieval_ranks_of_rows(scores, target, asks, answers):
+    """By a slow look at everything: of each row's query, among the distinct items it may find."""
+    width = scores.shape[1] // 2
+    vectors = [[row[:width], row[width:]] for row in scores.double().tolist()]
+    items = {pair[answers]: vectors[i][answers] for i, pair in enumerate(target.tolist())}
+    found = []
+    for i, pair in enumerate(target.tolist()):
+        query = vectors[i][asks]
+        row = [sum(a * b for a, b in zip(query, v, strict=True)) for v in items.values()]
+        right = {p[answers] for p in target.tolist() if p[asks] == pair[asks]}
+        found += retrieval_ranks([row], [[item in right for item in items]])
+    return found
+
+
 @pytest.mark.parametrize("name", RETRIEVAL_REFERENCES)
 def test_retrieval_metric_equals_its_formula_in_both_directions(name):
-    draw = torch.Generator().manual_seed(3)
-    target = torch.randint(25, (30,), generator=draw)  # items are shared, others match nobody
-    relevant = torch.nn.functional.one_hot(target, 25).bool()
-    scores = torch.randn(30, 25, generator=draw).mul(3).round() + 2 * relevant  # with ties
-    for given in (target, relevant):
-        for way, s, r in (("", scores, relevant), ("-reverse", scores.T, relevant.T)):
-            expected = RETRIEVAL_REFERENCES[name](retrieval_ranks(s.tolist(), r.tolist()))
-            assert measure(name + way, scores, given) == pytest.approx(expected)
+    scores, target = pairs_in_a_shared_index()
+    for way, asks, answers in (("", 0, 1), ("-reverse", 1, 0)):
+        ranks = retrieval_ranks_of_rows(scores, target, asks, answers)
+        expected = RETRIEVAL_REFERENCES[name](ranks)
+        assert measure(name + way, scores, target) == pytest.approx(expected)
 
 
-def test_several_items_may_be_relevant_and_the_best_counts():
-    scores = torch.tensor([[3.0, 2.0, 1.0, 0.0], [3.0, 2.0, 1.0, 0.0], [3.0, 2.0, 1.0, 0.0]])
-    relevant = torch.tensor([[0, 1, 1, 0], [1, 0, 0, 1], [0, 0, 0, 0]]).bool()
-    assert measure("mrr", scores, relevant) == pytest.approx((1 / 2 + 1) / 2)
-    assert measure("recall-at-1", scores, relevant) == 0.5
-    assert measure("median-rank", scores, relevant) == 1.5
-    nothing = torch.zeros_like(relevant)
-    assert measure("median-rank", scores, nothing) == 4
-    assert measure("recall-at-1", scores, nothing) == 0
+def test_mean_recall_is_that_of_both_directions():
+    given = pairs_in_a_shared_index()
+    recalls = [measure(f"recall-at-{k}{w}", *given) for k in (1, 5, 10) for w in ("", "-reverse")]
+    assert measure("mean-recall", *given) == pytest.approx(sum(recalls) / 6)
+    assert METRICS["mean-recall"]().per_row(*given).mean() == pytest.approx(sum(recalls) / 6)
 
 
-@pytest.mark.parametrize("target", [[0, 3], [-1, 0], [[True], [False]], [[True] * 4] * 2])
-def test_a_retrieval_target_that_fits_no_gallery_is_refused(target):
-    with pytest.raises(InvalidSpec, match="indices below 3"):
-        METRICS["mrr"]()(torch.zeros(2, 3), torch.tensor(target))
+def test_queries_of_a_retrieval_are_asked_in_pieces(monkeypatch):
+    given = pairs_in_a_shared_index()
+    whole = [measure(f"mrr{way}", *given) for way in ("", "-reverse")]
+    monkeypatch.setattr(retrieval, "QUERIES_AT_ONCE", 5)
+    assert [measure(f"mrr{way}", *given) for way in ("", "-reverse")] == whole
+
+
+def test_what_says_nothing_ranks_in_the_middle():
+    target = torch.arange(9).unsqueeze(1).expand(-1, 2)
+    assert measure("median-rank", torch.zeros(9, 2), target) == 5
+    assert measure("recall-at-1", torch.zeros(9, 2), target) == 0
+
+
+def test_the_rows_of_a_slice_ask_in_the_whole_index():
+    draw = torch.Generator().manual_seed(0)
+    target = torch.arange(60).unsqueeze(1).expand(-1, 2)
+    side = torch.randn(60, 3, generator=draw)
+    scores = torch.cat([side, side + torch.randn(60, 3, generator=draw)], dim=1)
+    each = METRICS["mrr"]().per_row(scores, target)
+    slices = {"part": ["few"] * 10 + ["rest"] * 50}
+    few = by_slice(scores, target, slices, METRICS["mrr"]())["part"]["few"]
+    assert few == {"rows": 10, "score": pytest.approx(each[:10].mean().item())}
+    assert few["score"] < measure("mrr", scores[:10], target[:10]), "there is less to be found in"
+
+
+@pytest.mark.parametrize(("width", "sides"), [(4, 3), (4, 1), (3, 2)])
+def test_a_retrieval_target_of_no_two_sides_is_refused(width, sides):
+    with pytest.raises(InvalidSpec, match="the item of each side"):
+        METRICS["mrr"]()(torch.zeros(2, width), torch.zeros(2, sides, dtype=torch.long))
 
 
 def test_there_is_no_loss_per_sample_of_retrieval():
@@ -332,7 +375,7 @@ def test_there_is_no_loss_per_sample_of_retrieval():
 
 
 def some_target(cls: type[Metric], rows: int) -> Tensor:
-    shape = (rows, 2) if "multilabel" in cls.targets else (rows,)
+    shape = (rows, 2) if cls.targets & {"multilabel", "retrieval"} else (rows,)
     return torch.zeros(shape, dtype=torch.float if "regression" in cls.targets else torch.long)
 
 

@@ -220,13 +220,13 @@ def test_contrastive_is_symmetric_infonce_of_every_pair(learned):
 
 
 def test_contrastive_temperature_is_bounded_and_trained_only_if_asked():
-    assert built(ContrastiveObjective, temperature=0.07).temperature.item() == pytest.approx(0.07)
+    assert built(ContrastiveObjective, temperature=0.07).temperature().item() == pytest.approx(0.07)
     fixed = built(ContrastiveObjective, learned=False)
-    assert "warmth" not in dict(fixed.named_parameters())
+    assert not list(fixed.temperature.parameters())
     learned = built(ContrastiveObjective)
     for warmth, bound in ((-1e4, 0.01), (1e4, 1.0)):
-        torch.nn.init.constant_(learned.warmth, warmth)
-        assert learned.temperature.item() == pytest.approx(bound)
+        torch.nn.init.constant_(learned.temperature.warmth, warmth)
+        assert learned.temperature().item() == pytest.approx(bound)
 
 
 # --- Deep CCA

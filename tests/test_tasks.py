@@ -11,11 +11,13 @@ import torch
 from mmbench.datasets import (
     _speech,
     av_digits,
+    captions,
     emoji,
     films,
     speech_commands,
     vqa,
     vqa_relational,
+    vqa_shapes,
     vqa_spoken,
     watch,
 )
@@ -136,6 +138,69 @@ def test_relational_content_and_contract(sort_of_clevr):
         vqa_relational.VQARelational(train_images=0)
 
 
+# vqa-shapes ------------------------------------------------------------------------------------
+
+WORDS = {"left of": "left", "right of": "right", "above": "up", "below": "down"}
+
+
+def seen(tile):
+    """The colour and the shape in (3, 10, 10) pixels, by how many of them are lit."""
+    if not tile.any():
+        return set()
+    colour = list(vqa_shapes.COLOURS)[int(tile.sum((1, 2)).argmax())]
+    lit = (tile > 0).any(0)
+    corners = int(lit[1, 1]) + int(lit[8, 1])  # of a square both, of a triangle the lower one
+    return {colour, ("circle", "triangle", "square")[corners]}
+
+
+def read_off(question, image):
+    """By reading the sentence and the pixels: the far end first, then the steps back from it."""
+    tiles = image.unfold(1, 10, 10).unfold(2, 10, 10).permute(1, 2, 0, 3, 4)
+    grid = [[seen(tiles[row, column]) for column in range(3)] for row in range(3)]
+    short = re.sub(r"\b(is|a|shape|the cell)\b|\?", "", question)
+    for words, step in WORDS.items():
+        short = short.replace(words, step)
+    wanted, *steps, there = short.split()
+    cells = {(r, c) for r in range(3) for c in range(3) if there in grid[r][c]}
+    for step in reversed(steps):
+        down, across = {"left": (0, -1), "right": (0, 1), "up": (-1, 0), "down": (1, 0)}[step]
+        cells = {(r + down, c + across) for r, c in cells}
+    return any(wanted in grid[r][c] for r, c in cells if 0 <= r < 3 and 0 <= c < 3)
+
+
+def test_shapes_answers_follow_from_sentence_and_pixels():
+    split = vqa_shapes.VQAShapes().load("test")
+    questions, images = texts(split, "question"), split.columns["image"].values
+    for row in range(0, len(split), 5):
+        assert read_off(questions[row], images[row]) == bool(split.target[row]), questions[row]
+    assert without_looking(split, "question") == 0.5
+
+
+def test_shapes_asks_nothing_in_two_parts():
+    """Not even in other words: two queries are equal if they agree on many random grids."""
+    draw = torch.Generator().manual_seed(0)
+    grids = torch.randint(-1, 9, (500, 3, 3), generator=draw)
+    answers = {
+        part: {tuple(vqa_shapes.answers(q, grids).tolist()) for q in asked}
+        for part, asked in vqa_shapes.queries().items()
+    }
+    assert {part: len(asked) for part, asked in vqa_shapes.queries().items()} == {
+        "train": 212, "val": 16, "test": 16,
+    }  # fmt: skip
+    assert not answers["train"] & answers["val"] and not answers["train"] & answers["test"]
+    assert (
+        len({vqa_shapes.sentence(q) for asked in vqa_shapes.queries().values() for q in asked})
+        == 244
+    )
+
+
+def test_shapes_content_and_contract():
+    dataset = once(vqa_shapes.VQAShapes())
+    check_dataset(dataset)
+    for part in PARTS:
+        assert content_digest(dataset.load(part)) == dataset.card.content[part]
+
+
 # films -----------------------------------------------------------------------------------------
 
 
@@ -190,6 +255,7 @@ def test_watch_windows_are_stretches_of_a_recording():
 def test_emoji_keep_the_contract():
     check_dataset(once(emoji.Emoji()))
     check_dataset(once(emoji.EmojiSubgroups()))
+    check_dataset(once(emoji.EmojiRetrieval()))
 
 
 def test_twins_are_in_one_part():
@@ -215,6 +281,43 @@ def test_emoji_are_drawn_as_pinned_or_refused(monkeypatch):
 
 
 emoji_records = emoji.records()
+
+
+# captions --------------------------------------------------------------------------------------
+
+
+def test_captions_keep_the_contract():
+    check_dataset(once(captions.CaptionsRetrieval()))
+
+
+def test_captions_say_what_is_in_the_pixels():
+    images, said, _ = captions.captioned("val")
+    shades = defaultdict(list)
+    for image, caption in zip(images.float(), said, strict=True):
+        ground = image.flatten(1).median(1).values[:, None, None]
+        y, x = ((image - ground).abs().sum(0) > captions.CONTRAST).nonzero(as_tuple=True)
+        middle = ((y.min() + y.max()).item() / 2, (x.min() + x.max()).item() / 2)
+        down, along = (int(3 * (place / 64)) for place in middle)
+        assert caption.place == captions.PLACES[down][along]
+        tall, wide = (y.max() - y.min()).item() + 1, (x.max() - x.min()).item() + 1
+        assert caption.size == ("large" if max(tall, wide) >= captions.LARGE else "small")
+        filled = len(y) / (tall * wide)
+        assert (filled > 0.9) == (caption.shape == "rectangle")
+        assert (filled < 0.72) == (caption.shape == "triangle")
+        shades[caption.colour].append(image[:, int(middle[0]), int(middle[1])])
+    assert set(shades) == set(captions.COLOURS)
+    for seen in shades.values():
+        assert (torch.stack(seen) - seen[0]).abs().max() < 30, "one colour, one name"
+
+
+def test_facts_follow_from_questions_and_answers():
+    colours, shapes = captions.COLOURS, captions.SHAPES
+    asked = [("is there not a red shape?", "no"), ("is no circle present?", "yes")]
+    assert captions.told(asked, colours) == "red" and captions.told(asked, shapes) is None
+    asked.append(("is a triangle present?", "no"))
+    assert captions.told(asked, shapes) == "rectangle"
+    assert captions.told([("what is the blue shape?", "circle")], colours) == "blue"
+    assert captions.told([("what shape is present?", "circle")], shapes) == "circle"
 
 
 # av-digits -------------------------------------------------------------------------------------

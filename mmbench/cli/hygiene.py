@@ -58,10 +58,12 @@ def hygiene(
 
 def sanity(
     task: "Component",
-    fusion: Annotated[str, typer.Option(help="A fusion, or only-<modality>.")] = "concat",
+    fusion: Annotated[
+        str | None, typer.Option(help="A fusion, or only-<modality>; else concat, or the task's.")
+    ] = None,
     encoder: Annotated[list[str] | None, typer.Option(help="MODALITY=NAME.")] = None,
     head: Annotated[str, typer.Option()] = "mlp",
-    objective: Annotated[str, typer.Option()] = "plain",
+    objective: Annotated[str | None, typer.Option(help="Else plain, or the task's.")] = None,
     seeds: Annotated[int, typer.Option(min=1, help="How many permutations.")] = 3,
     set_: Set = None,
     device: Device = "auto",
@@ -85,7 +87,7 @@ def sanity(
     if as_json:
         typer.echo(json.dumps([asdict(fallen) for fallen in found], indent=2))
     else:
-        typer.echo(f"{task.name}, {fusion}, trained on permuted labels {seeds} times")
+        typer.echo(f"{task.name}, {spec.fusion_label}, trained on permuted labels {seeds} times")
         for fallen in found:
             _show(fallen)
     if not all(fallen.sane for fallen in found):

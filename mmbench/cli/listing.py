@@ -102,7 +102,10 @@ def description(plugins: "Plugins", registry: str, name: str) -> dict[str, Any]:
         "space": [str(param) for param in params_of(cls)],
     }
     if registry == "fusion":
-        document["capabilities"] = {**asdict(cls.capabilities), "offered": cls.offered}
+        targets = ", ".join(sorted(cls.capabilities.targets))
+        document["capabilities"] = {
+            **asdict(cls.capabilities), "targets": targets, "offered": cls.offered,
+        }  # fmt: skip
     elif registry == "encoder":
         document["facts"] = {
             "reads": cls.accepts, "sequences": cls.emits_sequences, "offered": cls.offered,
@@ -131,7 +134,7 @@ def _task_facts(dataset: Any) -> dict[str, Any]:
     return {
         "version": dataset.version,
         "modalities": ", ".join(f"{m} ({kind})" for m, kind in task.modalities.items()),
-        "target": f"{task.target}, {task.n_outputs} outputs",
+        "target": task.target + (f", {task.n_outputs} outputs" if task.outputs else ""),
         "main metric": task.metric,
         **({} if task.optimum is None else {"best possible": f"{task.optimum:.4f}"}),
         **({"means the same mirrored": ", ".join(task.mirrored)} if task.mirrored else {}),

@@ -31,13 +31,13 @@ def run(
     task: "Component | None" = None,
     fusion: Annotated[
         str | None,
-        typer.Option(help="A fusion, or only-<modality>; else concat, or the paradigm's."),
+        typer.Option(help="A fusion, or only-<modality>; else concat, or what fits."),
     ] = None,
     encoder: Annotated[
         list[str] | None, typer.Option(help="MODALITY=NAME; the default of its kind otherwise.")
     ] = None,
     head: Annotated[str | None, typer.Option(help="Else mlp, or the paradigm's.")] = None,
-    objective: Annotated[str, typer.Option()] = "plain",
+    objective: Annotated[str | None, typer.Option(help="Else plain, or the task's.")] = None,
     set_: Set = None,
     spec: Annotated[
         Path | None, typer.Option(help="A spec file (JSON) instead of the options above.")
@@ -192,23 +192,22 @@ def spec_of(
     fusion: str | None,
     encoders: list[str],
     head: str | None,
-    objective: str,
+    objective: str | None,
     given: list[str],
     plugins: "Plugins",
 ) -> "TrialSpec":
     """The spec that the options describe; what is not given is at its default."""
     from mmbench.resolve import resolve_dataset
     from mmbench.search.candidates import find_candidates
-    from mmbench.search.propose import default_spec
+    from mmbench.search.propose import default_spec, plainest
     from mmbench.search.request import SearchRequest
     from mmbench.spec import Component, TrialSpec
 
-    required = plugins.objectives[objective].requires
-    fusion = fusion or required.get("fusion", ["concat"])[0]
-    head = head or required.get("head", ["mlp"])[0]
-    name, dash, modality = fusion.partition("-")
-    baseline = Component("only", {"modality": modality}) if name == "only" and dash else None
     task, dataset = resolve_dataset(task.but(task_settings(given)), plugins)
+    objective = objective or plainest(dataset.task, plugins)
+    required = plugins.objectives[objective].requires
+    fusion = fusion or required.get("fusion", [""])[0]
+    head = head or required.get("head", ["mlp"])[0]
     sections = ["task", "train", "fusion", "head", "objective"]
     sections += [f"encoder.{m}" for m in dataset.task.modalities]
     params = settings(given, sections)
@@ -216,7 +215,7 @@ def spec_of(
         dataset.task, plugins, "cuda", encoders=encoders, heads=[head], objectives=[objective]
     )
     request = SearchRequest(task, candidates, "cpu", train=params.get("train", {}))
-    spec = default_spec(request, plugins, baseline or Component(fusion))
+    spec = default_spec(request, plugins, _fusion(fusion) if fusion else None)
     return TrialSpec(
         task=request.task,
         encoders={
@@ -227,6 +226,16 @@ def spec_of(
         objective=Component(objective, params.get("objective", {})),
         train=spec.train,
     )
+
+
+def _fusion(label: str) -> "Component":
+    """A fusion by its name on a board."""
+    from mmbench.spec import Component
+
+    name, dash, modality = label.partition("-")
+    if name == "only" and dash:
+        return Component("only", {"modality": modality})
+    return Component(label)
 
 
 def find_row(row: str, boards: Path) -> Path:

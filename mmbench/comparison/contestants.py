@@ -14,8 +14,9 @@ from mmbench.search.propose import (
     DEFAULT_ENCODERS,
     DEFAULT_FUSION,
     DEFAULT_HEAD,
-    DEFAULT_OBJECTIVE,
+    plainest,
     preferred,
+    references,
 )
 from mmbench.search.request import Candidates
 from mmbench.space import Value, params_of, suggest
@@ -101,7 +102,7 @@ def contestants_of(
         label = fusion if one_paradigm else f"{objective} ({fusion})"
         head = preferred(heads, (DEFAULT_HEAD,))
         found.append(Contestant(label, Component(fusion), head, objective))
-    return sorted(found, key=lambda c: c.label) + _references(candidates, task)
+    return sorted(found, key=lambda c: c.label) + _references(candidates, task, plugins)
 
 
 def _fusions_of(
@@ -111,13 +112,12 @@ def _fusions_of(
     return legal if all_pairs else [preferred(legal, (DEFAULT_FUSION,))]
 
 
-def _references(candidates: Candidates, task: Task) -> list[Contestant]:
+def _references(candidates: Candidates, task: Task, plugins: Plugins) -> list[Contestant]:
     """What every fusion must beat: the majority, and each modality alone, as well tuned."""
-    alone = [Component("only", {"modality": m}) for m in task.modalities]
     head = preferred(candidates.heads, (DEFAULT_HEAD,))
     return [
-        Contestant(_label(fusion), fusion, head, DEFAULT_OBJECTIVE, reference=True)
-        for fusion in (Component("majority"), *alone)
+        Contestant(_label(fusion), fusion, head, plainest(task, plugins), reference=True)
+        for fusion in references(task, plugins)
     ]
 
 
@@ -156,7 +156,7 @@ def find_contestants(
     candidates = find_candidates(
         task, plugins, device,
         encoders=encoders, fusions=fusions, heads=heads,
-        objectives=_with_plain(objectives),
+        objectives=_with_plain(objectives, task, plugins),
     )  # fmt: skip
     found = contestants_of(candidates, task, plugins, all_pairs=bool(fusions) or not objectives)
     if sum(not c.reference for c in found) < 2:
@@ -168,11 +168,11 @@ def find_contestants(
     return found, equal_encoders(candidates, found, plugins), dict(candidates.dropped)
 
 
-def _with_plain(objectives: Sequence[str]) -> list[str]:
+def _with_plain(objectives: Sequence[str], task: Task, plugins: Plugins) -> list[str]:
     """The plain paradigm always takes part: it is what the others are measured against."""
     if list(objectives) == ["all"]:
         return ["all"]
-    return list(dict.fromkeys([DEFAULT_OBJECTIVE, *objectives]))
+    return list(dict.fromkeys([plainest(task, plugins), *objectives]))
 
 
 def tuning_specs(

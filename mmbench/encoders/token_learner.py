@@ -3,16 +3,20 @@
 Ryoo, Piergiovanni, Arnab, Dehghani & Angelova, "TokenLearner: What Can 8 Learned Tokens Do for
 Images and Videos?", NeurIPS 2021 (https://arxiv.org/abs/2106.11297).
 Differs from the paper: weights are a softmax over the cells of one linear map (the paper's gates
-are sigmoids of convolutions), and each cell's place is averaged along with it: a token says where
-what it found is, as the soft arg-max of Levine, Finn, Darrell & Abbeel, "End-to-End Training of
-Deep Visuomotor Policies", JMLR 2016.
+are sigmoids of convolutions); each cell's place is averaged along with it, so that a token says
+where what it found is (the soft arg-max of Levine, Finn, Darrell & Abbeel, "End-to-End Training of
+Deep Visuomotor Policies", JMLR 2016); and so is its mean pixel, by which maps differ at the start:
+random features of convolutions tell colours apart late. A learned name says which map found it.
 """
 
 from typing import Annotated
 
+import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from mmbench.contracts import Encoder, Fitted
+from mmbench.encoders._image import grid_places, grid_tokens
 from mmbench.encoders.cnn import BODY, CNN
 from mmbench.hookspecs import hookimpl
 from mmbench.space import Choice, Range
@@ -27,6 +31,7 @@ class TokenLearner(CNN):
 
     name = "token-learner"
     offered = "named"
+    placed = 1.0
 
     def __init__(
         self,
@@ -37,12 +42,20 @@ class TokenLearner(CNN):
         tokens: Annotated[int, Choice(4, 8, 16)] = 8,
     ) -> None:
         super().__init__(fitted, width=width, depth=depth)
-        self.where = nn.Linear(BODY, tokens)
+        channels = fitted["shape"][0]
+        self.where, self.seen = nn.Linear(BODY + channels, tokens), nn.Linear(channels, width)
+        self.names = nn.Parameter(torch.randn(tokens, width))  # which map found it
+        nn.init.normal_(self.where.weight[:, BODY:])
+        nn.init.zeros_(self.where.weight[:, :BODY])
 
     def forward(self, inputs: Tensor) -> Encoded:
-        cells, places = self.grid(inputs)
-        weights = self.where(cells).softmax(dim=1).transpose(1, 2)  # (images, tokens, cells)
-        return self.encoded(cells, self.token(weights @ cells) + weights @ places @ self.place)
+        images, grid = self.maps(inputs)
+        cells, places = grid_tokens(grid), grid_places(grid)
+        pixels = grid_tokens(F.adaptive_avg_pool2d(images, (grid.shape[-2], grid.shape[-1])))
+        maps = self.where(torch.cat([cells, pixels], dim=2))  # (images, cells, tokens)
+        weights = maps.softmax(dim=1).transpose(1, 2)
+        found = self.token(weights @ cells) + self.seen(weights @ pixels)
+        return self.encoded(cells, found + weights @ places @ self.place + self.names)
 
 
 @hookimpl

@@ -10,12 +10,12 @@ their deviations are scaled up to make good for it.
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol, runtime_checkable
 
 import torch
-from torch import Tensor
+from torch import Tensor, cat
 
 from mmbench.contracts import Metric
 from mmbench.seeds import stream
@@ -150,6 +150,27 @@ class Resampler:
         target = self.target[rows]
         values = [float(self.metric(s[rows], target)) for s in self.all_scores]
         return torch.tensor(values, dtype=torch.float64)
+
+
+def with_resamples(
+    metric: Metric, target: Tensor, source: Tensor | None, resamples: int = 200
+) -> Callable[[Tensor], Tensor]:
+    """How scores of these rows are judged: by the metric, and by it on resamples of their sources.
+
+    The judge takes (rows, n_outputs) and gives (1 + resamples,); the resamples are the same at
+    every call, so that two models are compared on the same rows. Only the metric for one that is
+    not ``PerRow``: it would be called ``resamples`` times.
+    """
+    sources = len(target) if source is None else len(source.unique())
+    weights = cat(list(draws(sources, resamples, stream(0, "bootstrap"))))
+
+    def judge(scores: Tensor) -> Tensor:
+        plain = torch.tensor([float(metric(scores, target))], dtype=torch.float64)
+        if not isinstance(metric, PerRow):
+            return plain
+        return cat([plain, Resampler(metric, [scores], target, source).scores(weights).flatten()])
+
+    return judge
 
 
 def draws(n_sources: int, resamples: int, generator: torch.Generator) -> Iterator[Tensor]:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from mmbench.contracts import Metric
+from mmbench.evaluation.intervals import PerRow
 from mmbench.plugins import Plugins
 from mmbench.types import Task
 
@@ -39,9 +40,19 @@ def quality(scores: Tensor, target: Tensor, task: Task, plugins: Plugins) -> dic
 def by_slice(
     scores: Tensor, target: Tensor, slices: Mapping[str, Sequence[str]], metric: Metric
 ) -> BySlice:
-    """``{slice: {value: {"rows": how many, "score": metric on these rows alone}}}``."""
+    """``{slice: {value: {"rows": how many, "score": metric on these rows}}}``.
+
+    A mean over rows is that over the rows of a slice: what is searched for is still searched for
+    among all. Any other metric is given the rows of the slice alone.
+    """
+    each = metric.per_row(scores, target).double() if isinstance(metric, PerRow) else None
+
+    def score(rows: Tensor) -> dict[str, float]:
+        found = metric(scores[rows], target[rows]) if each is None else each[rows].mean()
+        return {"rows": len(rows), "score": float(found)}
+
     return {
-        name: {value: _score(scores, target, rows, metric) for value, rows in _groups(values)}
+        name: {value: score(rows) for value, rows in _groups(values)}
         for name, values in slices.items()
     }
 
@@ -51,10 +62,6 @@ def _groups(values: Sequence[str]) -> list[tuple[str, Tensor]]:
     for row, value in enumerate(values):
         rows.setdefault(value, []).append(row)
     return [(value, torch.tensor(rows[value])) for value in sorted(rows)]
-
-
-def _score(scores: Tensor, target: Tensor, rows: Tensor, metric: Metric) -> dict[str, float]:
-    return {"rows": len(rows), "score": float(metric(scores[rows], target[rows]))}
 
 
 def confusion(scores: Tensor, target: Tensor, n: int) -> list[list[int]]:

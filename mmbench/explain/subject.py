@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mmbench.contracts import Encoder
-from mmbench.errors import InvalidParameter
+from mmbench.errors import Incompatible, InvalidParameter
 from mmbench.features import prepare
 from mmbench.plugins import Plugins
 from mmbench.resolve import Resolved, resolve
@@ -52,6 +52,11 @@ def subject(folder: Path, sample: int, plugins: Plugins, device: torch.device) -
     """The model in ``folder`` and row ``sample`` of the test part of its task."""
     saved = load_model(folder, plugins, device)
     resolved = resolve(saved.spec, plugins)
+    if not resolved.task.fuses:
+        raise Incompatible(
+            f"{resolved.spec.task.name} is {resolved.task.target}: an embedding is no answer to be "
+            f"explained. `mmbench explain` takes tasks that all modalities answer together."
+        )
     test = resolved.dataset.load("test")
     if not 0 <= sample < len(test):
         raise InvalidParameter(

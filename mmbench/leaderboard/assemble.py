@@ -80,6 +80,7 @@ def row_of(
         created=cost["measured"],
         splits=None if final.seeds[0].splits is None else dict(final.seeds[0].splits),
         predictions=predictions,
+        target=task.target,
         **_by_class(final),
         **final.diagnoses,  # type: ignore[arg-type]  # plain JSON; write_row checks its shape
     )

@@ -53,11 +53,14 @@ def _gain(row: Row, gain: Gain) -> list[str]:
 
 
 def _no_gain(best: Row) -> str:
-    return (
-        f"Whether fusion helps on {best.task} is not known: no ranked row was compared with a "
-        f"single modality. The best row is {_named(best)}: {best.metric} "
-        f"{score(best.main['mean'])}."
-    )
+    if best.target == "retrieval":
+        why = f"On {best.task} one modality answers another: there is no gain of fusion to state."
+    else:
+        why = (
+            f"Whether fusion helps on {best.task} is not known: no ranked row was compared with a "
+            f"single modality."
+        )
+    return f"{why} The best row is {_named(best)}: {best.metric} {score(best.main['mean'])}."
 
 
 def _ties(standings: Sequence[Standing]) -> list[str]:

@@ -26,7 +26,7 @@ from mmbench.provenance import Used, read_used
 SCHEMA = 1
 ADDED = (
     "schema", "splits", "predictions", "outputs", "confusion", "reliability", "robustness",
-    "contribution", "representation",
+    "contribution", "representation", "target",
 )  # fmt: skip
 """Fields that older rows lack."""
 Level = Literal["preview", "community", "verified"]
@@ -137,6 +137,8 @@ class Row:
     robustness: Robustness | None = None
     contribution: Contribution | None = None
     representation: Representation | None = None
+    target: str | None = None
+    """Its kind, such as ``classification``."""
 
     def to_dict(self) -> dict[str, Any]:
         return {f.name: copy.deepcopy(getattr(self, f.name)) for f in fields(self)}

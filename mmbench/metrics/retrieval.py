@@ -1,13 +1,17 @@
-"""Quality of a search in a gallery, such as captions for images, and images for captions.
+"""Quality of a search across modalities, such as captions for images, and images for captions.
 
-``scores`` (queries, gallery) are similarities, more being nearer. ``target`` is (queries,), the
-index of each query's match, or (queries, gallery), true where an item is relevant. A query's rank
-is that of its best relevant item, from 1; items that tie with it share the mean of their ranks.
-Queries without a relevant item are left out; if none has one, it counts as found last.
+``scores`` (rows, 2 × width) are the embeddings of both sides of every row, side by side; how alike
+two are is their inner product. ``target`` (rows, 2) says which item each side shows: a row is a
+pair that belongs together, and rows may share items on either side.
 
-Each figure comes in both directions: ``-reverse`` asks with the gallery's items for queries. As is
-usual across modalities (Karpathy & Fei-Fei, CVPR 2015; Faghri et al., BMVC 2018), recall at k is
-the share of queries with *a* relevant item among the first k.
+Every row asks with its first side. What is searched are the distinct items of the second one (the
+mean of its rows' embeddings, should they differ). The rank of a row, from 1, is that of the best
+item that belongs to what it asks with; items that tie with it share the mean of their ranks.
+``-reverse`` asks the other way round. As is usual across modalities (Karpathy & Fei-Fei, CVPR 2015;
+Faghri et al., BMVC 2018), recall at k is the share of queries with *a* relevant item among the
+first k.
+
+Where these are means, they are means over rows: resampled rows ask in the gallery as it is.
 """
 
 from abc import abstractmethod
@@ -23,59 +27,102 @@ from mmbench.metrics._checks import check_scores
 from mmbench.types import TargetKind
 
 RETRIEVAL: frozenset[TargetKind] = frozenset({"retrieval"})
+CUTS = (1, 5, 10)
+QUERIES_AT_ONCE = 1024
 
 
 class RetrievalMetric(Metric):
-    """A figure of ranks, from queries to the gallery or in reverse."""
+    """A figure of ranks, of the second side's items for the first side, or in reverse."""
 
     targets = RETRIEVAL
     reverse: ClassVar[bool] = False
 
     def __call__(self, scores: Tensor, target: Tensor) -> float:
+        return self.measure(self.ranks(scores, target))
+
+    def ranks(self, scores: Tensor, target: Tensor) -> Tensor:
+        """(rows,) in this direction, from 1."""
         check_scores(self.name, scores, target)
-        relevant = relevance(scores, target)
-        if self.reverse:
-            scores, relevant = scores.T, relevant.T
-        ranks = ranks_of(scores, relevant)
-        last = torch.full((1,), scores.shape[1], dtype=torch.float64)
-        return self.measure(ranks if len(ranks) else last)
+        return ranks_of(scores, target, reverse=self.reverse)
 
     @abstractmethod
     def measure(self, ranks: Tensor) -> float:
-        """The figure of ranks (queries,), from 1; there is at least one."""
+        """The figure of ranks (rows,), from 1; there is at least one."""
 
 
-def relevance(scores: Tensor, target: Tensor) -> Tensor:
-    """(queries, gallery) booleans from either form of the target."""
-    if target.ndim == 2 and target.shape == scores.shape:
-        return target.bool()
-    inside = target.ndim == 1 and int(target.min()) >= 0 and int(target.max()) < scores.shape[1]
-    if not inside:
+class MeanOverRows(RetrievalMetric):
+    """The mean of one value per row."""
+
+    def measure(self, ranks: Tensor) -> float:
+        return self.value(ranks).mean().item()
+
+    def per_row(self, scores: Tensor, target: Tensor) -> Tensor:
+        return self.value(self.ranks(scores, target))
+
+    @abstractmethod
+    def value(self, ranks: Tensor) -> Tensor:
+        """(rows,) in float64."""
+
+
+def ranks_of(scores: Tensor, target: Tensor, *, reverse: bool) -> Tensor:
+    """(rows,) rank of the best item that belongs to what each row asks with, in float64.
+
+    Sums are in float64: of scores that were rounded to be stored they are exact but for the last
+    bits, and so are ties.
+    """
+    sides = _sides(scores, target)
+    asks, answers = (1, 0) if reverse else (0, 1)
+    queries, query = target[:, asks].unique(return_inverse=True)
+    items, item = target[:, answers].unique(return_inverse=True)
+    asking = _by_item(sides[:, asks], query, len(queries))
+    gallery = _by_item(sides[:, answers], item, len(items))
+    found = [
+        _ranked(asking[some] @ gallery.T, _relevant(some, query, item, len(items)))
+        for some in torch.arange(len(queries)).split(QUERIES_AT_ONCE)
+    ]
+    return torch.cat(found)[query]
+
+
+def _sides(scores: Tensor, target: Tensor) -> Tensor:
+    """(rows, 2, width) in float64."""
+    if target.shape[1:] != (2,) or scores.ndim != 2 or scores.shape[1] % 2:
         raise InvalidSpec(
-            f"A retrieval target is (queries,) indices below {scores.shape[1]}, or booleans "
-            f"{tuple(scores.shape)}; got {tuple(target.shape)} {target.dtype}."
+            f"Retrieval takes scores (rows, 2 × width) and a target (rows, 2), the item of each "
+            f"side; got {tuple(scores.shape)} and {tuple(target.shape)}."
         )
-    return torch.nn.functional.one_hot(target.long(), scores.shape[1]).bool()
+    return torch.stack(scores.double().chunk(2, dim=1), dim=1)
 
 
-def ranks_of(scores: Tensor, relevant: Tensor) -> Tensor:
-    """(asked,) rank of the best relevant item of every query that has one."""
-    asked = relevant.any(dim=1)
-    scores, relevant = scores[asked], relevant[asked]
-    best = scores.masked_fill(~relevant, -torch.inf).amax(dim=1, keepdim=True)
-    above = ((scores > best) & ~relevant).sum(dim=1)
-    level = ((scores == best) & ~relevant).sum(dim=1)
+def _by_item(vectors: Tensor, which: Tensor, n: int) -> Tensor:
+    """(n, width) the mean over the rows that have each of n items."""
+    sums = vectors.new_zeros(n, vectors.shape[1]).index_add_(0, which, vectors)
+    return sums / which.bincount(minlength=n).unsqueeze(1)
+
+
+def _relevant(some: Tensor, query: Tensor, item: Tensor, n_items: int) -> Tensor:
+    """(some, items) True where a row has both; ``some`` are consecutive queries."""
+    relevant = torch.zeros(len(some), n_items, dtype=torch.bool)
+    rows = (query >= some[0]) & (query <= some[-1])
+    relevant[query[rows] - some[0], item[rows]] = True
+    return relevant
+
+
+def _ranked(similarity: Tensor, relevant: Tensor) -> Tensor:
+    """(queries,) rank of the best relevant of the items (queries, items)."""
+    best = similarity.masked_fill(~relevant, -torch.inf).amax(dim=1, keepdim=True)
+    above = ((similarity > best) & ~relevant).sum(dim=1)
+    level = ((similarity == best) & ~relevant).sum(dim=1)
     return 1 + above + level.double() / 2
 
 
-class RecallAt1(RetrievalMetric):
+class RecallAt1(MeanOverRows):
     """Share of queries whose best relevant item is among the first ``k``."""
 
     name = "recall-at-1"
     k: ClassVar[int] = 1
 
-    def measure(self, ranks: Tensor) -> float:
-        return (ranks <= self.k).double().mean().item()
+    def value(self, ranks: Tensor) -> Tensor:
+        return (ranks <= self.k).double()
 
 
 class RecallAt5(RecallAt1):
@@ -88,13 +135,13 @@ class RecallAt10(RecallAt1):
     k = 10
 
 
-class MeanReciprocalRank(RetrievalMetric):
+class MeanReciprocalRank(MeanOverRows):
     """Mean of 1 / rank (Voorhees, TREC-8 1999)."""
 
     name = "mrr"
 
-    def measure(self, ranks: Tensor) -> float:
-        return ranks.reciprocal().mean().item()
+    def value(self, ranks: Tensor) -> Tensor:
+        return ranks.reciprocal()
 
 
 class MedianRank(RetrievalMetric):
@@ -132,9 +179,27 @@ class MedianRankReverse(MedianRank):
     reverse = True
 
 
+class MeanRecall(Metric):
+    """Mean of recall at 1, 5 and 10 in both directions: mR, a sixth of what is known as rsum."""
+
+    name = "mean-recall"
+    targets = RETRIEVAL
+    best = 1.0
+
+    def __call__(self, scores: Tensor, target: Tensor) -> float:
+        return self.per_row(scores, target).mean().item()
+
+    def per_row(self, scores: Tensor, target: Tensor) -> Tensor:
+        """(rows,) the mean over directions and cuts of whether a right item is found."""
+        check_scores(self.name, scores, target)
+        both = [ranks_of(scores, target, reverse=reverse) for reverse in (False, True)]
+        return torch.stack([(r <= k).double() for r in both for k in CUTS]).mean(dim=0)
+
+
 @hookimpl
 def register_metrics() -> list[type[Metric]]:
     return [
+        MeanRecall,
         RecallAt1,
         RecallAt5,
         RecallAt10,

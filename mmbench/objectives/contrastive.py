@@ -9,24 +9,20 @@ one image) are not negatives of each other: each of them is a true match. The te
 between 0.01 and 1 by a sigmoid instead of clipping.
 """
 
-import math
 from collections.abc import Mapping
 from typing import Annotated
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mmbench.contracts import Objective, Outputs
 from mmbench.hookspecs import hookimpl
 from mmbench.losses import supervised_loss
-from mmbench.objectives._contrast import info_nce, unlike
+from mmbench.objectives._contrast import Temperature, info_nce, unlike
 from mmbench.objectives._pooled import pooled
 from mmbench.objectives._present import pairs
 from mmbench.space import Choice, Range
 from mmbench.types import Encoded, Task
-
-COLDEST, HOTTEST = 0.01, 1.0
 
 
 class ContrastiveObjective(Objective):
@@ -55,18 +51,7 @@ class ContrastiveObjective(Objective):
         self.weight = weight
         paired = dims if len(dims) > 1 else {}
         self.project = nn.ModuleDict({m: nn.Linear(d, width) for m, d in paired.items()})
-        place = (math.log(temperature) - math.log(COLDEST)) / math.log(HOTTEST / COLDEST)
-        warmth = torch.logit(torch.tensor(place))
-        self.warmth: Tensor
-        if learned and paired:
-            self.warmth = nn.Parameter(warmth)
-        else:
-            self.register_buffer("warmth", warmth)
-
-    @property
-    def temperature(self) -> Tensor:
-        """τ, always between its bounds and never without a slope."""
-        return COLDEST * (HOTTEST / COLDEST) ** self.warmth.sigmoid()
+        self.temperature = Temperature(temperature, learned=learned and bool(paired))
 
     def forward(self, outputs: Outputs, target: Tensor) -> Tensor:
         loss = supervised_loss(self.task.target, outputs.scores, target).mean()
@@ -80,7 +65,7 @@ class ContrastiveObjective(Objective):
         both = features[one].present & features[other].present
         distinct = unlike(x) & unlike(y)
         u, v = self.embedded(one, x), self.embedded(other, y)
-        similarity = u @ v.T / self.temperature  # (batch, batch)
+        similarity = u @ v.T / self.temperature()  # (batch, batch)
         there, back = (info_nce(s, both, distinct) for s in (similarity, similarity.T))
         return (there + back) / 2
 

@@ -8,7 +8,6 @@ from typing import Any, get_args
 
 from mmbench import hookspecs
 from mmbench.contracts import (
-    ALL_TARGETS,
     Capabilities,
     Dataset,
     Encoder,
@@ -22,7 +21,7 @@ from mmbench.installed.offers import GROUP
 from mmbench.plugins.collection import BUILTIN, Plugins
 from mmbench.registry import Registry
 from mmbench.space import params_of
-from mmbench.types import Kind
+from mmbench.types import ALL_TARGETS, Kind
 
 BASES: dict[str, type] = {
     "dataset": Dataset, "encoder": Encoder, "fusion": Fusion, "head": Head,

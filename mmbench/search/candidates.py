@@ -4,12 +4,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 
 from mmbench.augmentation import offered
-from mmbench.contracts import ALL_TARGETS, Encoder, Fusion, Head, Objective
+from mmbench.contracts import Encoder, Fusion, Head, Objective
 from mmbench.errors import Incompatible, InvalidParameter, UnknownName, did_you_mean
 from mmbench.plugins import Plugins
 from mmbench.resolve import misfit, objective_misfit
 from mmbench.search.request import Candidates
-from mmbench.types import Task
+from mmbench.types import ALL_TARGETS, Task
 
 Filters = Mapping[str, Sequence[str]]
 Part = Literal["fusion", "head"]
@@ -165,7 +165,7 @@ def _fusions(
     legal = []
     for name in _named(plugins.fusions, wanted) if wanted else offered:
         cls = plugins.fusions[name]
-        reason = misfit(cls, task.modalities) or _cannot_read(cls, task)
+        reason = misfit(cls, task.modalities, target=task.target) or _cannot_read(cls, task)
         reason = reason or _no_sequences(cls, encoders, plugins)
         if reason is None:
             legal.append(name)

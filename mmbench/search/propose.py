@@ -10,13 +10,16 @@ import torch
 from mmbench.augmentation import BY_KIND
 from mmbench.contracts import Fusion, count_parameters
 from mmbench.plugins import Plugins
-from mmbench.resolve import resolve
+from mmbench.resolve import resolve, resolve_dataset
 from mmbench.search.candidates import legal_with, sequence_encoders
 from mmbench.search.request import Candidates, SearchRequest
 from mmbench.space import Suggests, Value, enqueueable, suggest
 from mmbench.spec import Component, TrainSpec, TrialSpec, train_spec
+from mmbench.types import Task
 
-DEFAULT_FUSION, DEFAULT_HEAD, DEFAULT_OBJECTIVE = "concat", "mlp", "plain"
+DEFAULT_FUSION, DEFAULT_HEAD = "concat", "mlp"
+DEFAULT_OBJECTIVES = ("plain", "info-nce")
+"""The plainest paradigm of each kind of target: what is answered together, and retrieval."""
 NOMINAL_WIDTH = 64
 DEFAULT_ENCODERS = ("cnn", "bag-of-words", "mlp", "conv1d", "mel-cnn")
 """Tried first where they fit: the cheapest sound encoder of each kind."""
@@ -98,16 +101,31 @@ def default_spec(
 def _default_objective(fusion: str, chosen: Candidates, plugins: Plugins) -> str:
     """The plain paradigm, or the first that is defined with this fusion; baselines are plain."""
     legal = [o for o in chosen.objectives if legal_with(o, "fusion", [fusion], plugins)]
-    return preferred(legal or [DEFAULT_OBJECTIVE], (DEFAULT_OBJECTIVE,))
+    return preferred(legal or DEFAULT_OBJECTIVES, DEFAULT_OBJECTIVES)
 
 
 def reference_specs(
     request: SearchRequest, plugins: Plugins, known: Collection[str] = ()
 ) -> list[TrialSpec]:
-    """What every fusion must beat: the majority class, and each modality alone."""
-    alone = [Component("only", {"modality": m}) for m in request.candidates.encoders]
-    specs = [default_spec(request, plugins, f) for f in (Component("majority"), *alone)]
+    """What every fusion must beat; of a search, at their defaults."""
+    _, dataset = resolve_dataset(request.task, plugins)
+    specs = [default_spec(request, plugins, f) for f in references(dataset.task, plugins)]
     return _unknown(specs, plugins, known)
+
+
+def references(task: Task, plugins: Plugins) -> list[Component]:
+    """The majority class and each modality alone; none that cannot answer what the task asks."""
+    alone = [Component("only", {"modality": m}) for m in task.modalities]
+    return [
+        fusion
+        for fusion in (Component("majority"), *alone)
+        if task.target in plugins.fusions[fusion.name].capabilities.targets
+    ]
+
+
+def plainest(task: Task, plugins: Plugins) -> str:
+    """The name of the plainest paradigm that trains this kind of target."""
+    return next(o for o in DEFAULT_OBJECTIVES if task.target in plugins.objectives[o].targets)
 
 
 def _unknown(

@@ -1,11 +1,13 @@
 """What every dataset promises. Authors call ``check_dataset(MyDataset())`` in one test."""
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
 from mmbench.contracts import Dataset
 from mmbench.errors import Leak
-from mmbench.parts import PARTS, check_parts, content_digest
+from mmbench.parts import PARTS, check_parts, content_digest, row_digests
 from mmbench.testing.promises import Check, promise
 from mmbench.types import MISSING, Column, Encoded, Split
 
@@ -70,7 +72,10 @@ def columns_and_target_agree(dataset: Dataset) -> None:
 
 
 def targets_are_within_range(dataset: Dataset) -> None:
-    """Classes are whole numbers below n_outputs; labels are 0 or 1; numbers are finite."""
+    """Classes are whole numbers below n_outputs; labels are 0 or 1; numbers are finite.
+
+    Of retrieval, there are two sides, and each item of a side stands for one value.
+    """
     kind, n = dataset.task.target, dataset.task.n_outputs
     for part in PARTS:
         target = dataset.load(part).target
@@ -85,9 +90,25 @@ def targets_are_within_range(dataset: Dataset) -> None:
         elif kind == "multilabel":
             assert target.shape[1:] == (n,), f"{where} must be (rows, {n}); got {target.shape}."
             assert ((target == 0) | (target == 1)).all(), f"{where} must hold only 0 and 1."
+        elif kind == "retrieval":
+            fits = target.dtype == torch.int64 and target.shape[1:] == (2,)
+            assert fits, f"{where} must be (rows, 2) int64; got {tuple(target.shape)}."
+            _items_stand_for_values(dataset.load(part), where)
         else:
             fits = target.numel() == len(target) * n and target.is_floating_point()
             assert fits and target.isfinite().all(), f"{where} must be {n} finite number(s) a row."
+
+
+def _items_stand_for_values(split: Split, where: str) -> None:
+    """Rows have the same item of a side where, and only where, they have the same value of it."""
+    assert len(split.columns) == 2, f"{where} has two sides; there are {len(split.columns)} columns"
+    for (modality, column), items in zip(split.columns.items(), split.target.T, strict=True):
+        values = row_digests(replace(split, columns={modality: column}))
+        pairs = set(zip(items.tolist(), values, strict=True))
+        assert len(pairs) == len(items.unique()) == len(set(values)), (
+            f"{where} has {len(items.unique())} items of {modality!r}, which has "
+            f"{len(set(values))} different values: number the values, `unique` does."
+        )
 
 
 def parts_share_nothing(dataset: Dataset) -> None:

@@ -28,8 +28,9 @@ def _example(kind: TargetKind) -> tuple[Tensor, Tensor]:
         target = (torch.rand(ROWS, N_OUTPUTS) > 0.5).long()
         return 40.0 * target - 20, target
     if kind == "retrieval":
-        target = torch.randperm(ROWS)
-        return 20 * torch.nn.functional.one_hot(target, ROWS).float(), target
+        pairs = torch.arange(ROWS) % (ROWS // 2)  # every pair twice
+        side = torch.nn.functional.one_hot(pairs, ROWS // 2).float()
+        return torch.cat([side, side], dim=1), torch.stack([pairs, pairs], dim=1)
     target = torch.randn(ROWS)
     return target.unsqueeze(1), target
 

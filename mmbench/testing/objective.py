@@ -12,7 +12,7 @@ from mmbench.testing.practice import DIM, MODALITIES, N_OUTPUTS, Practice, insta
 from mmbench.testing.promises import Check, Inputs, Subject, lifted, promise
 from mmbench.testing.reference import Reference, computes
 from mmbench.testing.training import training_checks
-from mmbench.types import Encoded, TargetKind
+from mmbench.types import Encoded, TargetKind, Task
 
 ROWS = 6
 
@@ -45,7 +45,8 @@ def _begun(cls: type[Objective], kind: TargetKind, params: Mapping[str, Any]) ->
 
 
 def _inputs(cls: type[Objective], kind: TargetKind, fused_dim: int) -> dict[str, Tensor]:
-    named = {"scores": torch.randn(ROWS, N_OUTPUTS), "fused": torch.randn(ROWS, fused_dim)}
+    width = 2 * N_OUTPUTS if kind == "retrieval" else N_OUTPUTS
+    named = {"scores": torch.randn(ROWS, width), "fused": torch.randn(ROWS, fused_dim)}
     for m in MODALITIES:
         named[f"{m}.feature"] = torch.randn(ROWS, DIM)
         named[f"{m}.present"] = torch.ones(ROWS, dtype=torch.bool)
@@ -61,6 +62,8 @@ def _target(kind: TargetKind) -> Tensor:
         return torch.arange(ROWS) % N_OUTPUTS
     if kind == "multilabel":
         return torch.arange(ROWS * N_OUTPUTS).reshape(ROWS, N_OUTPUTS) % 2
+    if kind == "retrieval":
+        return torch.arange(ROWS).unsqueeze(1).expand(-1, 2).contiguous()
     return torch.randn(ROWS, N_OUTPUTS)
 
 
@@ -133,17 +136,20 @@ def better_predictions_lower_the_loss(cls: type[Objective], **params: Any) -> No
     """Following the loss downhill from any scores leads to the target."""
     for case in _subjects(cls, **params):
         objective = case.build().eval()
-        right, wrong = (_predicting(case.inputs, sign) for sign in (1.0, -1.0))
+        right, wrong = (_predicting(case.inputs, objective.task, sign) for sign in (1.0, -1.0))
         low, high = (case.call(objective, inputs)[0] for inputs in (right, wrong))
         assert low < high, (
             f"{case.what}: perfect predictions cost {low:.3g}, wrong ones {high:.3g}."
         )
 
 
-def _predicting(inputs: Inputs, sign: float) -> dict[str, Tensor]:
+def _predicting(inputs: Inputs, task: Task, sign: float) -> dict[str, Tensor]:
     """Scores that say the target (sign 1) or its opposite (sign −1)."""
     target = inputs["target"]
-    if target.is_floating_point():
+    if task.target == "retrieval":
+        side = torch.nn.functional.normalize(inputs["scores"][:, :N_OUTPUTS], dim=-1)
+        scores = torch.cat([side, sign * side], dim=1)
+    elif target.is_floating_point():
         scores = sign * target
     elif target.ndim == 1:
         scores = sign * 10 * torch.nn.functional.one_hot(target, N_OUTPUTS)

@@ -1,4 +1,4 @@
-"""A tiny world to train in: three kinds of target, two modalities that each know most of it.
+"""A tiny world to train in: every kind of target, two modalities that each know most of it.
 
 Paradigms do more than compute a loss, so their promises are tested on real training: the real
 model, the real trainer, in a second.
@@ -28,7 +28,10 @@ METRICS: dict[TargetKind, str] = {
     "classification": "accuracy",
     "multilabel": "micro-f1",
     "regression": "r2",
+    "retrieval": "mean-recall",
 }
+FUSIONS: dict[TargetKind, str] = {"retrieval": "dual"}
+"""Where it is not concat."""
 BRIEF = TrainSpec(max_epochs=12, batch_size=32, patience=12, learning_rate=1e-2)
 
 
@@ -42,7 +45,7 @@ class TinyTask(Dataset):
     version = "1"
 
     def __init__(self, target: TargetKind, missing: float = 0.0) -> None:
-        outputs = tuple(f"y{i}" for i in range(N_OUTPUTS))
+        outputs = () if target == "retrieval" else tuple(f"y{i}" for i in range(N_OUTPUTS))
         self.task = Task(dict.fromkeys(MODALITIES, "tabular"), target, outputs, METRICS[target])
         self.missing = missing
 
@@ -72,6 +75,8 @@ class TinyTask(Dataset):
         numbers = torch.randn(rows, N_OUTPUTS, generator=draws)
         if self.task.target == "regression":
             return numbers, numbers
+        if self.task.target == "retrieval":
+            return 3 * numbers, torch.arange(rows).unsqueeze(1).expand(-1, 2).contiguous()
         labels = (numbers > 0).long()
         return labels * 2.0 - 1, labels
 
@@ -99,7 +104,7 @@ class Practice:
         if len(self.modalities) == 1:
             fusion = Component("only", {"modality": self.modalities[0]})
         else:
-            fusion = Component(self._first("fusion", "concat"))
+            fusion = Component(self._first("fusion", FUSIONS.get(self.target, "concat")))
         spec = TrialSpec(
             Component("tiny"),
             {m: Component(self.encoder) for m in self.modalities},

@@ -10,11 +10,12 @@ from torch import Tensor
 
 from mmbench.contracts import Objective
 from mmbench.losses import supervised_loss
+from mmbench.metrics.retrieval import MeanRecall
 from mmbench.spec import TrainSpec
 from mmbench.testing.practice import BRIEF, Practice, Started
 from mmbench.testing.promises import Check, promise
 from mmbench.training import predict
-from mmbench.types import Column, Split, TargetKind
+from mmbench.types import ALL_TARGETS, Column, Split, TargetKind
 
 SHORT = TrainSpec(max_epochs=2, batch_size=96, patience=2, learning_rate=1e-2)
 """Two epochs of two batches: what is to be seen does not need a good model."""
@@ -67,6 +68,9 @@ def training_solves_the_task(cls: type[Objective], **params: Any) -> None:
 
 
 def _loss(scores: Tensor, split: Split, kind: Any) -> float:
+    """What is left to gain; of retrieval, which has no loss per row, by the mean recall."""
+    if kind == "retrieval":
+        return 1 - MeanRecall()(scores, split.target)
     return float(supervised_loss(kind, scores, split.target).mean())
 
 
@@ -76,6 +80,8 @@ def _constant(train: Split, val: Split, kind: Any) -> Tensor:
         row = train.target.bincount().float().div(len(train)).log()
     elif kind == "multilabel":
         row = train.target.float().mean(0).logit()
+    elif kind == "retrieval":
+        row = torch.zeros(2)
     else:
         row = train.target.mean(0)
     return row.expand(len(val), -1)
@@ -121,10 +127,10 @@ def training_takes_what_tasks_bring(cls: type[Objective], **params: Any) -> None
         "a modality missing in all rows": {"missing": 1.1},
         "frozen encoders": {"encoder": "vector"},
     }
-    if "fusion" not in cls.requires:
-        cases["one modality alone"] = {"modalities": ("a",), "params": {}}
+    alone = {"one modality alone": {"modalities": ("a",), "params": {}}}
     for kind in sorted(cls.targets):
-        for case, settings in cases.items():
+        more = alone if "fusion" not in cls.requires and kind in ALL_TARGETS else {}
+        for case, settings in (cases | more).items():
             state = _after(Practice(cls, kind, **{"params": params, "train": SHORT, **settings}))
             for name, tensor in state.items():
                 assert tensor.isfinite().all(), (

@@ -31,9 +31,10 @@ def contribution(
     """What each modality brings to ``metric`` on ``split``: prepared rows, on the model's device.
 
     Fields are those of ``mmbench.leaderboard.diagnoses.Contribution``. None for a model that reads
-    no modality. ``ArithmeticError`` if the metric is not defined with some modalities missing.
+    no modality, and where modalities do not answer together. ``ArithmeticError`` if the metric is
+    not defined with some modalities missing.
     """
-    if not model.encoders:
+    if not (model.encoders and task.fuses):
         return None
     model.eval()
     with torch.no_grad():
