@@ -121,12 +121,12 @@ def _encoders_for(
     dropped: dict[str, str],
 ) -> list[str]:
     kind = task.modalities[modality]
-    fitting = {n: e for n, e in plugins.encoders.items() if e.accepts == kind}
-    for name in [
-        n for n, e in fitting.items() if e.needs_target and task.target not in ALL_TARGETS
-    ]:
-        dropped[name] = f"{name} is fitted to a target; the task is {task.target}"
-        del fitting[name]
+    fitting = {}
+    for name, cls in plugins.encoders.items():
+        if cls.accepts == kind and cls.needs_target and task.target not in ALL_TARGETS:
+            dropped[name] = f"{name} is fitted to a target; the task is {task.target}"
+        elif cls.accepts == kind:
+            fitting[name] = cls
     names = wanted or _offered(fitting, device, dropped)
     if not names:
         raise Incompatible(
