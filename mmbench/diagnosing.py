@@ -9,8 +9,11 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
 from mmbench.evaluation.averaging import averaged
 from mmbench.evaluation.contribution import contribution, representation
+from mmbench.evaluation.intervals import with_resamples
 from mmbench.evaluation.robustness import document
 from mmbench.evaluation.robustness.document import robustness
 from mmbench.files import write_whole
@@ -43,8 +46,10 @@ def diagnose(result: TrialResult, plugins: Plugins, bench: Workbench, folder: Pa
     chosen = spread_out(len(test), ROWS)
     rows, ready = test.rows(chosen), result.ready_test.rows(chosen).to(bench.device)
 
-    def score(split: Split) -> float:
-        return metric(predict(model, split, bench.device), split.target)
+    judge = with_resamples(metric, rows.target, rows.source)
+
+    def score(split: Split) -> Tensor:
+        return judge(predict(model, split, bench.device))
 
     _write(folder, "robustness", lambda: robustness(rows, task, encoders, score, seed))
     _write(folder, "contribution", lambda: contribution(model, ready, task, metric))

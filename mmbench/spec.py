@@ -11,9 +11,11 @@ from mmbench.errors import InvalidParameter, InvalidSpec, did_you_mean
 from mmbench.space import Choice, Range, Value, validate
 
 SCHEMA = 1
-YOUNGER = ("precision", "crop", "flip", "word_dropout", "noise")
+YOUNGER = ("precision", "min_steps", "crop", "flip", "word_dropout", "noise")
 """Settings of training that came after the first rows."""
 FLOAT32, BFLOAT16 = "float32", "bfloat16"
+LEAST_STEPS = 1000
+"""Of a new configuration: ten epochs of a few hundred rows would be a training not begun."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,11 @@ class TrainSpec:
     batch_size: Annotated[int, Choice(64, 128, 256, 512)] = 128
     max_epochs: int = 10
     patience: int = 3
+    min_steps: int = 0
+    """With few rows ``max_epochs`` and ``patience`` grow together, until there are as many steps.
+
+    0: epochs are as many as named. So are they in rows that are older than this setting.
+    """
     warmup: float = 0.2
     """Share of all steps during which the learning rate rises, before it falls along a cosine."""
     clip: float = 1.0
@@ -56,6 +63,12 @@ class TrainSpec:
     """Share of the words of a text that are as if never seen, in training."""
     noise: Annotated[float, Choice(0.0, 0.1, 0.2)] = 0.0
     """Of tables and series, in training: noise in standard deviations of each feature."""
+
+    def lasting(self, rows: int) -> "TrainSpec":
+        """The same for so many training rows: with the epochs and patience that they get."""
+        epochs = max(self.max_epochs, -(-self.min_steps // -(-rows // self.batch_size)))
+        patience = -(-self.patience * epochs // self.max_epochs)  # rounded up, like the epochs
+        return replace(self, max_epochs=epochs, patience=patience)
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,9 +169,14 @@ def spec_from_dict(data: Any) -> TrialSpec:
 
 
 def train_spec(given: Mapping[str, Value]) -> TrainSpec:
-    """Training settings with the rest at their defaults, each checked."""
+    """Training settings with the rest at their defaults, each checked.
+
+    Without ``max_epochs`` they last ``LEAST_STEPS`` at least; who names epochs means so many.
+    """
+    if "max_epochs" not in given:
+        given = {"min_steps": LEAST_STEPS, **given}
     train = TrainSpec(**validate(TrainSpec, given, "train"))  # type: ignore[arg-type]
-    for name, least in (("max_epochs", 1), ("patience", 1), ("batch_size", 1)):
+    for name, least in (("max_epochs", 1), ("patience", 1), ("batch_size", 1), ("min_steps", 0)):
         if getattr(train, name) < least:
             raise InvalidParameter(
                 f"train.{name} is at least {least}; got {getattr(train, name)!r}."

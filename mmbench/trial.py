@@ -143,7 +143,7 @@ def build(
     requests = prepared_val.rows(spread_out(len(val), REQUESTS))
     on_built(model, requests)
     trainer = Trainer(
-        resolved.spec.train,
+        resolved.spec.train.lasting(len(train)),
         build_objective(resolved, model),
         main_metric(resolved, plugins),
         resolved.spec.seed,
@@ -206,8 +206,11 @@ def spread_out(n_rows: int, wanted: int) -> Tensor:
 
 
 def fit_encoders(resolved: Resolved, train: Split) -> dict[str, Encoder]:
-    """Vocabulary and normalisation come from the training part alone."""
-    fitted = {m: cls.fit(train.columns[m]) for m, cls in resolved.encoders.items()}
+    """Vocabulary, normalisation and the like come from the training part alone."""
+    target, kind = train.target.cpu(), resolved.task.target
+    fitted = {
+        m: cls.fit_to_target(train.columns[m], target, kind) for m, cls in resolved.encoders.items()
+    }
     return build_encoders(resolved, fitted)
 
 

@@ -4,15 +4,23 @@ import math
 
 import pytest
 import torch
+from sklearn.tree import DecisionTreeRegressor
 from torch import nn
 from torch.nn import functional as F
 
 from mmbench.encoders._fields import fields
+from mmbench.encoders.boosted_trees import BoostedTrees
 from mmbench.encoders.ft_transformer import FTTransformer
 from mmbench.encoders.periodic import Periodic
+from mmbench.errors import Incompatible
+from mmbench.features import weights
 from mmbench.optimizer import AdamW
+from mmbench.plugins import load_plugins
+from mmbench.search.candidates import _encoders_for
+from mmbench.spec import Component, TrainSpec, TrialSpec
 from mmbench.testing import encoder_contract
-from mmbench.types import Column, Encoded
+from mmbench.trial import Workbench, train_trial
+from mmbench.types import MISSING, Column, Encoded, Task
 
 NAN = float("nan")
 TABLE = torch.tensor(
@@ -120,3 +128,82 @@ def test_a_category_never_seen_is_no_error(cls):
     encoder = cls(cls.fit(Column(TABLE)))
     unseen = torch.tensor([[NAN, NAN, 1.0, 1.0, 0.0, 0.0]])
     assert encoder(unseen).pooled.isfinite().all()
+
+
+# Trees ------------------------------------------------------------------------------------------
+
+
+def leaf(tree, features, node=0):
+    """The leaves of a scikit-learn tree by walking it: the path of each row as letters."""
+    if tree.children_left[node] < 0:
+        return ""
+    right = features[tree.feature[node]] > tree.threshold[node]
+    child = (tree.children_right if right else tree.children_left)[node]
+    return ("R" if right else "L") + leaf(tree, features, child)
+
+
+def test_trees_are_those_of_gradient_boosting():
+    """Path by path as scikit-learn's own trees, grown here one after the other on residuals."""
+    draw = torch.Generator().manual_seed(0)
+    x = torch.randn(400, 3, generator=draw)
+    y = (x[:, 0] > 0.3).float() * x[:, 1] + 0.1 * torch.randn(400, generator=draw)
+    train = Column(x, torch.tensor([*range(300), MISSING, MISSING]))
+    target = torch.cat([y[:300], torch.tensor([90.0, 90.0])])
+    encoder = BoostedTrees(BoostedTrees.fit_to_target(train, target, "regression"), trees=16)
+    standard = ((x - x[:300].mean(0)) / x[:300].std(0, correction=0)).numpy()
+    left = ((y[:300] - y[:300].mean()) / y[:300].std(correction=0)).numpy()
+    found = encoder.leaves(encoder.standardise(x))
+    assert len(encoder.features) == 16
+    for number in range(16):
+        tree = DecisionTreeRegressor(max_depth=3, min_samples_leaf=20, random_state=0)
+        tree.fit(standard[:300], left)
+        left = left - 0.1 * tree.predict(standard[:300])
+        paths = [leaf(tree.tree_, row) for row in standard]
+        places = [int(p.ljust(3, "L").replace("L", "0").replace("R", "1"), 2) for p in paths]
+        assert found[:, number].tolist() == places
+    pooled = encoder(x).pooled.unflatten(1, (16, 8))
+    assert torch.equal(pooled.argmax(2), found)
+    assert torch.allclose(pooled.square().mean((1, 2)), torch.ones(400))
+
+
+def test_trees_of_another_target_are_others():
+    x = torch.randn(60, 2, generator=torch.Generator().manual_seed(0))
+    fitted = [
+        BoostedTrees.fit_to_target(Column(x), target, kind)
+        for target, kind in (
+            ((x[:, 0] > 0).long(), "classification"),
+            ((x > 0).long(), "multilabel"),
+            (x[:, 1], "regression"),
+        )
+    ]
+    first = [BoostedTrees(f).features[0, 0].item() for f in fitted]
+    assert first[0] == 0 and first[2] == 1
+    assert len({weights(BoostedTrees(f)) for f in fitted}) == 3
+    with pytest.raises(Incompatible, match="retrieval task has none"):
+        BoostedTrees.fit_to_target(Column(x), torch.arange(60), "retrieval")
+
+
+def test_a_trial_grows_its_trees_on_training_rows_alone():
+    plugins, bench = load_plugins(), Workbench(torch.device("cpu"))
+    c = Component
+    spec = TrialSpec(
+        c("synergy", {"size": 300}),
+        {"a": c("boosted-trees"), "b": c("vector")},
+        c("concat"),
+        c("linear"),
+        train=TrainSpec(max_epochs=1),
+    )
+    trained = train_trial(spec, plugins, bench)
+    train = bench.load(trained.resolved, "train")
+    alone = BoostedTrees.fit_to_target(train.columns["a"], train.target, "classification")
+    assert trained.model.encoders["a"].fitted == alone
+
+
+def test_a_search_of_a_task_without_targets_grows_no_trees():
+    plugins = load_plugins()
+    for kind, there in (("regression", True), ("retrieval", False)):
+        task = Task({"a": "tabular", "b": "tabular"}, kind, ("x",), "r2")
+        dropped = {}
+        names = _encoders_for("a", task, plugins, "cpu", [], dropped)
+        assert ("boosted-trees" in names) == there
+        assert ("fitted to a target" in dropped.get("boosted-trees", "")) == (not there)

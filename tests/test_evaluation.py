@@ -2,6 +2,7 @@
 
 import json
 import time
+from dataclasses import replace
 from typing import ClassVar
 
 import pytest
@@ -193,6 +194,16 @@ def test_seeds_that_disagree_widen_the_interval() -> None:
     same = bootstrap(FastAccuracy(), agree, target, source=None)
     spread = bootstrap(FastAccuracy(), differ, target, source=None)
     assert width(spread) > 3 * width(same)
+
+
+def test_no_interval_reaches_beyond_the_best_there_is() -> None:
+    class Bounded(FastAccuracy):
+        best = 1.0
+
+    scores, target = seeds_with_accuracy([coin(500, p, 1) for p in (0.9, 1.0, 1.0)])
+    free = bootstrap(FastAccuracy(), scores, target, source=None)
+    assert free.high > 1, "the scaled deviations of seeds alone"
+    assert bootstrap(Bounded(), scores, target, source=None) == replace(free, high=1.0)
 
 
 def test_pairing_cancels_what_is_hard_for_both() -> None:

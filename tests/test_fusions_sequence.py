@@ -34,6 +34,7 @@ from mmbench.fusions.mult import MulTFusion
 from mmbench.fusions.nl_gate import NLGateFusion
 from mmbench.fusions.perceiver import PerceiverFusion
 from mmbench.fusions.recurrent import RecurrentFusion
+from mmbench.fusions.relation import RelationFusion
 from mmbench.fusions.tetfn import TETFNFusion
 from mmbench.testing import fusion_checks
 from mmbench.types import Encoded
@@ -47,6 +48,7 @@ FUSIONS = [
     MulTFusion,
     BottleneckFusion,
     PerceiverFusion,
+    RelationFusion,
     MixerFusion,
     OneToManyFusion,
     ManyToOneFusion,
@@ -69,6 +71,7 @@ VARIANTS = [
     (NLGateFusion, {"asking": "b"}),
     (BottleneckFusion, {"width": 16, "bottlenecks": 1}),
     (PerceiverFusion, {"width": 16, "repeats": 3}),
+    (RelationFusion, {"width": 16, "layers": 3}),
     (RecurrentFusion, {"cell": "lstm"}),
     (ConcatEarlyFusion, {"model": "conv"}),
     (MAGFusion, {"shifted": "b", "dropout": 0.3}),
@@ -391,6 +394,47 @@ def test_perceiver_reads_all_tokens_into_latents_again_and_again():
         return norm(fusion.norm, mean(latents))
 
     assert_computes(fusion, formula)
+
+
+@pytest.mark.parametrize("layers", [2, 3])
+def test_relation_is_the_mean_of_what_all_pairs_say_of_the_question(layers):
+    fusion = built(RelationFusion, width=WIDTH, layers=layers)
+
+    def question(row, m):
+        first, normal = fusion.question.project[m]
+        return norm(normal, linear(first, mean([x for _, x in row[m]], DIMS[m])))
+
+    def formula(row):
+        objects, said = [x for m in DIMS for x in projected(fusion, row, m)], []
+        for m in DIMS:
+            others = [question(row, other) for other in DIMS if other != m and row[other]]
+            q = sum(others, torch.zeros(WIDTH).double())
+            for one in projected(fusion, row, m):
+                read = (1 + linear(fusion.scale, q)) * linear(fusion.first, one)
+                for other in objects:
+                    pair = read + linear(fusion.asked, q) + linear(fusion.second, other)
+                    for layer in fusion.deeper:
+                        pair = linear(layer, pair.clamp(min=0))
+                    said.append(pair.clamp(min=0))
+        hidden = linear(fusion.f, norm(fusion.normal, mean(said)))
+        return norm(fusion.norm, hidden.clamp(min=0))
+
+    assert_computes(fusion, formula)
+
+
+def test_relation_does_not_grow_with_the_number_of_objects():
+    """A sum over pairs would be a hundred times as large for ten times the objects."""
+    fusion, seen = built(RelationFusion), []
+    fusion.requires_grad_(False)
+    fusion.normal.register_forward_pre_hook(
+        lambda _, given: seen.append(float(given[0].abs().mean()))
+    )
+    for objects in (2, 20):
+        tokens = {m: torch.randn(50, objects, d).double() for m, d in DIMS.items()}
+        fusion(
+            {m: Encoded(t, torch.ones_like(t[..., 0], dtype=torch.bool)) for m, t in tokens.items()}
+        )
+    assert seen[1] == pytest.approx(seen[0], rel=0.3)
 
 
 def test_mixer_mixes_slots_and_then_units():

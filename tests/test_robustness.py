@@ -12,12 +12,14 @@ import pytest
 import torch
 from test_leaderboard import make_row
 from torch import Tensor
+from torch.nn.functional import one_hot
 
 from mmbench import diagnosing
 from mmbench.campaign import finishing
 from mmbench.campaign.places import Crew
 from mmbench.contracts import Encoder
 from mmbench.errors import SearchFailed, TrainingDiverged
+from mmbench.evaluation.intervals import with_resamples
 from mmbench.evaluation.robustness.document import areas, over_seeds, robustness
 from mmbench.evaluation.robustness.numbers import TABULAR
 from mmbench.evaluation.robustness.rows import (
@@ -35,6 +37,7 @@ from mmbench.leaderboard.rank import rank
 from mmbench.leaderboard.render import markdown
 from mmbench.leaderboard.robustness_table import relative
 from mmbench.leaderboard.shape import check_fields
+from mmbench.metrics.classification import Accuracy, MacroF1
 from mmbench.plugins import Plugins, load_plugins
 from mmbench.resolve import resolve_dataset
 from mmbench.spec import Component, TrainSpec, TrialSpec
@@ -294,6 +297,37 @@ def test_a_seed_carries_its_document_and_a_family_the_mean(
     assert mean["clean"] == pytest.approx(sum(final.quality["accuracy"][1]) / 2)
     assert mean["clean"] > 0.8 > 0.65 > max(mean["missing"].values()), "it takes both"
     assert mean["conflict"]["a"] < 0.7 and mean["area"]["all"] < mean["clean"]
+    between = mean["intervals"]
+    assert between["clean"][0] < mean["clean"] <= between["clean"][1]
+    for kind in ("missing", "shuffled", "conflict", "area"):
+        assert between[kind].keys() == mean[kind].keys()
+        assert all(low <= mean[kind][m] <= high for m, (low, high) in between[kind].items())
+    low, high = between["missing"]["a"]
+    binomial = (0.25 / 200) ** 0.5  # of 200 guesses
+    assert high - low > 2 * binomial
+
+
+def test_an_interval_is_of_the_same_resamples_for_every_model() -> None:
+    target = torch.randint(2, (60,), generator=stream(3))
+    judge = with_resamples(Accuracy(), target, None, resamples=50)
+    scores = torch.randn(60, 2, generator=stream(4))
+    assert torch.equal(judge(scores), judge(scores.clone())) and len(judge(scores)) == 51
+    assert judge(scores)[0] == (scores.argmax(1) == target).double().mean()
+    assert judge(one_hot(target, 2).double()).eq(1).all(), "right is right, however often drawn"
+    twice = with_resamples(Accuracy(), target, torch.arange(60) // 30, resamples=50)
+    assert len(twice(scores).unique()) <= 4, "of two sources, one, the other or both"
+    assert len(with_resamples(MacroF1(), target, None)(scores)) == 1
+
+
+def test_intervals_take_seeds_and_rows() -> None:
+    flat = {"clean": [0.5] * 200, "area": {"all": [0.5] * 200, "a/blur": [0.5] * 200}}
+    other = {"clean": [0.7] * 200, "area": {"all": [0.7] * 200}}
+    document = {"missing_share": {}, "corrupted": {}, "clean": 0.6}
+    found = over_seeds([{**document, "draws": flat}, {**document, "draws": other}])
+    spread = 0.1 * 2**0.5  # two seeds show half of the variance between them
+    assert found["intervals"]["clean"] == pytest.approx([0.6 - spread, 0.6 + spread])
+    assert found["intervals"]["area"].keys() == {"all"} and "draws" not in found
+    assert "intervals" not in over_seeds([{**document, "draws": flat}, document])
 
 
 @pytest.mark.parametrize("encoder", ["mlp", "vector"])
@@ -394,5 +428,8 @@ def test_the_board_shows_robustness_where_there_is_any() -> None:
     assert "| clean | without image | without question | area under noise |" in table
     assert "| 0.900 | 0.300 | 0.400 | 0.700 | −0.050 |" in table
     assert "accuracy on 1,024 rows of test" in table and table.count("image:cnn") == 2
+    sure: Any = {"missing": {"image": [0.2, 0.4]}, "area": {"all": [0.6, 0.8]}}
+    sure = make_row(1, robustness=document(0.7, intervals=sure))
+    assert "| 0.300 [0.200, 0.400] | 0.400 | 0.700 [0.600, 0.800] |" in markdown(rank([sure]))
     empty = make_row(1, robustness=document(0.7, missing={}, area={}))
     assert "| 0.900 | – | – | – | – |" in markdown(rank([empty, concat]))

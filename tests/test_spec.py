@@ -9,7 +9,7 @@ import pytest
 from mmbench.errors import Incompatible, InvalidParameter, InvalidSpec, UnknownName
 from mmbench.plugins import load_plugins
 from mmbench.resolve import resolve
-from mmbench.spec import Component, TrialSpec, spec_from_json
+from mmbench.spec import LEAST_STEPS, Component, TrainSpec, TrialSpec, spec_from_json
 
 PLAIN = {
     "task": "synergy",
@@ -56,6 +56,23 @@ def test_the_id_is_the_same_in_another_process_and_order() -> None:
         for order in orders
     }
     assert len(ids) == 1
+
+
+def test_epochs_and_patience_follow_the_rows() -> None:
+    spec = TrainSpec(max_epochs=10, patience=3, batch_size=128, min_steps=1000)
+    many, few, fewest = (spec.lasting(rows) for rows in (128 * 100, 1300, 1))
+    assert many == spec, "a thousand steps in ten epochs"
+    assert (few.max_epochs, few.patience) == (91, 28), "of eleven steps each"
+    assert (fewest.max_epochs, fewest.patience) == (1000, 300)
+    assert TrainSpec().lasting(1) == TrainSpec(), "without a least number of steps"
+
+
+def test_named_epochs_are_meant_and_old_rows_keep_their_id() -> None:
+    assert resolved().train.min_steps == LEAST_STEPS
+    named = resolved(train={"max_epochs": 10})
+    assert named.train.min_steps == 0 and "min_steps" not in named.to_json()
+    assert resolved(train={"max_epochs": 10, "min_steps": 5}).train.min_steps == 5
+    assert named.id != resolved().id
 
 
 def test_encoders_that_are_not_read_are_dropped() -> None:

@@ -17,6 +17,7 @@ from mmbench.datasets import (
     speech_commands,
     vqa,
     vqa_relational,
+    vqa_shapes,
     vqa_spoken,
     watch,
 )
@@ -135,6 +136,69 @@ def test_relational_content_and_contract(sort_of_clevr):
     assert torch.equal(few.columns["image"].values, more.columns["image"].values[:3])
     with pytest.raises(InvalidParameter, match="1 to 9800"):
         vqa_relational.VQARelational(train_images=0)
+
+
+# vqa-shapes ------------------------------------------------------------------------------------
+
+WORDS = {"left of": "left", "right of": "right", "above": "up", "below": "down"}
+
+
+def seen(tile):
+    """The colour and the shape in (3, 10, 10) pixels, by how many of them are lit."""
+    if not tile.any():
+        return set()
+    colour = list(vqa_shapes.COLOURS)[int(tile.sum((1, 2)).argmax())]
+    lit = (tile > 0).any(0)
+    corners = int(lit[1, 1]) + int(lit[8, 1])  # of a square both, of a triangle the lower one
+    return {colour, ("circle", "triangle", "square")[corners]}
+
+
+def read_off(question, image):
+    """By reading the sentence and the pixels: the far end first, then the steps back from it."""
+    tiles = image.unfold(1, 10, 10).unfold(2, 10, 10).permute(1, 2, 0, 3, 4)
+    grid = [[seen(tiles[row, column]) for column in range(3)] for row in range(3)]
+    short = re.sub(r"\b(is|a|shape|the cell)\b|\?", "", question)
+    for words, step in WORDS.items():
+        short = short.replace(words, step)
+    wanted, *steps, there = short.split()
+    cells = {(r, c) for r in range(3) for c in range(3) if there in grid[r][c]}
+    for step in reversed(steps):
+        down, across = {"left": (0, -1), "right": (0, 1), "up": (-1, 0), "down": (1, 0)}[step]
+        cells = {(r + down, c + across) for r, c in cells}
+    return any(wanted in grid[r][c] for r, c in cells if 0 <= r < 3 and 0 <= c < 3)
+
+
+def test_shapes_answers_follow_from_sentence_and_pixels():
+    split = vqa_shapes.VQAShapes().load("test")
+    questions, images = texts(split, "question"), split.columns["image"].values
+    for row in range(0, len(split), 5):
+        assert read_off(questions[row], images[row]) == bool(split.target[row]), questions[row]
+    assert without_looking(split, "question") == 0.5
+
+
+def test_shapes_asks_nothing_in_two_parts():
+    """Not even in other words: two queries are equal if they agree on many random grids."""
+    draw = torch.Generator().manual_seed(0)
+    grids = torch.randint(-1, 9, (500, 3, 3), generator=draw)
+    answers = {
+        part: {tuple(vqa_shapes.answers(q, grids).tolist()) for q in asked}
+        for part, asked in vqa_shapes.queries().items()
+    }
+    assert {part: len(asked) for part, asked in vqa_shapes.queries().items()} == {
+        "train": 212, "val": 16, "test": 16,
+    }  # fmt: skip
+    assert not answers["train"] & answers["val"] and not answers["train"] & answers["test"]
+    assert (
+        len({vqa_shapes.sentence(q) for asked in vqa_shapes.queries().values() for q in asked})
+        == 244
+    )
+
+
+def test_shapes_content_and_contract():
+    dataset = once(vqa_shapes.VQAShapes())
+    check_dataset(dataset)
+    for part in PARTS:
+        assert content_digest(dataset.load(part)) == dataset.card.content[part]
 
 
 # films -----------------------------------------------------------------------------------------

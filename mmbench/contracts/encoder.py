@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Literal
 
 from torch import Tensor, nn
 
-from mmbench.types import Column, Encoded, Kind, Values
+from mmbench.types import Column, Encoded, Kind, TargetKind, Values
 
 Offered = Literal["always", "gpu", "named"]
 
@@ -28,6 +28,8 @@ class Encoder(nn.Module, ABC):
     """No parameter trains: its features are computed once and cached."""
     batched: ClassVar[bool] = True
     """As for fusions: members can train together under ``torch.func.vmap``."""
+    needs_target: ClassVar[bool] = False
+    """It is fitted to classes, labels or numbers: a task without them does not offer it."""
     unknown_id: ClassVar[int | None] = None
     """Of text that is read as ids: that of a word never seen. Ids below it are no words."""
 
@@ -44,6 +46,15 @@ class Encoder(nn.Module, ABC):
         if not isinstance(train.values, Tensor):
             raise TypeError(f"{cls.__name__} must override `fit`: its values are not tensors.")
         return {"shape": list(train.values.shape[1:])}
+
+    @classmethod
+    def fit_to_target(cls, train: Column, target: Tensor, kind: TargetKind) -> Fitted:  # noqa: ARG003
+        """As ``fit``, for an encoder that learns which values go with which target.
+
+        ``target`` (rows, …) of the training rows, as a split has it. What an encoder has learnt is
+        part of the key of its cached features, so those of another target are others.
+        """
+        return cls.fit(train)
 
     def prepare(self, values: Values) -> Values:
         """Raw values to what ``forward`` reads, once per column and without gradients."""

@@ -6,16 +6,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, ClassVar
-
-import numpy as np
-import pandas as pd
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from mmbench.contracts import Dataset
 from mmbench.errors import DataUnavailable
-from mmbench.tables.options import TableOptions
-from mmbench.tables.prepared import Prepared, prepare_published
 from mmbench.types import Part, Split
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from mmbench.tables.prepared import Prepared
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +82,7 @@ class PublishedTable(Published):
 
     @classmethod
     @abstractmethod
-    def rows(cls, root: Path) -> pd.DataFrame:
+    def rows(cls, root: Path) -> "pd.DataFrame":
         """The columns of ``modalities``, and ``label``, ``part`` and ``source``."""
 
     def preprocessing(self) -> dict[str, Any]:
@@ -93,8 +93,14 @@ class PublishedTable(Published):
 
 
 @lru_cache(maxsize=4)
-def _prepared(cls: type[PublishedTable], root: Path, image_size: int) -> Prepared:
+def _prepared(cls: type[PublishedTable], root: Path, image_size: int) -> "Prepared":
     """Read once per process."""
+    import numpy as np
+    import pandas as pd
+
+    from mmbench.tables.options import TableOptions
+    from mmbench.tables.prepared import prepare_published
+
     table = cls.rows(root)
     files = [found for e in cls.expects if (found := e.found(root)) is not None]
     options = TableOptions(

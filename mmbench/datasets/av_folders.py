@@ -9,15 +9,15 @@ A clip may lack its sound or its pictures: that modality is missing for it.
 import hashlib
 from collections.abc import Iterator
 from pathlib import Path
-
-import pandas as pd
+from typing import TYPE_CHECKING
 
 from mmbench.contracts import Dataset
 from mmbench.datasets._published import PublishedTable
 from mmbench.errors import DataUnavailable
 from mmbench.hookspecs import hookimpl
-from mmbench.tables.kinds import SUFFIXES
-from mmbench.tables.splitting import NAMES
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 SEED = 2026
 
@@ -44,7 +44,9 @@ class AVFolders(PublishedTable):
         return []
 
     @classmethod
-    def rows(cls, root: Path) -> pd.DataFrame:
+    def rows(cls, root: Path) -> "pd.DataFrame":
+        import pandas as pd
+
         table = pd.DataFrame(list(_clips(root)))
         if (table["part"] == "").all():
             table["part"] = [_drawn(name) for name in table["source"]]
@@ -55,6 +57,8 @@ class AVFolders(PublishedTable):
 
 def _clips(root: Path) -> Iterator[dict[str, object]]:
     """One row per clip, whatever of it there is."""
+    from mmbench.tables.splitting import NAMES
+
     for folder in sorted(p for p in root.iterdir() if p.is_dir()):
         part = NAMES.get(folder.name.lower(), "")
         classes = sorted(p for p in folder.iterdir() if p.is_dir()) if part else [folder]
@@ -72,6 +76,8 @@ def _clips(root: Path) -> Iterator[dict[str, object]]:
 
 
 def _modality(path: Path) -> str:
+    from mmbench.tables.kinds import SUFFIXES
+
     suffix = path.suffix.lower()
     if suffix in SUFFIXES["audio"]:
         return "sound"

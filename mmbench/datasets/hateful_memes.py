@@ -5,14 +5,15 @@ is ``test_seen.jsonl`` (phase 1); the first release has no labels in ``test.json
 """
 
 from pathlib import Path
-
-import pandas as pd
+from typing import TYPE_CHECKING
 
 from mmbench.contracts import Dataset
 from mmbench.datasets._published import Expected, PublishedTable
 from mmbench.errors import DataUnavailable
 from mmbench.hookspecs import hookimpl
-from mmbench.tables.read import read_table
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 PARTS = ("train", "val", "test")
 
@@ -33,7 +34,11 @@ class HatefulMemes(PublishedTable):
     metric = "auroc"
 
     @classmethod
-    def rows(cls, root: Path) -> pd.DataFrame:
+    def rows(cls, root: Path) -> "pd.DataFrame":
+        import pandas as pd
+
+        from mmbench.tables.read import read_table
+
         found = []
         for number, part in enumerate(PARTS):
             path = cls.path(root, number)

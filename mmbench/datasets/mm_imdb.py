@@ -8,14 +8,15 @@ training part are the labels.
 import json
 from collections import Counter
 from pathlib import Path
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from mmbench.contracts import Dataset
 from mmbench.datasets._published import Expected, PublishedTable
 from mmbench.errors import DataUnavailable
 from mmbench.hookspecs import hookimpl
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 GENRES = 23
 PARTS = {"train": "train", "dev": "val", "test": "test"}
@@ -35,7 +36,9 @@ class MMIMDb(PublishedTable):
     metric = "micro-f1"
 
     @classmethod
-    def rows(cls, root: Path) -> pd.DataFrame:
+    def rows(cls, root: Path) -> "pd.DataFrame":
+        import pandas as pd
+
         split = json.loads((root / "split.json").read_text(encoding="utf-8"))
         films = [_film(root, name, part) for key, part in PARTS.items() for name in split[key]]
         counts = Counter(g for f in films if f["part"] == "train" for g in f["genres"])

@@ -8,8 +8,6 @@ from typing import Any
 from mmbench.contracts import Dataset
 from mmbench.errors import DataUnavailable
 from mmbench.hookspecs import hookimpl
-from mmbench.tables.options import TableOptions
-from mmbench.tables.prepared import Prepared, prepare
 from mmbench.types import Part, Split
 
 
@@ -40,12 +38,15 @@ class Table(Dataset):
                 "The task 'table' needs your data: --data FILE --target COLUMN, or "
                 "--set task.path=FILE --set task.target=COLUMN."
             )
+        from mmbench.tables.options import TableOptions
+        from mmbench.tables.prepared import prepare
+
         self.options = TableOptions(
             path=path, sha256=sha256, target=target, target_kind=target_kind, separator=separator,
             modalities=modalities, split=split, root=root, image_size=image_size,
             audio_seconds=audio_seconds, frames=frames, seed=seed,
         )  # fmt: skip
-        self.prepared: Prepared = prepare(self.options)
+        self.prepared = prepare(self.options)
         self.version = self.prepared.version
         self.task = self.prepared.task
 

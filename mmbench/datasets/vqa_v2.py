@@ -11,14 +11,15 @@ Differs from the official score: the most frequent answer counts, not the consen
 import json
 from collections import Counter
 from pathlib import Path
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from mmbench.contracts import Dataset
 from mmbench.datasets._published import Expected, PublishedTable, validation_sources
 from mmbench.errors import DataUnavailable
 from mmbench.hookspecs import hookimpl
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 LEAST = 9
 """Training questions that an answer needs, to be a class."""
@@ -47,7 +48,9 @@ class VQAv2(PublishedTable):
     least = LEAST
 
     @classmethod
-    def rows(cls, root: Path) -> pd.DataFrame:
+    def rows(cls, root: Path) -> "pd.DataFrame":
+        import pandas as pd
+
         table = pd.concat([_year(root, part, year) for part, year in YEARS.items()])
         table = table.reset_index(drop=True)
         train = table["part"] == "train"
@@ -60,7 +63,9 @@ class VQAv2(PublishedTable):
         return table[known | (table["part"] != "train")].reset_index(drop=True)
 
 
-def _year(root: Path, part: str, year: str) -> pd.DataFrame:
+def _year(root: Path, part: str, year: str) -> "pd.DataFrame":
+    import pandas as pd
+
     questions = _entries(root / f"v2_OpenEnded_mscoco_{year}_questions.json", "questions")
     answers = {
         entry["question_id"]: entry["multiple_choice_answer"]

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -38,3 +39,10 @@ def pad_to_multiple(images: Tensor, of: int) -> Tensor:
 def grid_tokens(grid: Tensor) -> Tensor:
     """(images, channels, height, width) to (images, height × width, channels)."""
     return grid.flatten(2).transpose(1, 2)
+
+
+def grid_places(grid: Tensor) -> Tensor:
+    """Where the cells of (images, channels, height, width) are: (cells, 2), each from -1 to 1."""
+    height, width = grid.shape[-2:]
+    down, across = (torch.linspace(-1, 1, n, device=grid.device) for n in (height, width))
+    return torch.cartesian_prod(down, across).to(grid.dtype)

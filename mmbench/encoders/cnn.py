@@ -6,13 +6,13 @@ says how much of a thing there is, the maximum that it is there at all.
 """
 
 from collections.abc import Iterator
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from mmbench.contracts import Encoder, Fitted
-from mmbench.encoders._image import ImageEncoder, grid_tokens, pad_to_multiple
+from mmbench.encoders._image import ImageEncoder, grid_places, grid_tokens, pad_to_multiple
 from mmbench.encoders._training_column import Standardise
 from mmbench.hookspecs import hookimpl
 from mmbench.space import Choice, Range
@@ -27,6 +27,8 @@ class CNN(ImageEncoder):
 
     name = "cnn"
     batched = False  # a convolution by groups takes longer than one for each member
+    placed: ClassVar[float] = 0.3
+    """How much a cell's place adds to its token at the start: less than what is seen there."""
 
     def __init__(
         self,
@@ -42,6 +44,10 @@ class CNN(ImageEncoder):
         body = nn.Sequential(*self._layers(channels, depth))
         self.body = body.to(memory_format=torch.channels_last)
         self.token = nn.Linear(BODY, width)
+        angle = torch.arange(width).float()
+        self.place = nn.Parameter(
+            torch.stack([angle.cos(), angle.sin()])
+        )  # added by a cell's place
         self.pool = nn.Linear(2 * BODY, width)
         self.out_dim = width
 
@@ -56,13 +62,20 @@ class CNN(ImageEncoder):
             inner = outer
 
     def forward(self, inputs: Tensor) -> Encoded:
-        """Tokens (images, height × width, width) are the cells of the last grid."""
+        """Tokens (images, height × width, width) are the cells of the last grid, with places."""
+        _, grid = self.maps(inputs)
+        cells = grid_tokens(grid)  # (images, cells, channels)
+        return self.encoded(cells, self.token(cells) + grid_places(grid) @ self.place)
+
+    def maps(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
+        """The images as the network reads them, and its last grid: (images, channels, …) each."""
         images = pad_to_multiple(self.standardise(inputs), self.patch)
-        images = images.contiguous(memory_format=torch.channels_last)
-        grid = grid_tokens(self.body(images))  # (images, cells, channels)
-        mask = torch.ones(grid.shape[:2], dtype=torch.bool, device=grid.device)
-        pooled = self.pool(torch.cat([grid.mean(1), grid.amax(1)], dim=1))
-        return Encoded(self.token(grid), mask, pooled)
+        return images, self.body(images.contiguous(memory_format=torch.channels_last))
+
+    def encoded(self, cells: Tensor, tokens: Tensor) -> Encoded:
+        """These tokens beside what is pooled of the cells."""
+        mask = torch.ones(tokens.shape[:2], dtype=torch.bool, device=tokens.device)
+        return Encoded(tokens, mask, self.pool(torch.cat([cells.mean(1), cells.amax(1)], dim=1)))
 
 
 @hookimpl

@@ -11,13 +11,13 @@ no colour.
 
 import math
 from collections.abc import Iterator
-from typing import Annotated, ClassVar
+from typing import Annotated
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from mmbench.contracts import Encoder, Fitted, Offered
+from mmbench.contracts import Encoder, Fitted
 from mmbench.encoders._image import ImageEncoder
 from mmbench.encoders._training_column import SAMPLE, Standardise, number_sample, scale
 from mmbench.hookspecs import hookimpl
@@ -35,7 +35,6 @@ class HistogramOfGradients(ImageEncoder):
 
     name = "hog"
     emits_sequences = False
-    offered: ClassVar[Offered] = "named"
     frozen = True
 
     def __init__(self, fitted: Fitted, *, levels: Annotated[int, Choice(1, 2, 3)] = 3) -> None:

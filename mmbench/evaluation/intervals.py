@@ -10,12 +10,12 @@ their deviations are scaled up to make good for it.
 """
 
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Protocol, runtime_checkable
 
 import torch
-from torch import Tensor
+from torch import Tensor, cat
 
 from mmbench.contracts import Metric
 from mmbench.seeds import stream
@@ -67,7 +67,8 @@ def bootstrap(
         _mean_over_seeds(resampler.scores(weights), generator)
         for weights in draws(resampler.n_sources, affordable(metric, resamples), generator)
     ]
-    return _interval(plain_mean(metric, scores, target), torch.cat(drawn), level)
+    interval = _interval(plain_mean(metric, scores, target), torch.cat(drawn), level)
+    return _possible(interval, metric)
 
 
 def paired_gain(
@@ -151,6 +152,27 @@ class Resampler:
         return torch.tensor(values, dtype=torch.float64)
 
 
+def with_resamples(
+    metric: Metric, target: Tensor, source: Tensor | None, resamples: int = 200
+) -> Callable[[Tensor], Tensor]:
+    """How scores of these rows are judged: by the metric, and by it on resamples of their sources.
+
+    The judge takes (rows, n_outputs) and gives (1 + resamples,); the resamples are the same at
+    every call, so that two models are compared on the same rows. Only the metric for one that is
+    not ``PerRow``: it would be called ``resamples`` times.
+    """
+    sources = len(target) if source is None else len(source.unique())
+    weights = cat(list(draws(sources, resamples, stream(0, "bootstrap"))))
+
+    def judge(scores: Tensor) -> Tensor:
+        plain = torch.tensor([float(metric(scores, target))], dtype=torch.float64)
+        if not isinstance(metric, PerRow):
+            return plain
+        return cat([plain, Resampler(metric, [scores], target, source).scores(weights).flatten()])
+
+    return judge
+
+
 def draws(n_sources: int, resamples: int, generator: torch.Generator) -> Iterator[Tensor]:
     """Chunks of (resamples, sources): how often each source was drawn in each resample."""
     for start in range(0, resamples, CHUNK):
@@ -188,6 +210,15 @@ def _interval(mean: float, drawn: Tensor, level: float) -> Interval:
     tail = (1 - level) / 2
     low, high = drawn.nanquantile(torch.tensor([tail, 1 - tail], dtype=torch.float64)).tolist()
     return Interval(mean, low, high)
+
+
+def _possible(interval: Interval, metric: Metric) -> Interval:
+    """Not beyond the best there is, where scaled deviations of seeds may have reached."""
+    if metric.best is None:
+        return interval
+    if metric.higher_is_better:
+        return replace(interval, high=min(interval.high, metric.best))
+    return replace(interval, low=max(interval.low, metric.best))
 
 
 def _check(scores: Sequence[Tensor], target: Tensor, source: Tensor | None) -> None:

@@ -3,7 +3,7 @@
 All of it is optional: a row of an older mmbench, or of a quick run, has None.
 """
 
-from typing import TypedDict
+from typing import NotRequired, TypedDict
 
 
 class Predictions(TypedDict):
@@ -31,6 +31,16 @@ class Reliability(TypedDict):
     """Share of rows where that class was right."""
 
 
+class RobustnessIntervals(TypedDict):
+    """[low, high], 95 % over seeds and sources of rows, of the figures of the same names."""
+
+    clean: list[float]
+    missing: dict[str, list[float]]
+    shuffled: dict[str, list[float]]
+    conflict: dict[str, list[float]]
+    area: dict[str, list[float]]
+
+
 class Robustness(TypedDict):
     """The main metric on disturbed test rows, averaged over the fresh seeds.
 
@@ -52,6 +62,8 @@ class Robustness(TypedDict):
     """By modality, taken from a row of another class: how often does the rest still win?"""
     area: dict[str, float]
     """Mean of each curve over its levels, by ``modality/noise``; and ``all``, their mean."""
+    intervals: NotRequired[RobustnessIntervals]
+    """Of a metric that is a mean over rows."""
 
 
 class Contribution(TypedDict):

@@ -1,6 +1,7 @@
 """A board's section on robustness: how each row fares on disturbed rows of test."""
 
 from collections.abc import Sequence
+from typing import Literal
 
 from mmbench.leaderboard import cells
 from mmbench.leaderboard.diagnoses import Robustness
@@ -29,17 +30,25 @@ def section(standings: Sequence[Standing]) -> list[str]:
 def _line(
     standing: Standing, found: Robustness, modalities: Sequence[str], rows: Sequence[Row]
 ) -> list[str]:
-    row, missing = standing.row, found["missing"]
+    row = standing.row
     above = relative(row, rows)
     return [
         cells.rank_cell(standing),
         escape(cells.fusion_cell(row)),
         escape(cells.encoders_cell(row)),
         cells.score(found["clean"]),
-        *(cells.score(missing[m]) if m in missing else cells.NONE for m in modalities),
-        cells.score(found["area"][ALL]) if ALL in found["area"] else cells.NONE,
+        *(_figure(found, "missing", m) for m in modalities),
+        _figure(found, "area", ALL),
         cells.NONE if above is None else cells.signed(above),
     ]
+
+
+def _figure(found: Robustness, kind: Literal["missing", "area"], name: str) -> str:
+    """A figure with its interval, if it has one."""
+    if name not in found[kind]:
+        return cells.NONE
+    known = found["intervals"][kind].get(name) if "intervals" in found else None
+    return cells.score(found[kind][name]) + (f" {cells.interval(*known)}" if known else "")
 
 
 def relative(row: Row, rows: Sequence[Row]) -> float | None:

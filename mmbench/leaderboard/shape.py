@@ -27,7 +27,8 @@ def check_fields(data: Any, cls: type, where: str, optional: tuple[str, ...] = (
     hints = _hints(cls)
     if not isinstance(data, dict):
         raise InvalidSpec(f"{where} is a JSON object; got {_shown(data)}.")
-    if missing := [k for k in hints if k not in data and k not in optional]:
+    free = {*optional, *getattr(cls, "__optional_keys__", ())}
+    if missing := [k for k in hints if k not in data and k not in free]:
         raise InvalidSpec(f"{where} lacks the field {', '.join(missing)}.")
     if unknown := [k for k in data if k not in hints]:
         raise InvalidSpec(f"{where} has the unknown field {', '.join(map(str, unknown))}.")

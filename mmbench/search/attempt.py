@@ -153,9 +153,23 @@ class Attempt:
             raise Stopped
         if self.request.pareto:
             return  # Optuna cannot prune with several objectives
-        self.trial.report(self.sign * values["score"], epoch)
+        if (step := self._step(epoch)) is None:
+            return
+        self.trial.report(self.sign * values["score"], step)
         if not self.is_reference and self.trial.should_prune():
             raise Pruned
+
+    def _step(self, epoch: int) -> int | None:
+        """Which of ``max_epochs`` equal stretches of the training ends with this epoch, if any.
+
+        Small data gets more epochs, the more the larger its batches are: a pruner has to compare
+        trials at the same share of their training.
+        """
+        assert self.resolved is not None
+        train = self.resolved.spec.train
+        epochs = train.lasting(len(self.bench.load(self.resolved, "train"))).max_epochs
+        before, now = (n * train.max_epochs // epochs for n in (epoch, epoch + 1))
+        return now - 1 if now > before else None
 
     def _note(self, trained: Trained) -> None:
         score = trained.fitted.score

@@ -9,7 +9,7 @@ from mmbench.errors import Incompatible, InvalidParameter, UnknownName, did_you_
 from mmbench.plugins import Plugins
 from mmbench.resolve import misfit, objective_misfit
 from mmbench.search.request import Candidates
-from mmbench.types import Task
+from mmbench.types import ALL_TARGETS, Task
 
 Filters = Mapping[str, Sequence[str]]
 Part = Literal["fusion", "head"]
@@ -122,6 +122,11 @@ def _encoders_for(
 ) -> list[str]:
     kind = task.modalities[modality]
     fitting = {n: e for n, e in plugins.encoders.items() if e.accepts == kind}
+    for name in [
+        n for n, e in fitting.items() if e.needs_target and task.target not in ALL_TARGETS
+    ]:
+        dropped[name] = f"{name} is fitted to a target; the task is {task.target}"
+        del fitting[name]
     names = wanted or _offered(fitting, device, dropped)
     if not names:
         raise Incompatible(

@@ -1,8 +1,8 @@
 """Turn an Optuna trial into a TrialSpec. The study proposes; the spec is what is kept."""
 
 import math
-from collections.abc import Collection, Iterable, Sequence
-from dataclasses import asdict
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import asdict, replace
 from typing import Literal
 
 import torch
@@ -23,6 +23,8 @@ DEFAULT_OBJECTIVES = ("plain", "info-nce")
 NOMINAL_WIDTH = 64
 DEFAULT_ENCODERS = ("cnn", "bag-of-words", "mlp", "conv1d", "mel-cnn")
 """Tried first where they fit: the cheapest sound encoder of each kind."""
+HAND_MADE = ("hog", "hashed-ngrams", "vector", "mfcc-statistics")
+"""Of each kind the features that nothing trains: computed once, then every trial is cheap."""
 
 
 def propose(trial: Suggests, request: SearchRequest, plugins: Plugins) -> TrialSpec:
@@ -137,8 +139,10 @@ def default_proposals(
 ) -> list[dict[str, Value]]:
     """What is tried first, as Optuna parameters to enqueue: each fusion at its defaults.
 
-    Concat, then the smallest first, so that an early end has seen the most; those that attend over
-    tokens last, since they cost many times as much. Then what earlier searches found, if asked for.
+    Concat, first of all with hand-made features where there are any: with little data they
+    are hard to beat. Then the smallest first, so that an early end has seen the most; those that
+    attend over tokens last, since they cost many times as much. Then what earlier searches found,
+    if asked for.
     ``known``: ids of specifications that need not be tried again.
     """
 
@@ -152,8 +156,19 @@ def default_proposals(
 
     names = sorted(request.candidates.fusions, key=order)
     specs = [default_spec(request, plugins, Component(name)) for name in names]
+    specs = [*_hand_made(specs[0], request, plugins), *specs]
     defaults = [as_proposal(s, request, plugins) for s in _unknown(specs, plugins, known)]
     return defaults + [e["proposal"] for e in request.earlier if e["proposal"] not in defaults]
+
+
+def _hand_made(spec: TrialSpec, request: SearchRequest, plugins: Plugins) -> Iterator[TrialSpec]:
+    """The same with hand-made features of each modality that has some, if any has."""
+    fusion_cls, encoders = plugins.fusions[spec.fusion.name], {}
+    for modality, encoder in spec.encoders.items():
+        _, names = _encoder_choice(modality, fusion_cls, request, plugins)
+        encoders[modality] = Component(preferred(names, (*HAND_MADE, encoder.name)))
+    if encoders != spec.encoders:
+        yield replace(spec, encoders=encoders)
 
 
 def _size(fusion: type[Fusion], modalities: Iterable[str]) -> float:

@@ -134,7 +134,10 @@ class Practice:
         """Everything built, nothing trained."""
         resolved = self.resolved()
         train, val = (resolved.dataset.load(part) for part in ("train", "val"))
-        fitted = {m: cls.fit(train.columns[m]) for m, cls in resolved.encoders.items()}
+        fitted = {
+            m: cls.fit_to_target(train.columns[m], train.target, self.target)
+            for m, cls in resolved.encoders.items()
+        }
         encoders = build_encoders(resolved, fitted)
         model = build_model(resolved, encoders)
         metric = self.plugins.metrics[resolved.task.metric]()

@@ -491,6 +491,20 @@ def perceiver(f, xs):
     return f.norm(latents.mean(dim=1))
 
 
+@plain("relation", tokens=True)
+def relation(f, xs):
+    tokens = tokens_of(f, xs)
+    asked = mapped(f.question.project, [x.mean(dim=1, keepdim=True) for x in xs])
+    all_asked, read = sum(asked), []
+    for x, own in zip(tokens, asked, strict=True):
+        read.append(f.first(x) * (1 + f.scale(all_asked - own)) + f.asked(all_asked - own))
+    first, second = torch.cat(read, dim=1), f.second(torch.cat(tokens, dim=1))
+    pairs = torch.relu(first.unsqueeze(2) + second.unsqueeze(1))
+    for layer in f.deeper:
+        pairs = torch.relu(layer(pairs))
+    return f.norm(torch.relu(f.f(f.normal(pairs.mean(dim=(1, 2))))))
+
+
 @plain("encoder-decoder", tokens=True)
 def encoder_decoder(f, xs):
     streams = zip(f.encoders.values(), tokens_of(f, xs), strict=True)

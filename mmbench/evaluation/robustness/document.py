@@ -1,16 +1,21 @@
 """All disturbances of one model put together, and the average of several such documents.
 
-A document has the shape of ``mmbench.leaderboard.diagnoses.Robustness``.
+A document has the shape of ``mmbench.leaderboard.diagnoses.Robustness``; that of one seed also has
+``draws``, what its headline figures are on resamples of the rows, from which the intervals over
+seeds and rows follow.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from itertools import combinations
-from statistics import fmean
 from typing import Any
+
+import torch
+from torch import Tensor
 
 from mmbench.contracts import Encoder
 from mmbench.evaluation.averaging import averaged
+from mmbench.evaluation.intervals import mean_over_drawn
 from mmbench.evaluation.robustness.audio import AUDIO
 from mmbench.evaluation.robustness.image import IMAGE
 from mmbench.evaluation.robustness.noise import SEVERITIES, Noise
@@ -24,10 +29,14 @@ from mmbench.evaluation.robustness.rows import (
 )
 from mmbench.evaluation.robustness.subject import Score, Subject
 from mmbench.evaluation.robustness.text import TEXT
+from mmbench.seeds import stream
 from mmbench.types import Kind, Split, TargetKind, Task
 
 Document = dict[str, Any]
-Curve = Sequence[float | None]
+Curve = Sequence[Tensor | None]
+HEADLINES = ("clean", "missing", "shuffled", "conflict", "area")
+"""What has an interval; the points of a curve have none of their own."""
+LEVEL = 0.95
 
 NOISES: Mapping[Kind, tuple[Noise[Any], ...]] = {
     "image": IMAGE,
@@ -52,8 +61,7 @@ def robustness(
     modalities = list(task.modalities) if task.fuses else []
     shares = _missing_share(subject, modalities)
     corrupted = {m: _corrupted(subject, m, kind) for m, kind in task.modalities.items()}
-    return {
-        "rows": len(rows),
+    found = {
         "clean": subject.clean,
         "missing": _missing(subject, modalities),
         "missing_share": shares,
@@ -64,9 +72,23 @@ def robustness(
         "conflict": _conflict(subject, modalities, task.target),
         "area": areas(shares, corrupted),
     }
+    document = {"rows": len(rows), **_each(found, lambda score: score[0].item())}
+    if len(subject.clean) == 1:
+        return document
+    headlines = {name: found[name] for name in HEADLINES}
+    return {**document, "draws": _each(headlines, lambda score: score[1:].tolist())}
 
 
-def _missing(subject: Subject, modalities: Sequence[str]) -> dict[str, float]:
+def _each(found: Any, figure: Callable[[Tensor], Any]) -> Any:
+    """The same document with something else in place of every score."""
+    if isinstance(found, Tensor):
+        return figure(found)
+    if isinstance(found, dict):
+        return {name: _each(inner, figure) for name, inner in found.items()}
+    return [_each(inner, figure) for inner in found] if isinstance(found, list) else found
+
+
+def _missing(subject: Subject, modalities: Sequence[str]) -> dict[str, Tensor]:
     """By every set of modalities that leaves at least one."""
     without = partial(missing, share=1.0)
     subsets = [s for size in range(1, len(modalities)) for s in combinations(modalities, size)]
@@ -74,7 +96,8 @@ def _missing(subject: Subject, modalities: Sequence[str]) -> dict[str, float]:
     return _given({n: subject.rearranged(f"{n} missing", s, without) for n, s in names.items()})
 
 
-def _missing_share(subject: Subject, modalities: Sequence[str]) -> dict[str, list[list[float]]]:
+def _missing_share(subject: Subject, modalities: Sequence[str]) -> dict[str, list[list[Any]]]:
+    """By modality, points: the share and its score."""
     curves = {
         m: [
             subject.rearranged(f"{share:.0%} of {m} missing", [m], partial(missing, share=share))
@@ -88,7 +111,7 @@ def _missing_share(subject: Subject, modalities: Sequence[str]) -> dict[str, lis
     }
 
 
-def _corrupted(subject: Subject, modality: str, kind: Kind) -> dict[str, list[float]]:
+def _corrupted(subject: Subject, modality: str, kind: Kind) -> dict[str, list[Tensor]]:
     """By noise; nothing for a modality that the dataset gives as features."""
     if subject.rows.columns[modality].is_encoded:
         return {}
@@ -97,7 +120,7 @@ def _corrupted(subject: Subject, modality: str, kind: Kind) -> dict[str, list[fl
     )
 
 
-def _conflict(subject: Subject, modalities: Sequence[str], kind: TargetKind) -> dict[str, float]:
+def _conflict(subject: Subject, modalities: Sequence[str], kind: TargetKind) -> dict[str, Tensor]:
     groups = opposed(subject.rows.target, kind)
     if len(groups.unique()) < 2:  # nothing contradicts anything
         return {}
@@ -105,30 +128,53 @@ def _conflict(subject: Subject, modalities: Sequence[str], kind: TargetKind) -> 
     return _given({m: subject.rearranged(f"{m} in conflict", [m], taken) for m in modalities})
 
 
-def _given(scores: Mapping[str, float | None]) -> dict[str, float]:
+def _given(scores: Mapping[str, Tensor | None]) -> dict[str, Tensor]:
     return {name: score for name, score in scores.items() if score is not None}
 
 
-def _whole(curves: Mapping[str, Curve]) -> dict[str, list[float]]:
+def _whole(curves: Mapping[str, Curve]) -> dict[str, list[Tensor]]:
     """The curves without a gap: the mean of a part would not compare with that of the whole."""
     found = {name: [s for s in curve if s is not None] for name, curve in curves.items()}
     return {name: curve for name, curve in found.items() if len(curve) == len(curves[name])}
 
 
 def areas(
-    missing_share: Mapping[str, Sequence[Sequence[float]]],
-    corrupted: Mapping[str, Mapping[str, Sequence[float]]],
-) -> dict[str, float]:
+    missing_share: Mapping[str, Sequence[Sequence[Any]]],
+    corrupted: Mapping[str, Mapping[str, Sequence[Any]]],
+) -> dict[str, Any]:
     """The mean of each curve over its levels, the clean one included, and ``all``: their mean.
 
     Growing shares of missing rows are a curve like the noises, by ``modality/missing``.
     """
-    found = {f"{m}/missing": fmean(s for _, s in curve) for m, curve in missing_share.items()}
-    found |= {f"{m}/{n}": fmean(c) for m, noises in corrupted.items() for n, c in noises.items()}
-    return {**found, "all": fmean(found.values())} if found else {}
+    found = {f"{m}/missing": _mean([s for _, s in curve]) for m, curve in missing_share.items()}
+    found |= {f"{m}/{n}": _mean(c) for m, noises in corrupted.items() for n, c in noises.items()}
+    return {**found, "all": _mean(list(found.values()))} if found else {}
+
+
+def _mean(scores: Sequence[Any]) -> Any:
+    return sum(scores) / len(scores)
 
 
 def over_seeds(documents: Sequence[Document]) -> Document:
-    """The mean of several, figure by figure; what one of them lacks is left out."""
-    mean: Document = averaged(documents)
-    return {**mean, "area": areas(mean["missing_share"], mean["corrupted"])}
+    """The mean of several, figure by figure; what one of them lacks is left out.
+
+    With ``intervals``, if all have draws: each takes other rows and, with replacement, other seeds.
+    """
+    found = [{name: d[name] for name in d if name != "draws"} for d in documents]
+    mean: Document = averaged(found)
+    mean["area"] = areas(mean["missing_share"], mean["corrupted"])
+    if not all("draws" in d for d in documents):
+        return mean
+    return {**mean, "intervals": _intervals([d["draws"] for d in documents])}
+
+
+def _intervals(draws: Sequence[Any]) -> Any:
+    """By figure, [low, high]; those that every seed has."""
+    first = draws[0]
+    if isinstance(first, dict):
+        shared = [name for name in first if all(name in d for d in draws)]
+        return {name: _intervals([d[name] for d in draws]) for name in shared}
+    scores = torch.tensor(draws, dtype=torch.float64).T  # (resamples, seeds)
+    chosen = torch.randint(len(draws), scores.shape, generator=stream(0, "bootstrap"))
+    tail = torch.tensor([(1 - LEVEL) / 2, (1 + LEVEL) / 2], dtype=torch.float64)
+    return mean_over_drawn(scores, chosen).quantile(tail).tolist()

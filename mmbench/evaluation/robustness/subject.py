@@ -1,12 +1,15 @@
-"""One model, and what it scores after a disturbance."""
+"""One model, and what it scores after a disturbance.
+
+A score is a tensor: on the rows as they are, and then on resamples of them, if there are any.
+"""
 
 import logging
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from mmbench.contracts import Encoder
 from mmbench.errors import TrainingDiverged
@@ -15,8 +18,9 @@ from mmbench.features import encode_in_batches
 from mmbench.seeds import stream
 from mmbench.types import Column, Split
 
-Score = Callable[[Split], float]
-"""The main metric of the model on a split whose columns are encoded."""
+Score = Callable[[Split], Tensor | float]
+"""The main metric of the model on a split whose columns are encoded: on its rows, then on every
+resample of them; or on its rows alone."""
 Change = Callable[[str, torch.Generator], Column]
 """The encoded column that takes the place of a modality's own."""
 
@@ -34,7 +38,7 @@ class Subject:
     score: Score
     seed: int
     encoded: Split = field(init=False)
-    clean: float = field(init=False)
+    clean: Tensor = field(init=False)
 
     def __post_init__(self) -> None:
         columns = {m: self._encode(m, self.rows.columns[m]) for m in self.encoders}
@@ -43,13 +47,13 @@ class Subject:
 
     def rearranged(
         self, what: str, modalities: Sequence[str], change: Callable[..., Column]
-    ) -> float | None:
+    ) -> Tensor | None:
         """The score when ``change(column, draw=…)`` says which value each row has."""
         return self._after(
             what, modalities, lambda m, draw: change(self.encoded.columns[m], draw=draw)
         )
 
-    def corrupted(self, modality: str, noise: Noise[Any], severity: int) -> float | None:
+    def corrupted(self, modality: str, noise: Noise[Any], severity: int) -> Tensor | None:
         """The score when raw values are disturbed, each distinct value once."""
 
         def change(modality: str, draw: torch.Generator) -> Column:
@@ -61,7 +65,7 @@ class Subject:
             return self.clean
         return self._after(f"{modality}/{noise.name} {severity}", [modality], change)
 
-    def _after(self, what: str, modalities: Sequence[str], change: Change) -> float | None:
+    def _after(self, what: str, modalities: Sequence[str], change: Change) -> Tensor | None:
         """None, with a warning, if the model or the disturbance cannot cope with the other."""
         read = [m for m in modalities if m in self.encoders]
         if not read:
@@ -74,10 +78,10 @@ class Subject:
             log.warning("robustness without %s: %s: %s", what, type(error).__name__, error)
             return None
 
-    def _finite(self, split: Split) -> float:
-        score = self.score(split)
-        if not math.isfinite(score):
-            raise TrainingDiverged(f"The main metric is {score}.")
+    def _finite(self, split: Split) -> Tensor:
+        score = torch.as_tensor(self.score(split), dtype=torch.float64).reshape(-1)
+        if not score[0].isfinite():
+            raise TrainingDiverged(f"The main metric is {score[0]}.")
         return score
 
     def _encode(self, modality: str, column: Column) -> Column:
