@@ -11,7 +11,6 @@ from mmbench.resolve import misfit, objective_misfit
 from mmbench.search.request import Candidates
 from mmbench.types import ALL_TARGETS, Task
 
-Filters = Mapping[str, Sequence[str]]
 Part = Literal["fusion", "head"]
 
 
@@ -50,7 +49,7 @@ def find_candidates(
         heads=_wanted_by_any("head", legal_heads, legal, plugins, dropped),
         objectives=legal,
         dropped=dropped,
-        augmentations=offered(task),
+        augmentations=list(offered(task)),
     )
     for kind, names in (("objective", chosen.objectives), ("fusion", chosen.fusions)):
         if not names:
