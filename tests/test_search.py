@@ -160,6 +160,17 @@ def test_each_enqueued_default_is_proposed_as_it_was_meant(plugins: Plugins) -> 
     assert fusions == ["concat", "product", "gated"]
 
 
+def test_the_first_trial_is_concat_of_hand_made_features(plugins: Plugins) -> None:
+    task = Component("emoji")
+    found = find_candidates(
+        resolve_task(task, plugins), plugins, "cpu", fusions=["gated", "concat"]
+    )
+    proposals = default_proposals(SearchRequest(task, found, "cpu"), plugins)
+    assert [p["fusion"] for p in proposals] == ["concat", "concat", "gated"]
+    encoders = [(p["encoder.image"], p["encoder.name"]) for p in proposals]
+    assert encoders == [("hog", "hashed-ngrams"), *[("cnn", "bag-of-words")] * 2]
+
+
 def test_the_dear_defaults_come_last(plugins: Plugins) -> None:
     task = Component("synergy-tokens")
     found = find_candidates(
