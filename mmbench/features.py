@@ -52,7 +52,7 @@ def precompute(
             **keys[modality],
             "modality": modality,
             "encoder": encoder.name,
-            "code": code_digest(type(encoder)),
+            "code": "+".join(code_digest(type(e)) for e in within(encoder)),
             "weights": weights(encoder),
         }
         values = column.values
@@ -85,6 +85,11 @@ def encodings(
                     raise
                 at_once = max(1, at_once // SHRINK)
         yield features
+
+
+def within(encoder: Encoder) -> list[Encoder]:
+    """It and the encoders it is made of."""
+    return [module for module in encoder.modules() if isinstance(module, Encoder)]
 
 
 @lru_cache

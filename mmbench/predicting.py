@@ -4,6 +4,7 @@ from mmbench import load_model
 load_model("model/").predict({"image": "cat.jpg", "question": "what animal is it"})
 """
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ import torch
 from torch import Tensor
 
 from mmbench.errors import InvalidParameter, did_you_mean
+from mmbench.evaluation.timing import percentiles
 from mmbench.features import prepare
 from mmbench.plugins import load_plugins
 from mmbench.saved import SavedModel
@@ -26,6 +28,8 @@ from mmbench.types import MISSING, Column, Split
 THRESHOLD = 0.5
 """A label whose probability is at least that is said to hold."""
 BATCH = 256
+WARM_UP, TIMED = 10, 100
+"""Samples asked before and while they are timed."""
 
 Sample = Mapping[str, Any]
 
@@ -38,6 +42,17 @@ class Prediction:
     """The class, the number, the labels that hold, or how alike the two sides of a pair are."""
     probabilities: Mapping[str, float]
     """By class or label; empty for a number and for a pair."""
+
+
+@dataclass(frozen=True, slots=True)
+class Times:
+    """Milliseconds of one sample, from raw values to what is said of it."""
+
+    first_ms: float
+    """Of the very first, with libraries that are imported when they are needed."""
+    stages: Mapping[str, Mapping[str, float]]
+    """Percentiles of ``whole``; of ``read``: files decoded, cells to tensors; and of ``model``:
+    to the device and through it, which is what a board calls latency."""
 
 
 class Predictor:
@@ -79,11 +94,34 @@ class Predictor:
         Of retrieval (samples, 2 × width): the embeddings of both sides, to build an index from. A
         side that a sample leaves out has zeros.
         """
+        return self._answer(self._ready(samples, folder))
+
+    def times(self, samples: Sequence[Sample], folder: str | Path = ".") -> Times:
+        """How long single samples take, asked in turn."""
+        taken: dict[str, list[float]] = {"whole": [], "read": [], "model": []}
+        for number in range(1 + WARM_UP + TIMED):
+            sample, start = samples[number % len(samples)], time.perf_counter_ns()
+            with torch.inference_mode():
+                ready = self._ready([sample], Path(folder))
+                between = time.perf_counter_ns()
+                scores = self._answer(ready)
+            after = time.perf_counter_ns()
+            self._said(scores[0])
+            taken["whole"].append((time.perf_counter_ns() - start) / 1e6)
+            taken["read"].append((between - start) / 1e6)
+            taken["model"].append((after - between) / 1e6)
+        stages = {stage: percentiles(ms[1 + WARM_UP :]) for stage, ms in taken.items()}
+        return Times(taken["whole"][0], stages)
+
+    def _ready(self, samples: Sequence[Sample], folder: Path) -> Split:
+        """Raw samples as the model reads them, where it is."""
         model = self.saved.model
-        read = self._columns(samples, folder)
-        split = Split(read, torch.zeros(len(samples)))
+        split = Split(self._columns(samples, folder), torch.zeros(len(samples)))
         device = next(model.parameters(), torch.empty(0)).device
-        scores: Tensor = model(prepare(split, model.encoders_by_modality).to(device)).scores
+        return prepare(split, model.encoders_by_modality).to(device)
+
+    def _answer(self, ready: Split) -> Tensor:
+        scores: Tensor = self.saved.model(ready).scores
         return scores.float().cpu()
 
     def _check(self, sample: Sample, number: int) -> None:

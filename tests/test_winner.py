@@ -1,6 +1,7 @@
 """A trained model taken away: it answers raw values as it answered the loaded part."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -273,8 +274,11 @@ def test_predict_and_export_on_the_command_line(home, tmp_path, monkeypatch, cap
     out = tmp_path / "out"
     assert command("export", str(home / "saved"), "--out", str(out)) == 0
     assert "There is no `model.pt2`: not tried" in capsys.readouterr().out
-    assert command("predict", str(out), "--input", str(home / "data.csv")) == 0
-    lines = capsys.readouterr().out.splitlines()
+    assert command("predict", str(out), "--input", str(home / "data.csv"), "--time") == 0
+    said = capsys.readouterr()
+    lines = said.out.splitlines()
+    whole, read, model = (float(n) for n in re.findall(r"(\d+\.\d+) (?:ms|of|in)", said.err)[:3])
+    assert 0 < read + model < 1.5 * whole and "(p50 of 100)" in said.err
     assert lines[0] == "row,prediction" and len(lines) == 61
     value = Predictor.predict(load_model(out), samples(home)[0], home).value
     assert float(lines[1].split(",")[1]) == pytest.approx(value, abs=1e-3)

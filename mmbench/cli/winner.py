@@ -14,6 +14,7 @@ from mmbench.cli.options import BOARDS, OUT, AsJson, Boards, Device
 if TYPE_CHECKING:
     from mmbench.exporting import Exported
     from mmbench.leaderboard.row import Row
+    from mmbench.predicting import Times
 
 
 def export(
@@ -83,6 +84,9 @@ def predict(
     root: Annotated[
         Path | None, typer.Option(help="Where paths in the input start; else its own folder.")
     ] = None,
+    timed: Annotated[
+        bool, typer.Option("--time", help="Also say how long one sample takes, end to end.")
+    ] = False,
     device: Device = "cpu",
     as_json: AsJson = False,
 ) -> None:
@@ -111,6 +115,8 @@ def predict(
     there = table[[name for name in predictor.inputs if name in table]].astype(object)
     samples = there.where(pd.notna(there), None).to_dict("records")
     found = predictor.predict_all(samples, root or input_.parent)  # type: ignore[arg-type]
+    if timed:
+        _show_times(predictor.times(samples, root or input_.parent))  # type: ignore[arg-type]
     if as_json:
         typer.echo(json.dumps([asdict(f) for f in found], indent=2, ensure_ascii=False))
         return
@@ -127,3 +133,13 @@ def predict(
     else:
         write_whole(output, text.getvalue())
         typer.echo(f"{len(found):,} predictions in {output}")
+
+
+def _show_times(times: "Times") -> None:
+    whole, read, model = (times.stages[stage]["ms_p50"] for stage in ("whole", "read", "model"))
+    typer.echo(
+        f"one sample: {whole:.2f} ms (p50 of {times.stages['whole']['requests']:.0f}), {read:.2f} "
+        f"of them to read it and {model:.2f} in the model, which is what a board calls latency; "
+        f"the first took {times.first_ms:.0f} ms",
+        err=True,
+    )

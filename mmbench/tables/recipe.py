@@ -6,7 +6,7 @@ A saved model keeps its recipe, so that new rows are treated as the training row
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 import pandas as pd
@@ -121,10 +121,32 @@ def _with_gaps(values: Tensor, there: Tensor) -> Column:
 
 
 @dataclass(frozen=True, slots=True)
+class Paths(Sequence[Path]):
+    """Paths under one folder, made when they are asked for: a ``Path`` takes half a kilobyte."""
+
+    folder: Path
+    names: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    @overload
+    def __getitem__(self, place: int) -> Path: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> "Paths": ...
+
+    def __getitem__(self, place: int | slice) -> "Path | Paths":
+        if isinstance(place, slice):
+            return Paths(self.folder, self.names[place])
+        return self.folder / self.names[place]
+
+
+@dataclass(frozen=True, slots=True)
 class Files:
     """The distinct files of a column of paths, and which of them each row names."""
 
-    paths: tuple[Path, ...]
+    paths: Paths
     index: np.ndarray  # (rows,) MISSING where the cell is empty
 
     @classmethod
@@ -140,7 +162,7 @@ class Files:
         names = sorted(set(texts.dropna()))
         place = {name: i for i, name in enumerate(names)}
         index = np.array([place.get(text, MISSING) for text in texts], dtype=np.int64)
-        return cls(tuple(folder / name for name in names), index)
+        return cls(Paths(folder, tuple(names)), index)
 
     def column(self, decoded: Store, rows: np.ndarray) -> Column:
         """Lazy values of the files that these rows name; a broken file is a missing value."""
