@@ -178,7 +178,7 @@ def test_the_dear_defaults_come_last(plugins: Plugins) -> None:
         fusions=["cross-attention", "product", "mult", "concat"],
     )  # fmt: skip
     order = [p["fusion"] for p in default_proposals(SearchRequest(task, found, "cpu"), plugins)]
-    assert order == ["concat", "product", "mult", "cross-attention"]
+    assert order == ["concat", "concat", "product", "mult", "cross-attention"]
 
 
 def test_a_fusion_of_tokens_without_an_encoder_of_tokens_is_refused_in_words(
