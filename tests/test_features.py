@@ -164,7 +164,7 @@ def test_other_code_of_a_helper_is_other_features(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(
         inspect, "getsource", lambda module: real(module) + "#" * (module.__name__ == edited)
     )
-    after = [code_digest(c) for c in encoders]
+    after = [code_digest.__wrapped__(c) for c in encoders]
     assert [a != b for a, b in zip(before, after, strict=True)] == [True, True, False]
 
 
