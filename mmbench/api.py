@@ -19,6 +19,7 @@ from mmbench.contracts import (
     Outputs,
     with_penalty,
 )
+from mmbench.encoders.frames import over_frames
 from mmbench.encoders.timm_models import TimmModel
 from mmbench.encoders.transformers_image import TransformersImage
 from mmbench.encoders.transformers_text import TransformersText
@@ -86,6 +87,7 @@ __all__ = [
     "When",
     "cache_root",
     "hookimpl",
+    "over_frames",
     "supervised_loss",
     "with_penalty",
 ]

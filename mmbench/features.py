@@ -52,7 +52,7 @@ def precompute(
             **keys[modality],
             "modality": modality,
             "encoder": encoder.name,
-            "code": code_digest(type(encoder)),
+            "code": "+".join(code_digest(type(e)) for e in within(encoder)),
             "weights": weights(encoder),
         }
         values = column.values
@@ -87,17 +87,40 @@ def encodings(
         yield features
 
 
+def within(encoder: Encoder) -> list[Encoder]:
+    """It and the encoders it is made of."""
+    return [module for module in encoder.modules() if isinstance(module, Encoder)]
+
+
 @lru_cache
 def code_digest(encoder: type[Encoder]) -> str:
-    """Of the modules that an encoder's classes are written in: other code, other features."""
+    """Of the modules that an encoder is written in: other code, other features."""
     own = [c for c in encoder.__mro__ if issubclass(c, Encoder) and c is not Encoder]
     digest = hashlib.sha256()
-    for name in dict.fromkeys(c.__module__ for c in own):
+    for name in sorted(_with_helpers({c.__module__ for c in own})):
         try:
             digest.update(inspect.getsource(sys.modules[name]).encode())
         except (OSError, TypeError, KeyError):  # typed in, or no source is installed
             digest.update(name.encode())
     return digest.hexdigest()
+
+
+def _with_helpers(modules: set[str]) -> set[str]:
+    """And those of the same package whose functions and classes they use."""
+    found, new = set[str](), modules
+    while new:
+        found |= new
+        new = {helper for name in new for helper in _helpers(name)} - found
+    return found
+
+
+def _helpers(name: str) -> set[str]:
+    package = name.rpartition(".")[0]
+    module = sys.modules.get(name)
+    if not package or module is None:
+        return set()
+    makers = (getattr(thing, "__module__", None) for thing in vars(module).values())
+    return {m for m in makers if isinstance(m, str) and m.rpartition(".")[0] == package}
 
 
 def weights(encoder: Encoder) -> str:

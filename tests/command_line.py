@@ -1,9 +1,11 @@
 """``mmbench …`` as a user types it, but in this process: another would import torch first.
 
-The empty store of MLflow is made once and copied: its 70 migrations take seconds each time.
-test_tracking.py makes real ones.
+Two things that take seconds each time are cut short. The empty store of MLflow, with its 70
+migrations, is made once and copied: test_tracking.py makes real ones. And a model is measured in
+this process, unless the main job is what is tested: test_cost.py measures in fresh ones.
 """
 
+import gc
 import io
 import shutil
 import sys
@@ -12,9 +14,15 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from tempfile import mkdtemp
+from typing import Any
 from unittest.mock import patch
 
+import torch
+
+from mmbench import standalone
+from mmbench.campaign import concluding
 from mmbench.cli import main as cli
+from mmbench.evaluation import measure
 from mmbench.tracking import store
 
 create = store.create
@@ -42,8 +50,27 @@ class Done:
     stderr: str
 
 
-def mmbench(folder: Path, *arguments: str) -> Done:
-    """Run a command with ``folder`` as the working directory."""
+def measure_here(model: Path, device: str, threads: int) -> dict[str, Any]:
+    gc.freeze()  # measuring collects garbage often, and all that tests hold is looked through
+    try:
+        return measure.measure(model, torch.device(device))
+    finally:
+        gc.unfreeze()
+
+
+def mmbench(folder: Path, *arguments: str, fresh: bool = False) -> Done:
+    """Run a command with ``folder`` as the working directory; ``fresh``: with nothing cut short."""
+    if fresh:
+        return run(folder, *arguments)
+    with (
+        patch.object(store, "create", copy_empty_store),
+        patch.object(concluding, "measure_in_fresh_process", measure_here),
+        patch.object(standalone, "measure_in_fresh_process", measure_here),
+    ):
+        return run(folder, *arguments)
+
+
+def run(folder: Path, *arguments: str) -> Done:
     out, err = io.StringIO(), io.StringIO()
     code: object = 0
     with (
@@ -51,7 +78,6 @@ def mmbench(folder: Path, *arguments: str) -> Done:
         redirect_stdout(out),
         redirect_stderr(err),
         patch.object(sys, "argv", ["mmbench", *arguments]),
-        patch.object(store, "create", copy_empty_store),
     ):
         try:
             cli.main()

@@ -8,6 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from mmbench.campaign.earlier import earlier_studies
+from mmbench.campaign.places import Places
 from mmbench.contracts import Capabilities, Fusion
 from mmbench.datasets.synthetic import Synergy
 from mmbench.feature_cache import FeatureCache
@@ -18,7 +20,7 @@ from mmbench.search.propose import default_proposals, propose
 from mmbench.search.request import SearchRequest, study_name
 from mmbench.search.storage import open_storage
 from mmbench.search.study import CONSTRAINTS, attempted, create_or_continue
-from mmbench.search.warm_start import journals, warmed
+from mmbench.search.warm_start import warmed
 from mmbench.search.window import BEST, LATEST, WindowedPruner, WindowedTPE, window_of
 from mmbench.search.worker import _pruner
 from mmbench.spec import Component
@@ -200,7 +202,8 @@ def earlier(bench: Workbench, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def warm(asked: SearchRequest, plugins: Plugins, out: Path) -> SearchRequest:
     dataset = plugins.datasets[asked.task.name]()
-    return warmed(replace(asked, warm_start=True), dataset, journals(out), plugins)
+    studies = earlier_studies(Places(out, out), "new")
+    return warmed(replace(asked, warm_start=True), dataset, studies, plugins)
 
 
 def test_a_search_begins_with_the_best_of_an_earlier_one(plugins: Plugins, earlier: Path) -> None:

@@ -31,6 +31,7 @@ from mmbench.encoders.recurrent import TextGRU
 from mmbench.encoders.tabular import MLP, Vector
 from mmbench.encoders.token_learner import TokenLearner
 from mmbench.errors import DataUnavailable, InvalidParameter
+from mmbench.features import within
 from mmbench.optimizer import AdamW
 from mmbench.space import params_of
 from mmbench.testing import check_encoder
@@ -43,6 +44,7 @@ ENCODERS: dict[str, type[Encoder]] = {
     for cls in importlib.import_module(f"mmbench.encoders.{name}").register_encoders()
     if not name.startswith("transformers_")  # they need a model: tests/test_transformers.py
 }
+TIMM = ("timm", "timm-frames")
 TEXTS = ("what color is the circle?", "is there a blue circle?", "blue", "no circle, no cry!")
 
 
@@ -50,7 +52,13 @@ def column(kind: str) -> Column:
     draw = torch.Generator().manual_seed(0)
     if kind == "text":
         return Column(TEXTS)
-    shapes = {"image": (6, 3, 32, 32), "tabular": (6, 5), "series": (6, 9, 4), "audio": (6, 4000)}
+    shapes = {
+        "image": (6, 3, 32, 32),
+        "video": (6, 3, 3, 32, 32),
+        "tabular": (6, 5),
+        "series": (6, 9, 4),
+        "audio": (6, 4000),
+    }
     shape = shapes[kind]
     return Column(torch.rand(shape, generator=draw))
 
@@ -84,12 +92,13 @@ def test_what_there_is():
     series = ["conv1d", "gru-series", "lstm-series", "series-statistics", "series-transformer"]
     assert sorted(of_kind("series")) == series
     assert sorted(of_kind("audio")) == ["mel-cnn", "mfcc-statistics", "waveform-cnn"]
-    assert len(ENCODERS) == 23
+    assert sorted(of_kind("video")) == ["cnn-frames", "timm-frames"]
+    assert len(ENCODERS) == 26
 
 
 @pytest.mark.parametrize("name", ENCODERS)
 def test_every_encoder_keeps_the_contract(name):
-    small = {"timm": {"model": "test_resnet"}, "resnet": {"model": "resnet10t"}}
+    small = {name: {"model": "test_resnet"} for name in TIMM} | {"resnet": {"model": "resnet10t"}}
     sides = 64 if name in small else 32
     train = column(ENCODERS[name].accepts)
     if ENCODERS[name].accepts == "image":
@@ -98,7 +107,7 @@ def test_every_encoder_keeps_the_contract(name):
     check_encoder(ENCODERS[name], train, **small.get(name, {}))
 
 
-@pytest.mark.parametrize("name", [n for n in ENCODERS if n not in ("timm", "resnet")])
+@pytest.mark.parametrize("name", [n for n in ENCODERS if n not in (*TIMM, "resnet")])
 def test_every_searched_value_builds(name):
     cls = ENCODERS[name]
     train = column(cls.accepts)
@@ -111,7 +120,7 @@ def test_every_searched_value_builds(name):
             assert encoded.tokens.shape[2] == encoded.pooled.shape[1] == encoder.out_dim
 
 
-@pytest.mark.parametrize("name", [n for n in ENCODERS if n not in ("timm", "resnet")])
+@pytest.mark.parametrize("name", [n for n in ENCODERS if n not in (*TIMM, "resnet")])
 def test_no_values_at_all(name):
     """A batch in which every row misses the modality."""
     encoder = built(ENCODERS[name], column(ENCODERS[name].accepts))
@@ -179,11 +188,11 @@ def test_scale_skips_empty_cells_and_spares_constants():
     assert encoded.pooled.tolist() == [[-1.0, 0.0, 0.0], [0.0, 0.0, 0.0], [1.0, 0.0, 0.0]]
 
 
-@pytest.mark.parametrize("kind", ["image", "tabular", "series", "audio"])
+@pytest.mark.parametrize("kind", ["image", "video", "tabular", "series", "audio"])
 def test_wrong_shapes_are_named(kind):
     for name in of_kind(kind):
-        with pytest.raises(TypeError, match=r"takes .*got \(2, 2, 2, 2, 2\)"):
-            ENCODERS[name].fit(Column(torch.zeros(2, 2, 2, 2, 2)))
+        with pytest.raises(TypeError, match=r"takes .*got \(2, 2, 2, 2, 2, 2\)"):
+            ENCODERS[name].fit(Column(torch.zeros(2, 2, 2, 2, 2, 2)))
         with pytest.raises(TypeError, match="a column of tuple"):
             ENCODERS[name].fit(Column(("text",)))
 
@@ -316,6 +325,23 @@ def test_hog_tells_a_triangle_from_a_square_of_any_colour():
     within = torch.cdist(edges[:3], edges[:3]).max()
     assert torch.cdist(edges[:3], edges[3:]).min() > 3 * within
     assert torch.cdist(features[:3, 9:], features[:3, 9:]).fill_diagonal_(9).min() > 0.5
+
+
+def test_frames_are_images_and_the_mean_is_over_them():
+    videos = torch.randint(256, (3, 4, 3, 32, 32), dtype=torch.uint8)
+    encoder = built(ENCODERS["cnn-frames"], Column(videos), depth=3)
+    assert encoder.fitted == CNN.fit(Column(videos.flatten(0, 1)))
+    encoded = encode(encoder, videos)
+    for video, tokens, pooled in zip(videos, encoded.tokens, encoded.pooled, strict=True):
+        frames = [encode(encoder.image, frame[None]) for frame in video]
+        cells = torch.cat([frame.tokens.mean(1) for frame in frames])
+        assert torch.allclose(tokens, cells, atol=1e-5)
+        whole = torch.cat([frame.pooled for frame in frames])
+        assert torch.allclose(pooled, whole.mean(0), atol=1e-5)
+    assert params_of(type(encoder)) == params_of(CNN)
+    frozen = built(ENCODERS["timm-frames"], Column(videos), model="test_resnet", frozen=True)
+    assert frozen.frozen and not any(m.training for m in frozen.train().image.model.modules())
+    assert [type(e) for e in within(frozen)] == [type(frozen), timm_models.TimmModel]
 
 
 # timm ------------------------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 """The feature cache: streamed to files, mapped, computed once, verified, bounded, listed."""
 
+import inspect
 import json
 import logging
 import multiprocessing
@@ -149,6 +150,22 @@ def test_other_code_is_other_features() -> None:
     from mmbench.encoders.patches import Patches
 
     assert len({code_digest(c) for c in (Counting, CNN, Patches)}) == 3
+
+
+def test_other_code_of_a_helper_is_other_features(monkeypatch: pytest.MonkeyPatch) -> None:
+    from mmbench.encoders.cnn import CNN
+    from mmbench.encoders.hog import HistogramOfGradients
+    from mmbench.encoders.tabular import Vector
+
+    encoders = (HistogramOfGradients, CNN, Vector)
+    before = [code_digest(c) for c in encoders]
+    real = inspect.getsource
+    edited = "mmbench.encoders._image"  # what both image encoders are built on
+    monkeypatch.setattr(
+        inspect, "getsource", lambda module: real(module) + "#" * (module.__name__ == edited)
+    )
+    after = [code_digest.__wrapped__(c) for c in encoders]
+    assert [a != b for a, b in zip(before, after, strict=True)] == [True, True, False]
 
 
 def one_of_many(root: Path) -> None:

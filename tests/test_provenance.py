@@ -257,7 +257,7 @@ def before(site: Site, tmp_path: Path) -> tuple[Plugins, optuna.Study, Places]:
 
 def opened(asked: SearchRequest, plugins: Plugins, places: Places) -> tuple[optuna.Study, object]:
     name = study_name(asked, "1", plugins)
-    found = inheritance(earlier_studies(places, "synergy", name), asked, plugins)
+    found = inheritance(earlier_studies(places, name, "synergy"), asked, plugins)
     url = places.storage_url(name)
     study = create_or_continue(
         name, asked, open_storage(url), plugins, found.specs if found else ()
@@ -313,7 +313,7 @@ def test_trials_of_another_version_or_question_are_left_out(
         "good" not in str(trial.user_attrs["spec"]) for trial in found.trials
     )
     for other in (replace(only, seed=1), replace(only, train={"max_epochs": 3})):
-        assert inheritance(earlier_studies(places, "synergy", "x"), other, plugins) is None
+        assert inheritance(earlier_studies(places, "x", "synergy"), other, plugins) is None
 
 
 def test_earlier_studies_of_a_shared_storage_and_damaged_ones(tmp_path: Path) -> None:
@@ -321,12 +321,12 @@ def test_earlier_studies_of_a_shared_storage_and_damaged_ones(tmp_path: Path) ->
     for name in ("synergy-1", "synergy-2", "vqa-1"):
         optuna.create_study(study_name=name, storage=open_storage(url))
     shared = Places(tmp_path, tmp_path, url)
-    assert [s.study_name for s in earlier_studies(shared, "synergy", "synergy-3")] == [
+    assert [s.study_name for s in earlier_studies(shared, "synergy-3", "synergy")] == [
         "synergy-2",
         "synergy-1",
     ]
     folder = tmp_path / "synergy-4"
     folder.mkdir()
     (folder / "study.journal").write_text("no journal\n")
-    assert not list(earlier_studies(Places(tmp_path, tmp_path), "synergy", "synergy-5"))
+    assert not list(earlier_studies(Places(tmp_path, tmp_path), "synergy-5", "synergy"))
     assert not departures([], Plugins())

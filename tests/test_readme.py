@@ -57,7 +57,7 @@ def test_command(command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 def test_the_main_job(tmp_path: Path) -> None:
     arguments = shlex.split(SETUP[0].split("uv run mmbench ")[1])
     places = ["--out", str(tmp_path / "runs"), "--leaderboards", str(tmp_path / "boards")]
-    done = mmbench(ROOT, *arguments, *SHORT, *places)
+    done = mmbench(ROOT, *arguments, *SHORT, *places, fresh=True)
     assert done.returncode == 0, done.stderr
     output = done.stdout
     assert "majority" in output and "mmbench rerun" in output and "mmbench ui" in output

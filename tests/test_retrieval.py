@@ -16,11 +16,12 @@ from mmbench.campaign import concluding
 from mmbench.cli import main as cli
 from mmbench.contracts import Dataset, Outputs
 from mmbench.datasets._items import pairs
-from mmbench.errors import Incompatible
+from mmbench.errors import Incompatible, InvalidSpec
 from mmbench.explain.subject import subject
 from mmbench.features import FeatureCache
 from mmbench.final import evaluate_seed
 from mmbench.fusions.dual import DualFusion
+from mmbench.leaderboard.across.entries import entries_of
 from mmbench.leaderboard.row import read_row, write_row
 from mmbench.leaderboard.verify import verify
 from mmbench.objectives.hardest_negative import HardestNegativeObjective
@@ -228,6 +229,8 @@ def test_a_row_says_how_well_both_directions_are_found(finals):
     total = sum(c["rows"] * c["score"] for c in cells.values()) / 60
     assert total == pytest.approx(main["mean"]), "each asks in the whole index"
     assert row.gain is None and row.confusion is None and row.contribution is None
+    with pytest.raises(InvalidSpec, match="answer together"):
+        entries_of([row])
     assert row.robustness["missing"] == row.robustness["conflict"] == {}
     assert set(row.robustness["corrupted"]) == {"left", "right"}
 

@@ -160,6 +160,17 @@ def test_each_enqueued_default_is_proposed_as_it_was_meant(plugins: Plugins) -> 
     assert fusions == ["concat", "product", "gated"]
 
 
+def test_the_first_trial_is_concat_of_hand_made_features(plugins: Plugins) -> None:
+    task = Component("emoji")
+    found = find_candidates(
+        resolve_task(task, plugins), plugins, "cpu", fusions=["gated", "concat"]
+    )
+    proposals = default_proposals(SearchRequest(task, found, "cpu"), plugins)
+    assert [p["fusion"] for p in proposals] == ["concat", "concat", "gated"]
+    encoders = [(p["encoder.image"], p["encoder.name"]) for p in proposals]
+    assert encoders == [("hog", "hashed-ngrams"), *[("cnn", "bag-of-words")] * 2]
+
+
 def test_the_dear_defaults_come_last(plugins: Plugins) -> None:
     task = Component("synergy-tokens")
     found = find_candidates(
@@ -167,7 +178,7 @@ def test_the_dear_defaults_come_last(plugins: Plugins) -> None:
         fusions=["cross-attention", "product", "mult", "concat"],
     )  # fmt: skip
     order = [p["fusion"] for p in default_proposals(SearchRequest(task, found, "cpu"), plugins)]
-    assert order == ["concat", "product", "mult", "cross-attention"]
+    assert order == ["concat", "concat", "product", "mult", "cross-attention"]
 
 
 def test_a_fusion_of_tokens_without_an_encoder_of_tokens_is_refused_in_words(

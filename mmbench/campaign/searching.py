@@ -70,7 +70,7 @@ def prepare(campaign: Campaign) -> optuna.Study:
 
 def _inherited(campaign: Campaign) -> Inheritance | None:
     request = campaign.request
-    earlier = earlier_studies(campaign.places, request.task.name, campaign.name)
+    earlier = earlier_studies(campaign.places, campaign.name, request.task.name)
     return inheritance(earlier, request, campaign.plugins)
 
 

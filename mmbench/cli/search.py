@@ -89,6 +89,7 @@ def search(
 
     The same command continues an interrupted search.
     """
+    from mmbench.campaign.earlier import earlier_studies
     from mmbench.campaign.job import Campaign
     from mmbench.campaign.places import Crew, Places
     from mmbench.cli.display import display
@@ -96,8 +97,8 @@ def search(
     from mmbench.resolve import resolve_dataset
     from mmbench.search.candidates import find_candidates
     from mmbench.search.placement import default_workers
-    from mmbench.search.request import SearchRequest
-    from mmbench.search.warm_start import journals, warmed
+    from mmbench.search.request import SearchRequest, study_name
+    from mmbench.search.warm_start import warmed
     from mmbench.search.worker import Budget
     from mmbench.spec import train_spec
     from mmbench.trial import device_named
@@ -117,8 +118,8 @@ def search(
     )  # fmt: skip
     places = Places(out, leaderboards, storage)
     if warm_start:
-        storages = [storage] if storage else journals(out)
-        request = warmed(request, dataset, storages, plugins)
+        own = study_name(request, dataset.version, plugins)
+        request = warmed(request, dataset, earlier_studies(places, own), plugins)
     deadline = time.time() + timeout if timeout and not prepare else None
     with display(quiet=as_json) as listener:
         campaign = Campaign(

@@ -18,7 +18,7 @@ from mmbench.hookspecs import hookimpl
 from mmbench.space import Choice
 from mmbench.types import MISSING, Column, Encoded, TargetKind
 
-TREES, DEPTH = 64, 3
+TREES, DEPTH = 32, 3
 RATE = 0.1
 """How much of what a tree says is believed."""
 MOST_ROWS = 10_000
@@ -40,7 +40,7 @@ class BoostedTrees(Vector):
     features: Tensor  # (trees, nodes), the number that a node asks for; nodes as in a heap
     thresholds: Tensor  # (trees, nodes), a row goes right if its number is larger
 
-    def __init__(self, fitted: Fitted, *, trees: Annotated[int, Choice(16, 32, 64)] = 32) -> None:
+    def __init__(self, fitted: Fitted, *, trees: Annotated[int, Choice(8, 16, 32)] = 32) -> None:
         super().__init__(fitted)
         self.register_buffer("features", torch.tensor(fitted["features"])[:trees])
         self.register_buffer("thresholds", torch.tensor(fitted["thresholds"])[:trees])

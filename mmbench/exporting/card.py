@@ -46,13 +46,14 @@ def said(file: str, parity: Parity) -> str:
 
 def _title(saved: SavedModel) -> list[str]:
     spec, task = saved.spec, saved.task
-    outputs = ", ".join(task.outputs[:SHOWN]) + (" …" if task.n_outputs > SHOWN else "")
+    names = ", ".join(task.outputs[:SHOWN]) + (" …" if task.n_outputs > SHOWN else "")
+    outputs = f" ({names})" if names else ""
     inputs = ", ".join(f"{m} ({kind})" for m, kind in task.modalities.items())
     return [
         f"# {spec.task.name}: {spec.encoders_label or 'nothing'} → {spec.fusion_label} → "
         f"{spec.head.name}",
         "",
-        f"Predicts {task.target} ({outputs}) from {inputs}.",
+        f"Predicts {task.target}{outputs} from {inputs}.",
     ]
 
 

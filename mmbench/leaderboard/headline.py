@@ -53,7 +53,7 @@ def _gain(row: Row, gain: Gain) -> list[str]:
 
 
 def _no_gain(best: Row) -> str:
-    if best.target == "retrieval":
+    if not best.fuses:
         why = f"On {best.task} one modality answers another: there is no gain of fusion to state."
     else:
         why = (

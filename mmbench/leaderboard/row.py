@@ -22,6 +22,7 @@ from mmbench.leaderboard.diagnoses import (
 )
 from mmbench.leaderboard.shape import check_fields, read_json
 from mmbench.provenance import Used, read_used
+from mmbench.types import ALL_TARGETS
 
 SCHEMA = 1
 ADDED = (
@@ -150,6 +151,11 @@ class Row:
         if low is None or high is None:
             raise InvalidSpec(f"row {self.id}: the main metric {self.metric!r} has no interval.")
         return {"mean": quality["mean"], "low": low, "high": high}
+
+    @property
+    def fuses(self) -> bool:
+        """Whether modalities answer together: older rows, which do not say, are of such tasks."""
+        return self.target is None or self.target in ALL_TARGETS
 
     @property
     def level(self) -> Level:

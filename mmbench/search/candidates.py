@@ -11,7 +11,6 @@ from mmbench.resolve import misfit, objective_misfit
 from mmbench.search.request import Candidates
 from mmbench.types import ALL_TARGETS, Task
 
-Filters = Mapping[str, Sequence[str]]
 Part = Literal["fusion", "head"]
 
 
@@ -50,7 +49,7 @@ def find_candidates(
         heads=_wanted_by_any("head", legal_heads, legal, plugins, dropped),
         objectives=legal,
         dropped=dropped,
-        augmentations=offered(task),
+        augmentations=list(offered(task)),
     )
     for kind, names in (("objective", chosen.objectives), ("fusion", chosen.fusions)):
         if not names:
@@ -121,12 +120,12 @@ def _encoders_for(
     dropped: dict[str, str],
 ) -> list[str]:
     kind = task.modalities[modality]
-    fitting = {n: e for n, e in plugins.encoders.items() if e.accepts == kind}
-    for name in [
-        n for n, e in fitting.items() if e.needs_target and task.target not in ALL_TARGETS
-    ]:
-        dropped[name] = f"{name} is fitted to a target; the task is {task.target}"
-        del fitting[name]
+    fitting = {}
+    for name, cls in plugins.encoders.items():
+        if cls.accepts == kind and cls.needs_target and task.target not in ALL_TARGETS:
+            dropped[name] = f"{name} is fitted to a target; the task is {task.target}"
+        elif cls.accepts == kind:
+            fitting[name] = cls
     names = wanted or _offered(fitting, device, dropped)
     if not names:
         raise Incompatible(

@@ -4,10 +4,9 @@ Only configurations are taken over, never scores: each is trained again, and wha
 validation score in a search. The test part, boards and final evaluations are not looked at.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 from dataclasses import replace
 from itertools import chain, zip_longest
-from pathlib import Path
 from typing import Any
 
 import optuna
@@ -17,8 +16,7 @@ from mmbench.errors import MMBenchError
 from mmbench.plugins import Plugins
 from mmbench.resolve import resolve_dataset
 from mmbench.search.propose import as_proposal, propose
-from mmbench.search.request import SearchRequest, study_name
-from mmbench.search.storage import open_storage
+from mmbench.search.request import SearchRequest
 from mmbench.search.study import Attempted, attempted, request_of, utility
 from mmbench.spec import TrialSpec
 from mmbench.types import Task
@@ -28,21 +26,16 @@ MOST = 5
 
 
 def warmed(
-    request: SearchRequest, dataset: Dataset, storages: list[str], plugins: Plugins
+    request: SearchRequest, dataset: Dataset, studies: Iterable[optuna.Study], plugins: Plugins
 ) -> SearchRequest:
-    """``request`` with the best configurations of earlier studies in ``storages``.
+    """``request`` with the best configurations of earlier studies.
 
     Of searches of the same task first, then of similar ones: the same modalities by name and kind,
     and the same kind of target. One from each study in turn.
     """
-    name = study_name(request, dataset.version, plugins)
-    found = [
-        _best(study, request, plugins)
-        for study in sorted(
-            _studies(storages, name, dataset.task, plugins),
-            key=lambda s: request_of(s).task.name != request.task.name,
-        )
-    ]
+    similar = [s for s in studies if _similar(s, dataset.task, plugins)]
+    similar.sort(key=lambda study: request_of(study).task.name != request.task.name)
+    found = [_best(study, request, plugins) for study in similar]
     in_turn = [e for e in chain.from_iterable(zip_longest(*found)) if e is not None]
     distinct = [e for i, e in enumerate(in_turn) if e["proposal"] not in _proposals(in_turn[:i])]
     return replace(request, earlier=distinct[:MOST])
@@ -52,23 +45,12 @@ def _proposals(entries: list[dict[str, Any]]) -> list[Any]:
     return [e["proposal"] for e in entries]
 
 
-def _studies(
-    storages: list[str], name: str, task: Task, plugins: Plugins
-) -> Iterator[optuna.Study]:
-    """Those of similar tasks, but for the one called ``name``; what cannot be read is left out."""
-    for url in storages:
-        try:
-            storage = open_storage(url)
-            for other in optuna.get_all_study_names(storage):
-                study = optuna.load_study(study_name=other, storage=storage)
-                if other != name and _similar(request_of(study), task, plugins):
-                    yield study
-        except (MMBenchError, KeyError, ValueError):
-            continue
-
-
-def _similar(request: SearchRequest, task: Task, plugins: Plugins) -> bool:
-    other = resolve_dataset(request.task, plugins)[1].task
+def _similar(study: optuna.Study, task: Task, plugins: Plugins) -> bool:
+    """False also of what is not ours, or of a task that is not installed."""
+    try:
+        other = resolve_dataset(request_of(study).task, plugins)[1].task
+    except MMBenchError:
+        return False
     return other.modalities == task.modalities and other.target == task.target
 
 
@@ -111,8 +93,3 @@ def _same_choices(found: TrialSpec, wanted: TrialSpec) -> bool:
         return {m: c.name for m, c in spec.encoders.items()}, *(c.name for c in parts)
 
     return names(found) == names(wanted)
-
-
-def journals(out: Path) -> list[str]:
-    """The studies of all searches in the folder ``out``."""
-    return [str(path) for path in sorted(out.glob("*/study.journal"))]

@@ -357,6 +357,11 @@ def dynamic_routing(f, xs):
 # --- decisions
 
 
+@plain("dual")
+def dual(f, xs):
+    return torch.cat([F.normalize(x, dim=1, eps=1e-6) for x in xs], dim=1)
+
+
 @plain("late-average")
 def late_average(f, xs):
     return sum(xs[1:], xs[0]) / len(xs)

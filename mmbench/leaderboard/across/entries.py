@@ -9,7 +9,7 @@ task is the one that validation, never test, says is the best. Three references 
 
 A method without a row on a task failed there or was never run there. It counts as the majority
 baseline, as a crash does in AMLB (Gijsbers et al., "AMLB: an AutoML Benchmark", JMLR 2024), and is
-shown so.
+shown so. Retrieval takes no part: a fusion of all modalities would have failed there by definition.
 """
 
 from collections.abc import Mapping, Sequence
@@ -47,11 +47,13 @@ class Entries:
 
 def entries_of(rows: Sequence[Row]) -> list[Entries]:
     """One for each task, by name. A row of a single seed is a preview and takes no part."""
-    ranked = sorted((row for row in rows if not row.preview), key=lambda row: (row.task, row.id))
+    ranked = [row for row in rows if row.fuses and not row.preview]
+    ranked.sort(key=lambda row: (row.task, row.id))
     if not ranked:
         raise InvalidSpec(
-            "There is nothing to rank across tasks: no row was run on three or more seeds. "
-            "`mmbench compare` and `mmbench search` make such rows."
+            "There is nothing to rank across tasks: no row of a task that modalities answer "
+            "together was run on three or more seeds. `mmbench compare` and `mmbench search` make "
+            "such rows."
         )
     tasks = [_newest(ranked, task) for task in dict.fromkeys(row.task for row in ranked)]
     named = [methods_of(everyone) for everyone in tasks]
