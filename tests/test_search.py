@@ -33,6 +33,7 @@ from mmbench.search.study import (
     FIXED_SPEC,
     attempted,
     create_or_continue,
+    first_trials,
     request_of,
     snapshot,
     state_of,
@@ -165,7 +166,13 @@ def test_the_first_trial_is_concat_of_hand_made_features(plugins: Plugins) -> No
     found = find_candidates(
         resolve_task(task, plugins), plugins, "cpu", fusions=["gated", "concat"]
     )
-    proposals = default_proposals(SearchRequest(task, found, "cpu"), plugins)
+    queued = first_trials(SearchRequest(task, found, "cpu"), plugins, ())
+    assert [FIXED_SPEC in attributes for _, attributes in queued] == [
+        False,
+        *[True] * 3,
+        *[False] * 2,
+    ]
+    proposals = [proposal for proposal, _ in queued if proposal]
     assert [p["fusion"] for p in proposals] == ["concat", "concat", "gated"]
     encoders = [(p["encoder.image"], p["encoder.name"]) for p in proposals]
     assert encoders == [("hog", "hashed-ngrams"), *[("cnn", "bag-of-words")] * 2]
@@ -178,7 +185,7 @@ def test_the_dear_defaults_come_last(plugins: Plugins) -> None:
         fusions=["cross-attention", "product", "mult", "concat"],
     )  # fmt: skip
     order = [p["fusion"] for p in default_proposals(SearchRequest(task, found, "cpu"), plugins)]
-    assert order == ["concat", "concat", "product", "mult", "cross-attention"]
+    assert order == ["concat", "product", "mult", "cross-attention"]
 
 
 def test_a_fusion_of_tokens_without_an_encoder_of_tokens_is_refused_in_words(

@@ -1,7 +1,7 @@
 """Turn an Optuna trial into a TrialSpec. The study proposes; the spec is what is kept."""
 
 import math
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict, replace
 from typing import Literal
 
@@ -137,12 +137,10 @@ def _unknown(
 def default_proposals(
     request: SearchRequest, plugins: Plugins, known: Collection[str] = ()
 ) -> list[dict[str, Value]]:
-    """What is tried first, as Optuna parameters to enqueue: each fusion at its defaults.
+    """Each fusion at its defaults, as Optuna parameters to enqueue.
 
-    Concat, first of all with hand-made features where there are any: with little data they
-    are hard to beat. Then the smallest first, so that an early end has seen the most; those that
-    attend over tokens last, since they cost many times as much. Then what earlier searches found,
-    if asked for.
+    Concat, then the smallest first, so that an early end has seen the most; those that attend over
+    tokens last, since they cost many times as much. Then what earlier searches found, if asked for.
     ``known``: ids of specifications that need not be tried again.
     """
 
@@ -156,19 +154,24 @@ def default_proposals(
 
     names = sorted(request.candidates.fusions, key=order)
     specs = [default_spec(request, plugins, Component(name)) for name in names]
-    specs = [*_hand_made(specs[0], request, plugins), *specs]
     defaults = [as_proposal(s, request, plugins) for s in _unknown(specs, plugins, known)]
     return defaults + [e["proposal"] for e in request.earlier if e["proposal"] not in defaults]
 
 
-def _hand_made(spec: TrialSpec, request: SearchRequest, plugins: Plugins) -> Iterator[TrialSpec]:
-    """The same with hand-made features of each modality that has some, if any has."""
+def opening(
+    request: SearchRequest, plugins: Plugins, known: Collection[str] = ()
+) -> list[dict[str, Value]]:
+    """The very first trial, if any encoder is hand-made: the default fusion of such features.
+
+    With little data they are hard to beat, and who stops early has a result.
+    """
+    spec = default_spec(request, plugins)
     fusion_cls, encoders = plugins.fusions[spec.fusion.name], {}
     for modality, encoder in spec.encoders.items():
         _, names = _encoder_choice(modality, fusion_cls, request, plugins)
         encoders[modality] = Component(preferred(names, (*HAND_MADE, encoder.name)))
-    if encoders != spec.encoders:
-        yield replace(spec, encoders=encoders)
+    made = [] if encoders == spec.encoders else [replace(spec, encoders=encoders)]
+    return [as_proposal(s, request, plugins) for s in _unknown(made, plugins, known)]
 
 
 def _size(fusion: type[Fusion], modalities: Iterable[str]) -> float:

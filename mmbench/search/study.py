@@ -12,11 +12,13 @@ from optuna.trial import FrozenTrial, TrialState
 
 from mmbench.errors import InvalidSpec
 from mmbench.plugins import Plugins
-from mmbench.search.propose import default_proposals, reference_specs
+from mmbench.search.propose import default_proposals, opening, reference_specs
 from mmbench.search.request import SearchRequest, question
 from mmbench.spec import TrialSpec, known_spec
 
 State = Literal["finished", "pruned", "failed", "violated", "interrupted"]
+Queued = tuple[dict[str, Any], dict[str, Any]]
+"""The parameters and the attributes of a trial to come."""
 
 FIXED_SPEC, SPEC, RECORD, REQUEST = "fixed_spec", "spec", "record", "request"
 QUESTION, TAKEN_OVER, CONSTRAINTS = "question", "taken_over", "constraints"
@@ -47,16 +49,22 @@ def create_or_continue(
         study_name=name, storage=storage, directions=directions, load_if_exists=True
     )
     if REQUEST not in study.user_attrs:
-        references = reference_specs(request, plugins, known)
-        first: list[tuple[dict[str, Any], dict[str, Any]]] = [
-            *(({}, {FIXED_SPEC: spec.to_json()}) for spec in references),
-            *((proposal, {}) for proposal in default_proposals(request, plugins, known)),
-        ]
+        first = first_trials(request, plugins, known)
         for params, attributes in first[len(study.get_trials(deepcopy=False)) :]:
             study.enqueue_trial(params, user_attrs=attributes)
         study.set_user_attr(QUESTION, question(request, plugins))
         study.set_user_attr(REQUEST, request.to_dict())
     return study
+
+
+def first_trials(request: SearchRequest, plugins: Plugins, known: Collection[str]) -> list[Queued]:
+    """What is cheap and hard to beat, the references, each fusion at its defaults."""
+    specs = reference_specs(request, plugins, known)
+    return [
+        *((proposal, {}) for proposal in opening(request, plugins, known)),
+        *(({}, {FIXED_SPEC: spec.to_json()}) for spec in specs),
+        *((proposal, {}) for proposal in default_proposals(request, plugins, known)),
+    ]
 
 
 def is_complete(storage: BaseStorage, name: str) -> bool:
