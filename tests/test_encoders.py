@@ -28,6 +28,7 @@ from mmbench.encoders.mel_cnn import MelCNN
 from mmbench.encoders.mfcc_statistics import statistics
 from mmbench.encoders.patches import Patches
 from mmbench.encoders.recurrent import TextGRU
+from mmbench.encoders.regions import Regions, described
 from mmbench.encoders.tabular import MLP, Vector
 from mmbench.encoders.token_learner import TokenLearner
 from mmbench.errors import DataUnavailable, InvalidParameter
@@ -83,7 +84,7 @@ def of_kind(kind: str) -> list[str]:
 
 
 def test_what_there_is():
-    images = ["cnn", "hog", "patches", "resnet", "timm", "token-learner"]
+    images = ["cnn", "hog", "patches", "regions", "resnet", "timm", "token-learner"]
     assert sorted(of_kind("image")) == images
     texts = ["bag-of-words", "gru", "hashed-ngrams", "lstm", "text-transformer"]
     assert sorted(of_kind("text")) == texts
@@ -93,7 +94,7 @@ def test_what_there_is():
     assert sorted(of_kind("series")) == series
     assert sorted(of_kind("audio")) == ["mel-cnn", "mfcc-statistics", "waveform-cnn"]
     assert sorted(of_kind("video")) == ["cnn-frames", "timm-frames"]
-    assert len(ENCODERS) == 26
+    assert len(ENCODERS) == 27
 
 
 @pytest.mark.parametrize("name", ENCODERS)
@@ -325,6 +326,76 @@ def test_hog_tells_a_triangle_from_a_square_of_any_colour():
     within = torch.cdist(edges[:3], edges[:3]).max()
     assert torch.cdist(edges[:3], edges[3:]).min() > 3 * within
     assert torch.cdist(features[:3, 9:], features[:3, 9:]).fill_diagonal_(9).min() > 0.5
+
+
+WHITE, RED, BLUE = (1.0, 1.0, 1.0), (1.0, 0.0, 0.0), (0.0, 0.0, 0.9)
+
+
+def drawing(*parts: tuple[tuple[float, ...], torch.Tensor]) -> torch.Tensor:
+    """(3, 40, 60): each part is a colour and which pixels it covers, on white."""
+    image = torch.ones(3, 40, 60)
+    for colour, covered in parts:
+        image[:, covered] = torch.tensor(colour).unsqueeze(1)
+    return image
+
+
+def box(top: int, left: int, height: int, width: int) -> torch.Tensor:
+    covered = torch.zeros(40, 60, dtype=torch.bool)
+    covered[top : top + height, left : left + width] = True
+    return covered
+
+
+def disc(row: float, column: float, radius: float) -> torch.Tensor:
+    rows, columns = torch.meshgrid(torch.arange(40), torch.arange(60), indexing="ij")
+    return (rows - row) ** 2 + (columns - column) ** 2 <= radius**2
+
+
+def test_regions_of_a_drawing_by_hand():
+    """A box of 10 × 6 pixels and a disc of radius 9; a dot of one pixel is no region."""
+    covered = disc(20, 40, 9)
+    image = drawing((RED, box(4, 6, 6, 10)), (BLUE, covered), (RED, box(30, 5, 1, 1)))
+    found = described(image, [0.0, 1.0], levels=4, most=8)
+    assert len(found) == 2
+    circle, rectangle = found.tolist()
+    area = int(covered.sum())
+    assert circle[:2] == pytest.approx([(2 * 40.5) / 60 - 1, (2 * 20.5) / 40 - 1])
+    assert circle[2:6] == pytest.approx([(area / 2400) ** 0.5, 19 / 60, 19 / 40, area / 361])
+    assert circle[6:9] == pytest.approx([1 / (4 * math.pi)] * 2 + [0], abs=2e-3)  # of any disc
+    assert rectangle[:2] == pytest.approx([22 / 60 - 1, 14 / 40 - 1])
+    assert rectangle[2:6] == pytest.approx([(60 / 2400) ** 0.5, 10 / 60, 6 / 40, 1])
+    assert rectangle[6:9] == pytest.approx([(100 - 1) / 12 / 60, (36 - 1) / 12 / 60, 0])
+    angles = [math.pi / 2 * k * place for place in rectangle[:2] for k in (1, 2)]
+    by_hand = [wave(angle) for angle in angles for wave in (math.sin, math.cos)]
+    assert rectangle[9:17] == pytest.approx(by_hand)
+    assert circle[17:] == pytest.approx(BLUE)
+    assert rectangle[17:] == pytest.approx(RED)
+
+
+def test_regions_of_grey_images_and_of_bytes():
+    grey = drawing((BLUE, box(4, 6, 6, 10)))[2:]
+    found = described(grey, [0.9, 1.0], levels=2, most=8)
+    inverse = described(1 - grey, [0.0, 0.1], levels=2, most=8)
+    as_bytes = described((255 * grey).to(torch.uint8), [229.0, 255.0], levels=2, most=8)
+    assert found.shape == (1, 9 + 8 + 1)
+    for other in (inverse, as_bytes):
+        assert torch.allclose(other[:, :-1], found[:, :-1])
+    assert [x[0, -1].item() for x in (found, inverse, as_bytes)] == pytest.approx(
+        [0, 1, 0], abs=0.02
+    )
+
+
+def test_regions_are_the_largest_in_front_of_the_background():
+    boxes = [box(2, 2 + 9 * i, 3 + i, 7) for i in range(6)]
+    ring = (RED, box(20, 10, 12, 12) & ~box(22, 12, 8, 8))  # what it encloses is background
+    crowded = drawing(*((BLUE, b) for b in boxes), ring)
+    images = torch.stack([drawing(), crowded, drawing((RED, boxes[0]))])
+    encoder = built(Regions, Column(images), regions=4)
+    encoded = encode(encoder, images)
+    assert encoded.mask.sum(1).tolist() == [1, 4, 1]  # an image of one colour is one region
+    sizes = described(crowded, [0.0, 1.0], levels=4, most=8)[:, 2] ** 2 * 2400
+    assert sizes.tolist() == pytest.approx([80, 56, 49, 42, 35, 28, 21])
+    mean = torch.stack([t[m].mean(0) for t, m in zip(encoded.tokens, encoded.mask, strict=True)])
+    assert torch.allclose(encoded.pooled, mean, atol=1e-6)
 
 
 def test_frames_are_images_and_the_mean_is_over_them():
