@@ -31,6 +31,7 @@ from mmbench.space import Choice, Range, When
 from mmbench.spec import Component, TrialSpec
 from mmbench.types import (
     ALL_TARGETS,
+    FUSED_TARGETS,
     MISSING,
     Column,
     Encoded,
@@ -47,6 +48,7 @@ from mmbench.types import (
 __all__ = [
     "ALL_TARGETS",
     "API_VERSION",
+    "FUSED_TARGETS",
     "MISSING",
     "Capabilities",
     "Card",

@@ -129,7 +129,7 @@ def keep_seed(
         "training_peak_mib": training_peak_mib,
         "splits": dict(result.splits),
     }
-    scores = storable(result.test_scores, trained.resolved.task.target)
+    scores = storable(result.test_scores, trained.resolved.task)
     try:
         save_file({"scores": scores}, folder / SCORES)
         (folder / SPEC).write_text(json.dumps(trained.resolved.spec.to_dict(), indent=2))

@@ -20,6 +20,7 @@ from mmbench.features import prepare
 from mmbench.plugins import load_plugins
 from mmbench.saved import SavedModel
 from mmbench.saved import load_model as load_saved
+from mmbench.sequences import END, said
 from mmbench.tables.media import Shape
 from mmbench.tables.recipe import Recipe
 from mmbench.tables.samples import media_column
@@ -39,9 +40,10 @@ class Prediction:
     """What a model says of one sample."""
 
     value: str | float | tuple[str, ...]
-    """The class, the number, the labels that hold, or how alike the two sides of a pair are."""
+    """The class, the number, the labels that hold, how alike the two sides of a pair are, or the
+    tokens of a sequence up to its end, with spaces between them."""
     probabilities: Mapping[str, float]
-    """By class or label; empty for a number and for a pair."""
+    """By class or label; empty for a number, a pair and a sequence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +169,10 @@ class Predictor:
         if self.task.target == "retrieval":
             one, other = scores.chunk(2)
             return Prediction(float(one @ other), {})
+        if self.task.target == "sequence":
+            tokens = said(scores, self.task.length).tolist()
+            spoken = tokens[: tokens.index(END)] if END in tokens else tokens
+            return Prediction(" ".join(names[token] for token in spoken), {})
         if self.task.target == "multilabel":
             chances = dict(zip(names, scores.sigmoid().tolist(), strict=True))
             return Prediction(tuple(n for n, p in chances.items() if p >= THRESHOLD), chances)

@@ -18,6 +18,7 @@ from mmbench.features import prepare
 from mmbench.plugins import Plugins
 from mmbench.resolve import resolve
 from mmbench.seeds import stream
+from mmbench.sequences import commonest
 from mmbench.spec import TrialSpec
 from mmbench.training import predict
 from mmbench.trial import Workbench, data_key, main_metric, ready, train_trial
@@ -113,6 +114,8 @@ def constant(split: Split, task: Task) -> Tensor:
         return torch.zeros(len(target), 2)
     if task.target == "classification":
         answer = torch.bincount(target, minlength=task.n_outputs).float().clamp(min=0.5).log()
+    elif task.target == "sequence":
+        answer = commonest(target, len(task.outputs))
     elif task.target == "multilabel":
         answer = torch.logit(target.float().mean(0), eps=1e-6)
     else:

@@ -9,9 +9,14 @@ from torch import Tensor
 
 Kind = Literal["image", "text", "audio", "tabular", "series", "video"]
 Part = Literal["train", "val", "test"]
-TargetKind = Literal["classification", "multilabel", "regression", "retrieval"]
+TargetKind = Literal["classification", "multilabel", "regression", "retrieval", "sequence"]
 
 ALL_TARGETS: frozenset[TargetKind] = frozenset({"classification", "multilabel", "regression"})
+"""What is answered by one number or class, or by a few: every paradigm and fusion serves these."""
+
+FUSED_TARGETS: frozenset[TargetKind] = frozenset(
+    {"classification", "multilabel", "regression", "sequence"}
+)
 """What is answered from all modalities together. Of retrieval, one modality answers another."""
 
 MISSING = -1
@@ -172,6 +177,8 @@ class Split:
 
     Of retrieval (rows, 2): which item each of the two sides shows. Two items belong together if a
     row has both; rows that share an item share a place in the index that is searched.
+
+    Of a sequence (rows, length) tokens; what follows the first ``END`` is no matter.
     """
     slices: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """Named groupings of the rows to score apart, such as the type of each question."""
@@ -220,19 +227,23 @@ class Task:
     target: TargetKind
     outputs: tuple[str, ...]
     """One name per output: the classes, the labels, or the numbers predicted; none of retrieval,
-    which asks for an embedding of each of two modalities, of any width."""
+    which asks for an embedding of each of two modalities, of any width. Of a sequence: the tokens,
+    the one that ends it first."""
     metric: str
     """The main metric: search and ranking go by it."""
     optimum: float | None = None
     """The best possible value of the main metric, where it is known in closed form."""
     mirrored: tuple[str, ...] = ()
     """Modalities of images that mean the same with left and right exchanged: see ``train.flip``."""
+    length: int = 1
+    """How many tokens a sequence has at most, its end included."""
 
     @property
     def fuses(self) -> bool:
         """Whether modalities answer together, so that one can be asked what each of them brings."""
-        return self.target in ALL_TARGETS
+        return self.target in FUSED_TARGETS
 
     @property
     def n_outputs(self) -> int:
-        return len(self.outputs)
+        """How many scores a row has."""
+        return self.length * len(self.outputs)

@@ -206,4 +206,4 @@ def test_a_search_of_a_task_without_targets_grows_no_trees():
         dropped = {}
         names = _encoders_for("a", task, plugins, "cpu", [], dropped)
         assert ("boosted-trees" in names) == there
-        assert ("fitted to a target" in dropped.get("boosted-trees", "")) == (not there)
+        assert ("fitted to numbers or classes" in dropped.get("boosted-trees", "")) == (not there)

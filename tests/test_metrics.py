@@ -12,10 +12,10 @@ from mmbench.contracts import Metric
 from mmbench.errors import Incompatible, InvalidSpec, TrainingDiverged
 from mmbench.evaluation.quality import by_slice
 from mmbench.losses import supervised_loss
-from mmbench.metrics import classification, decisions, multilabel, regression, retrieval
+from mmbench.metrics import classification, decisions, multilabel, regression, retrieval, sequence
 from mmbench.testing import check_metric
 
-MODULES = (classification, decisions, multilabel, regression, retrieval)
+MODULES = (classification, decisions, multilabel, regression, retrieval, sequence)
 METRICS = {cls.name: cls for module in MODULES for cls in module.register_metrics()}
 
 
@@ -195,8 +195,9 @@ RETRIEVAL_REFERENCES = {
 def test_every_metric_has_a_reference_and_a_unique_name():
     both_ways = {f"{name}{way}" for name in RETRIEVAL_REFERENCES for way in ("", "-reverse")}
     labels = {"macro-f1-multilabel"}
+    said = {"exact-match", "token-accuracy", "bleu"}  # theirs are in test_sequence.py
     both_ways.add("mean-recall")
-    assert set(METRICS) == {*CLASS_REFERENCES, *NUMBER_REFERENCES, *labels, *both_ways}
+    assert set(METRICS) == {*CLASS_REFERENCES, *NUMBER_REFERENCES, *labels, *both_ways, *said}
     assert len(METRICS) == sum(len(module.register_metrics()) for module in MODULES)
     lower = {name for name, cls in METRICS.items() if not cls.higher_is_better}
     assert lower == {"log-loss", "ece", "mae", "rmse", "median-rank", "median-rank-reverse"}
@@ -375,7 +376,7 @@ def test_there_is_no_loss_per_sample_of_retrieval():
 
 
 def some_target(cls: type[Metric], rows: int) -> Tensor:
-    shape = (rows, 2) if cls.targets & {"multilabel", "retrieval"} else (rows,)
+    shape = (rows, 2) if cls.targets & {"multilabel", "retrieval", "sequence"} else (rows,)
     return torch.zeros(shape, dtype=torch.float if "regression" in cls.targets else torch.long)
 
 

@@ -123,7 +123,7 @@ def test_only_what_embeds_both_sides_takes_part(plugins, spec):
     assert candidates.fusions == ["dual"]
     assert set(candidates.objectives) == {"info-nce", "hardest-negative", "sigmoid-pairs"}
     assert candidates.dropped["concat"] == (
-        "concat serves classification, multilabel, regression; the task is retrieval"
+        "concat serves classification, multilabel, regression, sequence; the task is retrieval"
     )
     request = SearchRequest(Component("pairs"), candidates, "cpu")
     assert reference_specs(request, plugins) == []

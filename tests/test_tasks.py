@@ -288,6 +288,7 @@ emoji_records = emoji.records()
 
 def test_captions_keep_the_contract():
     check_dataset(once(captions.CaptionsRetrieval()))
+    check_dataset(once(captions.Captions()))
 
 
 def test_captions_say_what_is_in_the_pixels():

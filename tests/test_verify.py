@@ -29,9 +29,11 @@ from mmbench.plugins import load_plugins
 from mmbench.resolve import resolve
 from mmbench.spec import Component, TrialSpec, digest, train_spec
 from mmbench.trial import Workbench
+from mmbench.types import Task
 
 ROOT = Path(__file__).parents[1]
 SEEDS = [1000, 1001, 1002]
+CLASSES = Task({}, "classification", ("a", "b"), "accuracy")
 
 
 def cost_document() -> dict[str, Any]:
@@ -122,7 +124,7 @@ def verified(*places: Path) -> dict[str, Checked]:
 
 def test_predictions_are_read_as_they_were_written_and_scored(tmp_path: Path) -> None:
     drawn = torch.randn(2, 50, 3, generator=torch.Generator().manual_seed(0)) * 9
-    scores = [storable(s, "classification").float() for s in drawn]
+    scores = [storable(s, CLASSES).float() for s in drawn]
     path = tmp_path / "x.xz"
     sha = write_predictions(path, scores)
     assert all(torch.equal(a, b) for a, b in zip(read_predictions(path, sha), scores, strict=True))
@@ -132,10 +134,10 @@ def test_predictions_are_read_as_they_were_written_and_scored(tmp_path: Path) ->
 
 def test_scores_beyond_float16_stay_finite_and_a_regression_is_not_rounded(tmp_path: Path) -> None:
     scores = torch.tensor([[1e9, -1e9], [float("inf"), -float("inf")], [0.1, 70_000.0]])
-    half = storable(scores, "classification")
+    half = storable(scores, CLASSES)
     assert half.dtype == torch.float16 and half.isfinite().all()
     assert half.argmax(1).tolist() == [0, 0, 1]
-    assert torch.equal(storable(scores[2:], "regression"), scores[2:])
+    assert torch.equal(storable(scores[2:], replace(CLASSES, target="regression")), scores[2:])
     sha = write_predictions(tmp_path / "x.xz", [scores[2:]])
     assert torch.equal(read_predictions(tmp_path / "x.xz", sha)[0], scores[2:])
 

@@ -11,6 +11,7 @@ from mmbench.errors import InvalidParameter, did_you_mean
 if TYPE_CHECKING:
     from mmbench.contracts import Card
     from mmbench.plugins import Plugins
+    from mmbench.types import Task
 
 KINDS = {
     "tasks": "dataset",
@@ -134,11 +135,17 @@ def _task_facts(dataset: Any) -> dict[str, Any]:
     return {
         "version": dataset.version,
         "modalities": ", ".join(f"{m} ({kind})" for m, kind in task.modalities.items()),
-        "target": task.target + (f", {task.n_outputs} outputs" if task.outputs else ""),
+        "target": task.target + _outputs(task),
         "main metric": task.metric,
         **({} if task.optimum is None else {"best possible": f"{task.optimum:.4f}"}),
         **({"means the same mirrored": ", ".join(task.mirrored)} if task.mirrored else {}),
     }
+
+
+def _outputs(task: "Task") -> str:
+    if task.target == "sequence":
+        return f" of up to {task.length} tokens, {len(task.outputs)} different ones"
+    return f", {task.n_outputs} outputs" if task.outputs else ""
 
 
 def _card_facts(card: "Card") -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal
 from torch import Tensor, nn
 
 from mmbench.contracts.encoder import Offered
-from mmbench.types import ALL_TARGETS, Features, TargetKind
+from mmbench.types import FUSED_TARGETS, Features, TargetKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,9 +23,10 @@ class Capabilities:
     """A missing modality (mask all False) leaves no trace of its values in the output."""
     level: Literal["feature", "decision"] = "feature"
     """``decision``: the head runs on each modality and the fusion combines the heads' outputs."""
-    targets: frozenset[TargetKind] = ALL_TARGETS
-    """What its vector can answer. For retrieval it is an embedding of each modality, side by side:
-    what an index holds of an item must not depend on who asks for it."""
+    targets: frozenset[TargetKind] = FUSED_TARGETS
+    """What its vector can answer. For a sequence that is every place at once: one that takes all
+    outputs for rival classes has no answer. For retrieval it is an embedding of each modality, side
+    by side: what an index holds of an item must not depend on who asks for it."""
     interaction: bool = False
     """Under a linear head it can represent products of modalities: it learns exclusive-or."""
     batched: bool = True

@@ -21,5 +21,6 @@ class Metric(ABC):
     def __call__(self, scores: Tensor, target: Tensor) -> float:
         """``scores`` (rows, n_outputs) as the model gave them, ``target`` (rows, …); on the CPU.
 
-        Of retrieval, scores are the embeddings of both sides (rows, 2 × width), side by side.
+        Of retrieval, scores are the embeddings of both sides (rows, 2 × width), side by side. Of a
+        sequence they are laid out place by place: see ``mmbench.sequences``.
         """

@@ -1,9 +1,12 @@
-"""``captions-retrieval``: which caption belongs to an image, and which images to a caption.
+"""``captions``: to say what an image shows; ``captions-retrieval``: to find it by what is said.
 
 The images are those of ``vqa`` (easy-VQA, 64×64, one coloured shape). Colour and shape of a caption
 follow from the answers to an image's questions, size and place from its pixels: "a small red circle
 at the top left". Images of which the answers do not tell both are left out. A caption belongs to
 every image that it is true of: both sides are searched in an index that rows share.
+
+``captions`` asks for a part of it or for all: its prompts and images are no answer without each
+other. So it takes fusion, as captions of images alone would not.
 """
 
 from collections import defaultdict
@@ -18,6 +21,7 @@ from mmbench.datasets._items import pairs
 from mmbench.datasets._texts import shared_texts
 from mmbench.datasets.vqa import ANSWERS, SHAPES, VQA
 from mmbench.hookspecs import hookimpl
+from mmbench.sequences import END
 from mmbench.types import Column, Part, Split, Task
 
 COLOURS = tuple(answer for answer in ANSWERS if answer not in (*SHAPES, "yes", "no"))
@@ -32,6 +36,67 @@ PLACES = (
 """Where the middle of that box is, by thirds of the image."""
 CONTRAST = 30
 """Sum over channels of a pixel's differences from the ground, from which on it is of the shape."""
+PROMPTS = {
+    "describe the shape": "a {shape}",
+    "describe the size and the colour": "a {size} {colour} shape",
+    "describe the place": "a shape {place}",
+    "describe everything": "a {size} {colour} {shape} {place}",
+}
+WORDS = (
+    *("", "a", "shape", "large", "small", *sorted(COLOURS), *SHAPES),
+    *("at", "in", "the", "top", "bottom", "left", "right", "centre"),
+)
+"""The tokens of a caption; the first one ends it."""
+LENGTH = 9
+
+
+class Captions(Dataset):
+    """Every image with every prompt."""
+
+    name = "captions"
+    version = f"{VQA().version}/captions-1/prompts-1"
+    task = Task(
+        modalities={"image": "image", "prompt": "text"},
+        target="sequence",
+        outputs=WORDS,
+        metric="exact-match",
+        length=LENGTH,
+    )
+    card = Card(
+        source="Victor Zhou, easy-VQA, 2019 (easy-vqa 1.0); captions from its answers and pixels",
+        licence="MIT",
+        split="that of vqa: the package's test part, and 400 of its train images for validation",
+        rows={"train": 12_868, "val": 1_444, "test": 3_552},
+        content={
+            "train": "1a1653d2e5dadbb6a248aa1d6cd22865b8c3e7933397baf26eeb335b0c7279aa",
+            "val": "d4225f196f40bdb0c5d114a0235e4bad40f9bdfcdd6a7c19018f1ac05cee7855",
+            "test": "bbb7821362cdfc0e0142ce56b230cb21cb2fcff52f8e1015fcbbbf940763bbe7",
+        },
+        known=(
+            Known("commonest sentence", 0.088),
+            Known("prompt alone", 0.168),
+            Known("image alone, upper bound", 0.250),
+            Known("HOG and colours: logistic regressions of what the prompt asks for", 0.903),
+        ),
+    )
+
+    def load(self, part: Part) -> Split:
+        images, captions, source = captioned(part)
+        prompts = list(PROMPTS) * len(captions)
+        texts = [form.format(**c._asdict()) for c in captions for form in PROMPTS.values()]
+        image = torch.arange(len(captions)).repeat_interleave(len(PROMPTS))
+        return Split(
+            columns={"image": Column(images, image), "prompt": shared_texts(prompts)},
+            target=torch.tensor([spelled(text) for text in texts]),
+            slices={"prompt": tuple(prompts)},
+            source=source[image],
+        )
+
+
+def spelled(text: str) -> list[int]:
+    """The tokens of a caption, filled up with ends."""
+    tokens = [WORDS.index(word) for word in text.split()]
+    return tokens + [END] * (LENGTH - len(tokens))
 
 
 class CaptionsRetrieval(Dataset):
@@ -147,4 +212,4 @@ def _ends(marked: Tensor) -> tuple[Tensor, Tensor]:
 
 @hookimpl
 def register_datasets() -> list[type[Dataset]]:
-    return [CaptionsRetrieval]
+    return [Captions, CaptionsRetrieval]

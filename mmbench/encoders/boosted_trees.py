@@ -16,7 +16,7 @@ from mmbench.encoders.tabular import Vector
 from mmbench.errors import Incompatible
 from mmbench.hookspecs import hookimpl
 from mmbench.space import Choice
-from mmbench.types import MISSING, Column, Encoded, TargetKind
+from mmbench.types import ALL_TARGETS, MISSING, Column, Encoded, TargetKind
 
 TREES, DEPTH = 32, 3
 RATE = 0.1
@@ -77,8 +77,8 @@ class BoostedTrees(Vector):
 
 def outputs(target: Tensor, kind: TargetKind) -> Tensor:
     """(rows, outputs) numbers of variance one for regression, zeros and ones else."""
-    if kind == "retrieval":
-        raise Incompatible("boosted-trees are grown on a target; a retrieval task has none.")
+    if kind not in ALL_TARGETS:
+        raise Incompatible(f"boosted-trees grow on numbers or classes; a {kind} task has none.")
     if kind == "classification":
         return torch.nn.functional.one_hot(target).float()
     numbers = target.float().reshape(len(target), -1)

@@ -57,6 +57,11 @@ def subject(folder: Path, sample: int, plugins: Plugins, device: torch.device) -
             f"{resolved.spec.task.name} is {resolved.task.target}: an embedding is no answer to be "
             f"explained. `mmbench explain` takes tasks that all modalities answer together."
         )
+    if resolved.task.target == "sequence":
+        raise Incompatible(
+            f"{resolved.spec.task.name} is sequence: it has one answer at each place. `mmbench "
+            f"explain` takes tasks of which one output can be explained."
+        )
     test = resolved.dataset.load("test")
     if not 0 <= sample < len(test):
         raise InvalidParameter(

@@ -46,7 +46,7 @@ def said(file: str, parity: Parity) -> str:
 
 def _title(saved: SavedModel) -> list[str]:
     spec, task = saved.spec, saved.task
-    names = ", ".join(task.outputs[:SHOWN]) + (" …" if task.n_outputs > SHOWN else "")
+    names = ", ".join(task.outputs[:SHOWN]) + (" …" if len(task.outputs) > SHOWN else "")
     outputs = f" ({names})" if names else ""
     inputs = ", ".join(f"{m} ({kind})" for m, kind in task.modalities.items())
     return [

@@ -18,7 +18,7 @@ from mmbench.fusions._decisions import decisions, several_outputs, softmax_over_
 from mmbench.fusions._projection import presence
 from mmbench.hookspecs import hookimpl
 from mmbench.space import Choice, Range
-from mmbench.types import Features
+from mmbench.types import ALL_TARGETS, Features
 
 ENERGY_SCALE = 10.0
 """The authors divide the log-sum-exp by it."""
@@ -35,7 +35,7 @@ class ConfidenceFusion(Fusion):
 
     name = "confidence"
     offered = "named"
-    capabilities = Capabilities(level="decision", handles_missing=True)
+    capabilities = Capabilities(level="decision", handles_missing=True, targets=ALL_TARGETS)
 
     def __init__(
         self,

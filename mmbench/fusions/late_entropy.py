@@ -14,7 +14,7 @@ from mmbench.contracts import Capabilities, Fused, Fusion
 from mmbench.fusions._decisions import decisions, several_outputs, softmax_over_present
 from mmbench.fusions._projection import presence
 from mmbench.hookspecs import hookimpl
-from mmbench.types import Features
+from mmbench.types import ALL_TARGETS, Features
 
 
 class LateEntropyFusion(Fusion):
@@ -26,7 +26,7 @@ class LateEntropyFusion(Fusion):
 
     name = "late-entropy"
     offered = "named"
-    capabilities = Capabilities(level="decision", handles_missing=True)
+    capabilities = Capabilities(level="decision", handles_missing=True, targets=ALL_TARGETS)
 
     def __init__(self, dims: Mapping[str, int]) -> None:
         super().__init__(dims)

@@ -15,7 +15,7 @@ from mmbench.errors import InvalidParameter
 from mmbench.fusions._decisions import decisions, several_outputs
 from mmbench.fusions._projection import presence
 from mmbench.hookspecs import hookimpl
-from mmbench.types import Features
+from mmbench.types import ALL_TARGETS, Features
 
 
 class LateMaxFusion(Fusion):
@@ -29,7 +29,7 @@ class LateMaxFusion(Fusion):
 
     name = "late-max"
     offered = "named"
-    capabilities = Capabilities(level="decision", handles_missing=True)
+    capabilities = Capabilities(level="decision", handles_missing=True, targets=ALL_TARGETS)
 
     def __init__(self, dims: Mapping[str, int], *, of: str = "logits") -> None:
         super().__init__(dims)

@@ -17,7 +17,7 @@ from mmbench.fusions._decisions import decisions
 from mmbench.fusions._projection import presence
 from mmbench.hookspecs import hookimpl
 from mmbench.space import Choice
-from mmbench.types import Features
+from mmbench.types import ALL_TARGETS, Features
 
 
 class LateProductFusion(Fusion):
@@ -30,7 +30,7 @@ class LateProductFusion(Fusion):
 
     name = "late-product"
     offered = "named"
-    capabilities = Capabilities(level="decision", handles_missing=True)
+    capabilities = Capabilities(level="decision", handles_missing=True, targets=ALL_TARGETS)
 
     def __init__(
         self,

@@ -17,7 +17,7 @@ from mmbench.fusions._decisions import decisions, several_outputs
 from mmbench.fusions._projection import presence
 from mmbench.hookspecs import hookimpl
 from mmbench.space import Choice, Range
-from mmbench.types import Features
+from mmbench.types import ALL_TARGETS, Features
 
 SMOOTHING = 0.01
 """Votes that every class has beforehand."""
@@ -33,7 +33,7 @@ class LateVoteFusion(Fusion):
 
     name = "late-vote"
     offered = "named"
-    capabilities = Capabilities(level="decision", handles_missing=True)
+    capabilities = Capabilities(level="decision", handles_missing=True, targets=ALL_TARGETS)
 
     def __init__(
         self,

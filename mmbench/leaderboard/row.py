@@ -22,7 +22,7 @@ from mmbench.leaderboard.diagnoses import (
 )
 from mmbench.leaderboard.shape import check_fields, read_json
 from mmbench.provenance import Used, read_used
-from mmbench.types import ALL_TARGETS
+from mmbench.types import FUSED_TARGETS
 
 SCHEMA = 1
 ADDED = (
@@ -155,7 +155,7 @@ class Row:
     @property
     def fuses(self) -> bool:
         """Whether modalities answer together: older rows, which do not say, are of such tasks."""
-        return self.target is None or self.target in ALL_TARGETS
+        return self.target is None or self.target in FUSED_TARGETS
 
     @property
     def level(self) -> Level:

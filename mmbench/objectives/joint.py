@@ -16,7 +16,7 @@ from mmbench.errors import InvalidParameter, did_you_mean
 from mmbench.hookspecs import hookimpl
 from mmbench.losses import supervised_loss
 from mmbench.space import Range
-from mmbench.types import Task
+from mmbench.types import FUSED_TARGETS, Task
 
 
 class JointObjective(Objective):
@@ -27,6 +27,7 @@ class JointObjective(Objective):
     """
 
     name = "joint"
+    targets = FUSED_TARGETS
     needs_unimodal = True
 
     def __init__(

@@ -14,7 +14,7 @@ from mmbench.contracts import Model, Objective, Outputs, with_penalty
 from mmbench.hookspecs import hookimpl
 from mmbench.losses import supervised_loss
 from mmbench.space import Range
-from mmbench.types import Features, Split, Task
+from mmbench.types import FUSED_TARGETS, Features, Split, Task
 
 
 class ModalityDropoutObjective(Objective):
@@ -25,6 +25,7 @@ class ModalityDropoutObjective(Objective):
 
     name = "modality-dropout"
     offered = "named"
+    targets = FUSED_TARGETS
     batched = False
 
     def __init__(

@@ -5,12 +5,14 @@ from torch import Tensor
 from mmbench.contracts import Objective, Outputs
 from mmbench.hookspecs import hookimpl
 from mmbench.losses import supervised_loss
+from mmbench.types import FUSED_TARGETS
 
 
 class PlainObjective(Objective):
     """``L = mean over the batch of L(f(x), y)``."""
 
     name = "plain"
+    targets = FUSED_TARGETS
 
     def forward(self, outputs: Outputs, target: Tensor) -> Tensor:
         return supervised_loss(self.task.target, outputs.scores, target).mean()

@@ -123,7 +123,7 @@ def _encoders_for(
     fitting = {}
     for name, cls in plugins.encoders.items():
         if cls.accepts == kind and cls.needs_target and task.target not in ALL_TARGETS:
-            dropped[name] = f"{name} is fitted to a target; the task is {task.target}"
+            dropped[name] = f"{name} is fitted to numbers or classes; the task is {task.target}"
         elif cls.accepts == kind:
             fitting[name] = cls
     names = wanted or _offered(fitting, device, dropped)

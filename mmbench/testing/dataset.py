@@ -74,9 +74,11 @@ def columns_and_target_agree(dataset: Dataset) -> None:
 def targets_are_within_range(dataset: Dataset) -> None:
     """Classes are whole numbers below n_outputs; labels are 0 or 1; numbers are finite.
 
-    Of retrieval, there are two sides, and each item of a side stands for one value.
+    Of retrieval, there are two sides, and each item of a side stands for one value. Of a sequence,
+    tokens are whole numbers below the number of outputs, and each row has the task's length.
     """
-    kind, n = dataset.task.target, dataset.task.n_outputs
+    task = dataset.task
+    kind, n = task.target, task.n_outputs
     for part in PARTS:
         target = dataset.load(part).target
         where = f"dataset {dataset.name!r}: the target of {part!r}"
@@ -90,6 +92,13 @@ def targets_are_within_range(dataset: Dataset) -> None:
         elif kind == "multilabel":
             assert target.shape[1:] == (n,), f"{where} must be (rows, {n}); got {target.shape}."
             assert ((target == 0) | (target == 1)).all(), f"{where} must hold only 0 and 1."
+        elif kind == "sequence":
+            fits = target.dtype == torch.int64 and target.shape[1:] == (task.length,)
+            assert fits, f"{where} must be (rows, {task.length}) int64; got {tuple(target.shape)}."
+            low, high = int(target.min()), int(target.max())
+            assert low >= 0 and high < len(task.outputs), (
+                f"{where} has tokens {low} to {high}; allowed: 0 to {len(task.outputs) - 1}."
+            )
         elif kind == "retrieval":
             fits = target.dtype == torch.int64 and target.shape[1:] == (2,)
             assert fits, f"{where} must be (rows, 2) int64; got {tuple(target.shape)}."

@@ -6,11 +6,12 @@ import torch
 from torch import Tensor
 
 from mmbench.contracts import Metric
+from mmbench.sequences import END
 from mmbench.testing.promises import Check, promise
 from mmbench.testing.reference import Reference
 from mmbench.types import TargetKind
 
-ROWS, N_OUTPUTS = 48, 3
+ROWS, N_OUTPUTS, LENGTH = 48, 3, 6
 
 
 def check_metric(cls: type[Metric]) -> None:
@@ -20,13 +21,17 @@ def check_metric(cls: type[Metric]) -> None:
 
 
 def _example(kind: TargetKind) -> tuple[Tensor, Tensor]:
-    """Perfect scores (rows, n_outputs) and their target; every class, label and item occurs."""
+    """Perfect scores (rows, n_outputs) and their target; all classes, items and lengths occur."""
     if kind == "classification":
         target = torch.arange(ROWS) % N_OUTPUTS
         return 20 * torch.nn.functional.one_hot(target, N_OUTPUTS).float(), target
     if kind == "multilabel":
         target = (torch.rand(ROWS, N_OUTPUTS) > 0.5).long()
         return 40.0 * target - 20, target
+    if kind == "sequence":
+        target = torch.randint(1, N_OUTPUTS, (ROWS, LENGTH))
+        target[torch.arange(LENGTH) >= LENGTH - torch.arange(ROWS).unsqueeze(1) % 3] = END
+        return 20 * torch.nn.functional.one_hot(target, N_OUTPUTS).flatten(1).float(), target
     if kind == "retrieval":
         pairs = torch.arange(ROWS) % (ROWS // 2)  # every pair twice
         side = torch.nn.functional.one_hot(pairs, ROWS // 2).float()

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from mmbench.contracts import Objective, Outputs
 from mmbench.testing import promises
-from mmbench.testing.practice import DIM, MODALITIES, N_OUTPUTS, Practice, installed
+from mmbench.testing.practice import DIM, LENGTH, MODALITIES, N_OUTPUTS, Practice, installed
 from mmbench.testing.promises import Check, Inputs, Subject, lifted, promise
 from mmbench.testing.reference import Reference, computes
 from mmbench.testing.training import training_checks
@@ -45,13 +45,14 @@ def _begun(cls: type[Objective], kind: TargetKind, params: Mapping[str, Any]) ->
 
 
 def _inputs(cls: type[Objective], kind: TargetKind, fused_dim: int) -> dict[str, Tensor]:
-    width = 2 * N_OUTPUTS if kind == "retrieval" else N_OUTPUTS
+    sizes = {"retrieval": 2 * N_OUTPUTS, "sequence": LENGTH * N_OUTPUTS}
+    width = sizes.get(kind, N_OUTPUTS)
     named = {"scores": torch.randn(ROWS, width), "fused": torch.randn(ROWS, fused_dim)}
     for m in MODALITIES:
         named[f"{m}.feature"] = torch.randn(ROWS, DIM)
         named[f"{m}.present"] = torch.ones(ROWS, dtype=torch.bool)
         if cls.needs_unimodal:
-            named[f"{m}.scores"] = torch.randn(ROWS, N_OUTPUTS)
+            named[f"{m}.scores"] = torch.randn(ROWS, width)
     named["b.present"][:2] = False
     named["target"] = _target(kind)
     return named
@@ -62,6 +63,8 @@ def _target(kind: TargetKind) -> Tensor:
         return torch.arange(ROWS) % N_OUTPUTS
     if kind == "multilabel":
         return torch.arange(ROWS * N_OUTPUTS).reshape(ROWS, N_OUTPUTS) % 2
+    if kind == "sequence":
+        return torch.stack([torch.arange(ROWS) % 2 + 1, torch.arange(ROWS) % N_OUTPUTS], dim=1)
     if kind == "retrieval":
         return torch.arange(ROWS).unsqueeze(1).expand(-1, 2).contiguous()
     return torch.randn(ROWS, N_OUTPUTS)
@@ -151,6 +154,8 @@ def _predicting(inputs: Inputs, task: Task, sign: float) -> dict[str, Tensor]:
         scores = torch.cat([side, sign * side], dim=1)
     elif target.is_floating_point():
         scores = sign * target
+    elif task.target == "sequence":
+        scores = sign * 10 * torch.nn.functional.one_hot(target, N_OUTPUTS).flatten(1)
     elif target.ndim == 1:
         scores = sign * 10 * torch.nn.functional.one_hot(target, N_OUTPUTS)
     else:

@@ -23,12 +23,15 @@ from mmbench.types import MISSING, Column, Part, Split, TargetKind, Task
 
 MODALITIES = ("a", "b")
 DIM, N_OUTPUTS = 5, 3
+LENGTH = 2
+"""Of sequences, whose tokens are the outputs."""
 ROWS: dict[Part, int] = {"train": 192, "val": 96, "test": 96}
 METRICS: dict[TargetKind, str] = {
     "classification": "accuracy",
     "multilabel": "micro-f1",
     "regression": "r2",
     "retrieval": "mean-recall",
+    "sequence": "exact-match",
 }
 FUSIONS: dict[TargetKind, str] = {"retrieval": "dual"}
 """Where it is not concat."""
@@ -46,7 +49,13 @@ class TinyTask(Dataset):
 
     def __init__(self, target: TargetKind, missing: float = 0.0) -> None:
         outputs = () if target == "retrieval" else tuple(f"y{i}" for i in range(N_OUTPUTS))
-        self.task = Task(dict.fromkeys(MODALITIES, "tabular"), target, outputs, METRICS[target])
+        self.task = Task(
+            dict.fromkeys(MODALITIES, "tabular"),
+            target,
+            outputs,
+            METRICS[target],
+            length=LENGTH if target == "sequence" else 1,
+        )
         self.missing = missing
 
     def load(self, part: Part) -> Split:
@@ -65,7 +74,7 @@ class TinyTask(Dataset):
         return Split(columns, target)
 
     def _truth(self, rows: int, draws: torch.Generator) -> tuple[Tensor, Tensor]:
-        """What the modalities show (rows, n_outputs), and the target."""
+        """What the modalities show (rows, N_OUTPUTS), and the target."""
         if self.task.target == "classification":
             # imbalanced, so that what is done about imbalance has something to do
             classes = torch.multinomial(
@@ -78,7 +87,10 @@ class TinyTask(Dataset):
         if self.task.target == "retrieval":
             return 3 * numbers, torch.arange(rows).unsqueeze(1).expand(-1, 2).contiguous()
         labels = (numbers > 0).long()
-        return labels * 2.0 - 1, labels
+        shown = labels * 2.0 - 1
+        if self.task.target == "sequence":  # one of two tokens, and then another or the end
+            labels = torch.stack([1 + labels[:, 0], (1 + labels[:, 1]) * labels[:, 2]], dim=1)
+        return shown, labels
 
 
 @dataclass

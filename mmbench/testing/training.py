@@ -11,11 +11,12 @@ from torch import Tensor
 from mmbench.contracts import Objective
 from mmbench.losses import supervised_loss
 from mmbench.metrics.retrieval import MeanRecall
+from mmbench.sequences import commonest
 from mmbench.spec import TrainSpec
-from mmbench.testing.practice import BRIEF, Practice, Started
+from mmbench.testing.practice import BRIEF, N_OUTPUTS, Practice, Started
 from mmbench.testing.promises import Check, promise
 from mmbench.training import predict
-from mmbench.types import ALL_TARGETS, Column, Split, TargetKind
+from mmbench.types import FUSED_TARGETS, Column, Split, TargetKind
 
 SHORT = TrainSpec(max_epochs=2, batch_size=96, patience=2, learning_rate=1e-2)
 """Two epochs of two batches: what is to be seen does not need a good model."""
@@ -80,6 +81,8 @@ def _constant(train: Split, val: Split, kind: Any) -> Tensor:
         row = train.target.bincount().float().div(len(train)).log()
     elif kind == "multilabel":
         row = train.target.float().mean(0).logit()
+    elif kind == "sequence":
+        row = commonest(train.target, N_OUTPUTS)
     elif kind == "retrieval":
         row = torch.zeros(2)
     else:
@@ -129,7 +132,7 @@ def training_takes_what_tasks_bring(cls: type[Objective], **params: Any) -> None
     }
     alone = {"one modality alone": {"modalities": ("a",), "params": {}}}
     for kind in sorted(cls.targets):
-        more = alone if "fusion" not in cls.requires and kind in ALL_TARGETS else {}
+        more = alone if "fusion" not in cls.requires and kind in FUSED_TARGETS else {}
         for case, settings in (cases | more).items():
             state = _after(Practice(cls, kind, **{"params": params, "train": SHORT, **settings}))
             for name, tensor in state.items():
