@@ -85,7 +85,7 @@ def of_kind(kind: str) -> list[str]:
 def test_what_there_is():
     images = ["cnn", "hog", "patches", "resnet", "timm", "token-learner"]
     assert sorted(of_kind("image")) == images
-    texts = ["bag-of-words", "gru", "hashed-ngrams", "lstm", "text-transformer"]
+    texts = ["bag-of-words", "gru", "hashed-ngrams", "lstm", "text-transformer", "tfidf"]
     assert sorted(of_kind("text")) == texts
     tables = ["boosted-trees", "ft-transformer", "mlp", "periodic", "vector"]
     assert sorted(of_kind("tabular")) == tables
@@ -93,7 +93,7 @@ def test_what_there_is():
     assert sorted(of_kind("series")) == series
     assert sorted(of_kind("audio")) == ["mel-cnn", "mfcc-statistics", "waveform-cnn"]
     assert sorted(of_kind("video")) == ["cnn-frames", "timm-frames"]
-    assert len(ENCODERS) == 26
+    assert len(ENCODERS) == 27
 
 
 @pytest.mark.parametrize("name", ENCODERS)
@@ -503,7 +503,9 @@ def test_words_and_vocabulary():
     assert _words.word_ids((), known, limit=2).shape == (0, 1)
 
 
-@pytest.mark.parametrize("name", [n for n in of_kind("text") if n != "hashed-ngrams"])
+@pytest.mark.parametrize(
+    "name", [n for n in of_kind("text") if n not in ("hashed-ngrams", "tfidf")]
+)
 def test_padding_changes_nothing(name):
     encoder = built(ENCODERS[name], Column(TEXTS))
     ids = encoder.prepare(TEXTS)
