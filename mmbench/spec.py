@@ -40,7 +40,8 @@ class TrainSpec:
     """How a model is trained; searched like any component's signature."""
 
     learning_rate: Annotated[float, Range(3e-4, 2e-2, log=True)] = 4e-3
-    weight_decay: Annotated[float, Range(1e-6, 1e-1, log=True)] = 1e-2
+    weight_decay: Annotated[float, Range(1e-6, 1e1, log=True)] = 1e-2
+    """Above one it is what ridge is to least squares: for many features that nothing trains."""
     batch_size: Annotated[int, Choice(64, 128, 256, 512)] = 128
     max_epochs: int = 10
     patience: int = 3

@@ -86,7 +86,7 @@ def of_kind(kind: str) -> list[str]:
 def test_what_there_is():
     images = ["cnn", "hog", "patches", "regions", "resnet", "timm", "token-learner"]
     assert sorted(of_kind("image")) == images
-    texts = ["bag-of-words", "gru", "hashed-ngrams", "lstm", "text-transformer"]
+    texts = ["bag-of-words", "gru", "hashed-ngrams", "lstm", "text-transformer", "tfidf"]
     assert sorted(of_kind("text")) == texts
     tables = ["boosted-trees", "ft-transformer", "mlp", "periodic", "vector"]
     assert sorted(of_kind("tabular")) == tables
@@ -574,7 +574,9 @@ def test_words_and_vocabulary():
     assert _words.word_ids((), known, limit=2).shape == (0, 1)
 
 
-@pytest.mark.parametrize("name", [n for n in of_kind("text") if n != "hashed-ngrams"])
+@pytest.mark.parametrize(
+    "name", [n for n in of_kind("text") if n not in ("hashed-ngrams", "tfidf")]
+)
 def test_padding_changes_nothing(name):
     encoder = built(ENCODERS[name], Column(TEXTS))
     ids = encoder.prepare(TEXTS)

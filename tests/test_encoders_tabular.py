@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from sklearn.tree import DecisionTreeRegressor
@@ -144,6 +145,7 @@ def leaf(tree, features, node=0):
 
 def test_trees_are_those_of_gradient_boosting():
     """Path by path as scikit-learn's own trees, grown here one after the other on residuals."""
+    rng = np.random.RandomState(0)
     draw = torch.Generator().manual_seed(0)
     x = torch.randn(400, 3, generator=draw)
     y = (x[:, 0] > 0.3).float() * x[:, 1] + 0.1 * torch.randn(400, generator=draw)
@@ -155,15 +157,18 @@ def test_trees_are_those_of_gradient_boosting():
     found = encoder.leaves(encoder.standardise(x))
     assert len(encoder.features) == 16
     for number in range(16):
-        tree = DecisionTreeRegressor(max_depth=3, min_samples_leaf=20, random_state=0)
-        tree.fit(standard[:300], left)
+        tree = DecisionTreeRegressor(
+            max_depth=4, min_samples_leaf=20, max_features=0.3, random_state=rng
+        )
+        half = rng.permutation(300)[:150]
+        tree.fit(standard[half], left[half])
         left = left - 0.1 * tree.predict(standard[:300])
         paths = [leaf(tree.tree_, row) for row in standard]
-        places = [int(p.ljust(3, "L").replace("L", "0").replace("R", "1"), 2) for p in paths]
+        places = [int(p.ljust(4, "L").replace("L", "0").replace("R", "1"), 2) for p in paths]
         assert found[:, number].tolist() == places
-    pooled = encoder(x).pooled.unflatten(1, (16, 8))
+    pooled = encoder(x).pooled.unflatten(1, (16, 16))
     assert torch.equal(pooled.argmax(2), found)
-    assert torch.allclose(pooled.square().mean((1, 2)), torch.ones(400))
+    assert torch.allclose(pooled.square().sum((1, 2)), torch.full((400,), 64.0))
 
 
 def test_trees_of_another_target_are_others():

@@ -175,7 +175,7 @@ def test_the_first_trial_is_concat_of_hand_made_features(plugins: Plugins) -> No
     proposals = [proposal for proposal, _ in queued if proposal]
     assert [p["fusion"] for p in proposals] == ["concat", "concat", "gated"]
     encoders = [(p["encoder.image"], p["encoder.name"]) for p in proposals]
-    assert encoders == [("hog", "hashed-ngrams"), *[("cnn", "bag-of-words")] * 2]
+    assert encoders == [("hog", "tfidf"), *[("cnn", "bag-of-words")] * 2]
 
 
 def test_the_dear_defaults_come_last(plugins: Plugins) -> None:

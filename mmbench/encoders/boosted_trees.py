@@ -1,26 +1,30 @@
 """The leaves that a row of a table falls into, of small trees boosted on the training target.
 
 He et al., "Practical Lessons from Predicting Clicks on Ads at Facebook", ADKDD 2014; the boosting
-is that of squared error (Friedman, Annals of Statistics 2001).
+is that of squared error (Friedman, Annals of Statistics 2001), each tree on half of the rows
+(Friedman, "Stochastic Gradient Boosting", 2002), each question from some of the columns.
 Differs from the paper: a tree predicts all outputs at once, classes as 0 and 1, so that one
 ensemble serves every kind of target.
 """
 
 from typing import Annotated, Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from mmbench.contracts import Encoder, Fitted
+from mmbench.encoders._to_target import LENGTH, outputs
 from mmbench.encoders.tabular import Vector
-from mmbench.errors import Incompatible
 from mmbench.hookspecs import hookimpl
 from mmbench.space import Choice
-from mmbench.types import ALL_TARGETS, MISSING, Column, Encoded, TargetKind
+from mmbench.types import MISSING, Column, Encoded, TargetKind
 
-TREES, DEPTH = 32, 3
+TREES, DEPTH = 100, 4
 RATE = 0.1
 """How much of what a tree says is believed."""
+ROWS, COLUMNS = 0.5, 0.3
+"""The share of rows that a tree grows on, and of columns that it chooses each question from."""
 MOST_ROWS = 10_000
 """Trees are grown on at most this many training rows, spread evenly over them."""
 LEAST = 20
@@ -30,7 +34,7 @@ LEAF, NEVER = -1, torch.finfo(torch.float32).max
 
 
 class BoostedTrees(Vector):
-    """One of 8 places of each tree, scaled so that a number is about one; nothing trains further.
+    """One of 16 places of each tree, every vector of one length; nothing trains further.
 
     ``trees``: how many of those that were grown are read, the first and most telling ones.
     """
@@ -40,7 +44,7 @@ class BoostedTrees(Vector):
     features: Tensor  # (trees, nodes), the number that a node asks for; nodes as in a heap
     thresholds: Tensor  # (trees, nodes), a row goes right if its number is larger
 
-    def __init__(self, fitted: Fitted, *, trees: Annotated[int, Choice(8, 16, 32)] = 32) -> None:
+    def __init__(self, fitted: Fitted, *, trees: Annotated[int, Choice(25, 50, 100)] = 100) -> None:
         super().__init__(fitted)
         self.register_buffer("features", torch.tensor(fitted["features"])[:trees])
         self.register_buffer("thresholds", torch.tensor(fitted["thresholds"])[:trees])
@@ -62,10 +66,10 @@ class BoostedTrees(Vector):
         standard = super().forward(inputs).pooled
         places = torch.arange(2**DEPTH, device=standard.device)
         hot = (self.leaves(standard).unsqueeze(-1) == places).flatten(1)
-        return Encoded.vector(hot.to(standard.dtype) * 2 ** (DEPTH / 2))
+        return Encoded.vector(hot.to(standard.dtype) * LENGTH / len(self.features) ** 0.5)
 
     def leaves(self, standard: Tensor) -> Tensor:
-        """(rows, trees) which leaf of each tree, 0 to 7 from left to right."""
+        """(rows, trees) which leaf of each tree, 0 to 15 from left to right."""
         tree = torch.arange(len(self.features), device=standard.device)
         node = torch.zeros_like(standard[:, :1], dtype=torch.long).expand(-1, len(tree))
         for _ in range(DEPTH):
@@ -75,28 +79,19 @@ class BoostedTrees(Vector):
         return found
 
 
-def outputs(target: Tensor, kind: TargetKind) -> Tensor:
-    """(rows, outputs) numbers of variance one for regression, zeros and ones else."""
-    if kind not in ALL_TARGETS:
-        raise Incompatible(f"boosted-trees grow on numbers or classes; a {kind} task has none.")
-    if kind == "classification":
-        return torch.nn.functional.one_hot(target).float()
-    numbers = target.float().reshape(len(target), -1)
-    if kind == "multilabel":
-        return numbers
-    return (numbers - numbers.mean(0)) / (numbers.std(0, correction=0) + 1e-6)
-
-
 def grown(inputs: Tensor, target: Tensor) -> tuple[list[list[int]], list[list[float]]]:
     """The features and thresholds of all trees, each fitted to what those before it have left."""
     from sklearn.tree import DecisionTreeRegressor
 
     x, left = inputs.numpy(), (target - target.mean(0)).numpy()
     least = max(1, min(LEAST, len(x) // 10))
-    nodes = []
+    draw, nodes = np.random.RandomState(0), []
     for _ in range(TREES):
-        tree = DecisionTreeRegressor(max_depth=DEPTH, min_samples_leaf=least, random_state=0)
-        tree.fit(x, left)
+        tree = DecisionTreeRegressor(
+            max_depth=DEPTH, min_samples_leaf=least, max_features=COLUMNS, random_state=draw
+        )
+        rows = draw.permutation(len(x))[: max(1, round(ROWS * len(x)))]
+        tree.fit(x[rows], left[rows])
         left = left - RATE * tree.predict(x).reshape(left.shape)
         nodes.append(heap(tree.tree_))
     return [[f for f, _ in tree] for tree in nodes], [[t for _, t in tree] for tree in nodes]
