@@ -181,10 +181,8 @@ def test_trees_of_another_target_are_others():
             (x[:, 1], "regression"),
         )
     ]
-    first = [BoostedTrees(f).features[0, 0].item() for f in fitted]
-    assert first[0] == 0 and first[2] == 1
     assert len({weights(BoostedTrees(f)) for f in fitted}) == 3
-    with pytest.raises(Incompatible, match="retrieval task has none"):
+    with pytest.raises(Incompatible, match="retrieval has none"):
         BoostedTrees.fit_to_target(Column(x), torch.arange(60), "retrieval")
 
 

@@ -95,7 +95,7 @@ def described(image: Tensor, span: list[float], levels: int, most: int) -> Tenso
 def labelled(values: "np.ndarray", levels: int) -> "tuple[np.ndarray, np.ndarray]":
     """The number of each pixel's region, from 1 on, and (regions + 1,) which are background."""
     import numpy as np
-    from scipy import ndimage
+    from scipy import ndimage  # type: ignore[import-untyped]
 
     steps = np.minimum((values * levels).astype(int), levels - 1)
     colours = np.ravel_multi_index(tuple(steps), (levels,) * len(steps))

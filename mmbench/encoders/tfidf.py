@@ -122,7 +122,7 @@ def _texts(train: Column) -> list[str]:
 
 def _counted(texts: Sequence[str]) -> tuple[list[str], Any]:
     """The terms by the alphabet and a sparse matrix (texts, terms) of how often each occurs."""
-    from scipy.sparse import csr_matrix
+    from scipy.sparse import csr_matrix  # type: ignore[import-untyped]
 
     found = [terms(text) for text in texts]
     names = sorted({term for text in found for term in text})
