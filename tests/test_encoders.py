@@ -94,7 +94,7 @@ def test_what_there_is():
     assert sorted(of_kind("series")) == series
     assert sorted(of_kind("audio")) == ["mel-cnn", "mfcc-statistics", "waveform-cnn"]
     assert sorted(of_kind("video")) == ["cnn-frames", "timm-frames"]
-    assert len(ENCODERS) == 27
+    assert len(ENCODERS) == 28
 
 
 @pytest.mark.parametrize("name", ENCODERS)
@@ -603,7 +603,8 @@ def test_word_order_matters_but_to_a_bag():
     for name in of_kind("text"):
         encoder = built(ENCODERS[name], Column(TEXTS))
         one, other = encode(encoder, ("blue is the circle", "circle the is blue")).pooled
-        assert torch.allclose(one, other, atol=1e-5) == (name == "bag-of-words")
+        bag = name in ("bag-of-words", "tfidf")  # these terms are too rare to be pairs of words
+        assert torch.allclose(one, other, atol=1e-5) == bag
 
 
 def test_bag_of_words_is_a_linear_layer_on_counts():

@@ -22,7 +22,7 @@ from mmbench.plugins import Plugins, load_plugins
 from mmbench.resolve import resolve
 from mmbench.search.attempt import Attempt
 from mmbench.search.candidates import find_candidates
-from mmbench.search.finals import chosen, fresh_seeds
+from mmbench.search.finals import _best_of_each, chosen, fresh_seeds
 from mmbench.search.handing_over import recover
 from mmbench.search.lease import WORKER, worker_identity
 from mmbench.search.propose import default_proposals, default_spec, propose, reference_specs
@@ -31,6 +31,7 @@ from mmbench.search.storage import open_storage
 from mmbench.search.study import (
     CONSTRAINTS,
     FIXED_SPEC,
+    Attempted,
     attempted,
     create_or_continue,
     first_trials,
@@ -167,11 +168,8 @@ def test_the_first_trial_is_concat_of_hand_made_features(plugins: Plugins) -> No
         resolve_task(task, plugins), plugins, "cpu", fusions=["gated", "concat"]
     )
     queued = first_trials(SearchRequest(task, found, "cpu"), plugins, ())
-    assert [FIXED_SPEC in attributes for _, attributes in queued] == [
-        False,
-        *[True] * 3,
-        *[False] * 2,
-    ]
+    are_references = [FIXED_SPEC in attributes for _, attributes in queued]
+    assert are_references == [False, *[True] * 5, False, False]
     proposals = [proposal for proposal, _ in queued if proposal]
     assert [p["fusion"] for p in proposals] == ["concat", "concat", "gated"]
     encoders = [(p["encoder.image"], p["encoder.name"]) for p in proposals]
@@ -199,6 +197,13 @@ def test_a_fusion_of_tokens_without_an_encoder_of_tokens_is_refused_in_words(
 def test_references_are_majority_and_each_modality(plugins: Plugins) -> None:
     labels = [s.fusion_label for s in reference_specs(request(plugins), plugins)]
     assert labels == ["majority", "only-a", "only-b"]
+    task = Component("emoji")
+    found = find_candidates(resolve_task(task, plugins), plugins, "cpu")
+    alone = reference_specs(SearchRequest(task, found, "cpu"), plugins)
+    assert [(s.fusion_label, *(e.name for e in s.encoders.values())) for s in alone] == [
+        ("majority",), ("only-image", "hog"), ("only-name", "tfidf"), ("only-image", "cnn"),
+        ("only-name", "bag-of-words"),
+    ]  # fmt: skip
 
 
 # the study
@@ -326,6 +331,19 @@ def test_limits_are_looked_at_before_training(
     record = attempted(study)[-1].record
     assert record["curve"] == [] and record["violated"]["latency_ms"]["limit"] == 1e-6
     assert study.trials[-1].user_attrs[CONSTRAINTS][0] > 0
+
+
+def test_a_modality_alone_goes_on_with_its_best_encoder_by_validation(plugins: Plugins) -> None:
+    task = Component("emoji")
+    found = find_candidates(resolve_task(task, plugins), plugins, "cpu")
+    specs = reference_specs(SearchRequest(task, found, "cpu"), plugins)
+    scores = (0.2, 0.6, 0.5, 0.4, 0.7)  # majority; hog, tfidf; cnn, bag-of-words
+    tried = [
+        Attempted(i, "finished", spec, {"utility": score}, reference=True)
+        for i, (spec, score) in enumerate(zip(specs, scores, strict=True))
+    ]
+    names = [[e.name for e in s.encoders.values()] for s in _best_of_each(tried)]
+    assert names == [["bag-of-words"], ["hog"], []]
 
 
 def test_two_objectives_give_a_front(plugins: Plugins, bench: Workbench, tmp_path: Path) -> None:

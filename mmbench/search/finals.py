@@ -1,6 +1,6 @@
 """Phase two: the best configurations and the references, trained again on fresh seeds."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -38,7 +38,7 @@ def chosen(
         front = {t.number for t in study.best_trials}
         candidates = [a for a in candidates if a.number in front]
     best = _distinct(sorted(candidates, key=_goodness))[:k]
-    references = [a.spec for a in finished if a.reference and a.spec]
+    references = _best_of_each(a for a in finished if a.reference)
     if "concat" in request.candidates.fusions:
         concat = [a for a in candidates if a.spec and a.spec.fusion.name == "concat"]
         plain = resolve(default_spec(request, plugins), plugins).spec
@@ -49,6 +49,15 @@ def chosen(
 
 def _goodness(attempt: Attempted) -> tuple[float, float, int]:
     return -utility(attempt), attempt.record.get("parameters", 0), attempt.number
+
+
+def _best_of_each(attempts: Iterable[Attempted]) -> list[TrialSpec]:
+    """Of the references with one label, such as ``only-image``, the best by validation."""
+    best: dict[str, TrialSpec] = {}
+    for attempt in sorted(attempts, key=_goodness):
+        if attempt.spec is not None:
+            best.setdefault(attempt.spec.fusion_label, attempt.spec)
+    return list(best.values())
 
 
 def _distinct(attempts: Sequence[Attempted]) -> list[TrialSpec]:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import Literal
 
 import torch
@@ -28,6 +28,7 @@ HAND_MADE = (
     *("mfcc-statistics", "series-statistics"),
 )
 """Of each kind the features that nothing trains: computed once, then every trial is cheap."""
+CHEAPEST = (*HAND_MADE, *DEFAULT_ENCODERS)
 
 
 def propose(trial: Suggests, request: SearchRequest, plugins: Plugins) -> TrialSpec:
@@ -76,23 +77,26 @@ def _encoder_choice(
 
 
 def default_spec(
-    request: SearchRequest, plugins: Plugins, fusion: Component | None = None
+    request: SearchRequest,
+    plugins: Plugins,
+    fusion: Component | None = None,
+    encoders: Sequence[str] = DEFAULT_ENCODERS,
 ) -> TrialSpec:
-    """Every choice at its default: what a trial is when nothing is searched."""
+    """Every choice at its default: what a trial is when nothing is searched.
+
+    ``encoders``: names to prefer, where they fit.
+    """
     chosen = request.candidates
     fusion = fusion or Component(preferred(chosen.fusions, (DEFAULT_FUSION,)))
     objective = _default_objective(fusion.name, chosen, plugins)
     heads = legal_with(objective, "head", chosen.heads, plugins)
     fusion_cls = plugins.fusions[fusion.name]
-    encoders = {
-        m: Component(
-            preferred(_encoder_choice(m, fusion_cls, request, plugins)[1], DEFAULT_ENCODERS)
-        )
-        for m in fusion_cls.reads(list(chosen.encoders), **fusion.params)
-    }
     return TrialSpec(
         task=request.task,
-        encoders=encoders,
+        encoders={
+            m: Component(preferred(_encoder_choice(m, fusion_cls, request, plugins)[1], encoders))
+            for m in fusion_cls.reads(list(chosen.encoders), **fusion.params)
+        },
         fusion=fusion,
         head=Component(preferred(heads, (DEFAULT_HEAD,))),
         objective=Component(objective),
@@ -110,10 +114,18 @@ def _default_objective(fusion: str, chosen: Candidates, plugins: Plugins) -> str
 def reference_specs(
     request: SearchRequest, plugins: Plugins, known: Collection[str] = ()
 ) -> list[TrialSpec]:
-    """What every fusion must beat; of a search, at their defaults."""
+    """What every fusion must beat, with hand-made features first, then with the default encoders.
+
+    Fusion would look better than it is beside a modality alone that reads poorer features.
+    """
     _, dataset = resolve_dataset(request.task, plugins)
-    specs = [default_spec(request, plugins, f) for f in references(dataset.task, plugins)]
-    return _unknown(specs, plugins, known)
+    specs = [
+        default_spec(request, plugins, fusion, encoders)
+        for encoders in (CHEAPEST, DEFAULT_ENCODERS)
+        for fusion in references(dataset.task, plugins)
+    ]
+    distinct = [spec for i, spec in enumerate(specs) if spec not in specs[:i]]
+    return _unknown(distinct, plugins, known)
 
 
 def references(task: Task, plugins: Plugins) -> list[Component]:
@@ -168,12 +180,8 @@ def opening(
 
     With little data they are hard to beat, and who stops early has a result.
     """
-    spec = default_spec(request, plugins)
-    fusion_cls, encoders = plugins.fusions[spec.fusion.name], {}
-    for modality, encoder in spec.encoders.items():
-        _, names = _encoder_choice(modality, fusion_cls, request, plugins)
-        encoders[modality] = Component(preferred(names, (*HAND_MADE, encoder.name)))
-    made = [] if encoders == spec.encoders else [replace(spec, encoders=encoders)]
+    spec = default_spec(request, plugins, encoders=CHEAPEST)
+    made = [] if spec == default_spec(request, plugins) else [spec]
     return [as_proposal(s, request, plugins) for s in _unknown(made, plugins, known)]
 
 
