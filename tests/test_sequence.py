@@ -3,21 +3,17 @@
 import json
 import math
 from dataclasses import replace
-from types import SimpleNamespace
 
 import pytest
 import torch
-from test_verify import cost_document
+from small_finals import concluded, trained
 
 from mmbench import sanity
-from mmbench.campaign import concluding
 from mmbench.contracts import Dataset
 from mmbench.datasets import captions
 from mmbench.errors import Incompatible, InvalidSpec
 from mmbench.evaluation.predictions import read_predictions, storable
 from mmbench.explain.subject import subject
-from mmbench.features import FeatureCache
-from mmbench.final import evaluate_seed
 from mmbench.leaderboard.render import write_board
 from mmbench.leaderboard.row import write_row
 from mmbench.leaderboard.verify import verify
@@ -33,7 +29,6 @@ from mmbench.search.request import SearchRequest
 from mmbench.sequences import END, said
 from mmbench.spec import Component
 from mmbench.testing import check_dataset
-from mmbench.trial import Workbench
 from mmbench.types import Column, Part, Split, Task
 
 SEEDS = [1000, 1001, 1002]
@@ -80,23 +75,8 @@ def spec(plugins):
 def finals(plugins, spec, tmp_path_factory):
     """The row of a tiny task, and the folders of its seeds."""
     home = tmp_path_factory.mktemp("runs") / "study" / "finals"
-    bench = Workbench(torch.device("cpu"), FeatureCache(home / "features"))
-    resolved, seeds = resolve(spec, plugins).spec, []
-    for seed in SEEDS:
-        folder = home / resolved.with_seed(seed).id
-        folder.mkdir(parents=True)
-        seeds.append(evaluate_seed(resolved.with_seed(seed), plugins, bench, folder))
-    quiet = SimpleNamespace(measuring=lambda *_: None, log_final=lambda *_: None)
-    job = SimpleNamespace(
-        task=Component("ways"), plugins=plugins, listener=quiet, tracker=quiet,
-        crew=SimpleNamespace(threads=1), device="cpu",
-    )  # fmt: skip
-    history = [{"number": 0, "state": "finished", "value": 0.5, "fusion": "concat", "seconds": 1.0}]
-    summary = {"study": "study", "seed": 0, "trials": 1, "finished": 1, "pruned": 0, "violated": 0,
-               "failed": 0, "history": history}  # fmt: skip
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(concluding, "measure_in_fresh_process", lambda *_: cost_document())
-        (row,) = concluding.Conclusion(job, summary).rows({resolved.family: seeds})
+    family, seeds = trained(spec, SEEDS, plugins, home)
+    (row,) = concluded({family: seeds}, plugins, [("finished", 0.5)])
     return row, [seed.folder for seed in seeds]
 
 

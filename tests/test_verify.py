@@ -7,39 +7,28 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
+from small_finals import concluded, cost_document, trained
 
-from mmbench.campaign import concluding
 from mmbench.cli import main as cli
 from mmbench.errors import DataUnavailable
 from mmbench.evaluation.intervals import Interval
 from mmbench.evaluation.mcnemar import mcnemar, mid_p
 from mmbench.evaluation.predictions import read_predictions, storable, write_predictions
-from mmbench.features import FeatureCache
-from mmbench.final import evaluate_seed
 from mmbench.leaderboard.diagnoses import predictions_file
 from mmbench.leaderboard.row import Row, read_row, read_rows, write_row
 from mmbench.leaderboard.studied import check_search
 from mmbench.leaderboard.verify import Checked, verify
 from mmbench.plugins import load_plugins
-from mmbench.resolve import resolve
 from mmbench.spec import Component, TrialSpec, digest, train_spec
-from mmbench.trial import Workbench
 from mmbench.types import Task
 
 ROOT = Path(__file__).parents[1]
 SEEDS = [1000, 1001, 1002]
 CLASSES = Task({}, "classification", ("a", "b"), "accuracy")
-
-
-def cost_document() -> dict[str, Any]:
-    """That of a committed row: costs are not what is tested here."""
-    row = json.loads(next((ROOT / "leaderboards" / "synergy").glob("*.json")).read_text())
-    return {k: v for k, v in row["cost"].items() if k != "training_peak_memory_mib"}
 
 
 def spec_of(fusion: Component, modalities: str) -> TrialSpec:
@@ -53,32 +42,12 @@ def spec_of(fusion: Component, modalities: str) -> TrialSpec:
 def finals(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[Row], Path]:
     """Rows of the product and of a single modality, and the folder of their seeds."""
     home, plugins = tmp_path_factory.mktemp("runs") / "study" / "finals", load_plugins()
-    bench = Workbench(torch.device("cpu"), FeatureCache(home / "features"))
-    families = {}
     alone = Component("only", {"modality": "a"})
-    for spec in (spec_of(Component("product"), "ab"), spec_of(alone, "a")):
-        resolved = resolve(spec, plugins).spec
-        folders = {seed: home / resolved.with_seed(seed).id for seed in SEEDS}
-        for folder in folders.values():
-            folder.mkdir(parents=True)
-        families[resolved.family] = [
-            evaluate_seed(resolved.with_seed(seed), plugins, bench, folder)
-            for seed, folder in folders.items()
-        ]
-    quiet = SimpleNamespace(measuring=lambda *_: None, log_final=lambda *_: None)
-    job = SimpleNamespace(
-        task=Component("synergy", {"size": 300}), plugins=plugins, listener=quiet, tracker=quiet,
-        crew=SimpleNamespace(threads=1), device="cpu",
-    )  # fmt: skip
-    history = [
-        {"number": i, "state": s, "value": v, "fusion": "product", "seconds": 1.0}
-        for i, (s, v) in enumerate([("finished", 0.9), ("pruned", None), ("failed", None)])
-    ]
-    summary = {"study": "study", "seed": 0, "trials": 3, "finished": 1, "pruned": 1, "violated": 0,
-               "failed": 1, "history": history}  # fmt: skip
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(concluding, "measure_in_fresh_process", lambda *_: cost_document())
-        rows = concluding.Conclusion(job, summary).rows(families)
+    families = dict(
+        trained(spec, SEEDS, plugins, home)
+        for spec in (spec_of(Component("product"), "ab"), spec_of(alone, "a"))
+    )
+    rows = concluded(families, plugins, [("finished", 0.9), ("pruned", None), ("failed", None)])
     return rows, home
 
 
