@@ -45,12 +45,15 @@ class LateAverageFusion(Fusion):
         scores = torch.stack([features[m].pooled for m in self.dims], dim=1)
         scores = torch.where(present.unsqueeze(-1), scores, 0.0)  # (batch, modality, n_outputs)
         there = present.to(scores.dtype)
-        weights = there / there.sum(dim=1, keepdim=True).clamp(min=1)
-        return Fused(self._combined(scores, weights, present), weights=weights)
-
-    def _combined(self, scores: Tensor, weights: Tensor, present: Tensor) -> Tensor:
+        count = there.sum(dim=1, keepdim=True).clamp(min=1)
+        weights = there / count
         if self.of == "logits":
-            return torch.einsum("bm,bmo->bo", weights, scores)
+            return Fused(scores.sum(dim=1) / count, weights=weights)
+        return Fused(self._mixed(scores, weights, present), weights=weights)
+
+    @staticmethod
+    def _mixed(scores: Tensor, weights: Tensor, present: Tensor) -> Tensor:
+        """The logarithm of the average of probabilities."""
         lowest = torch.finfo(scores.dtype).min
         log_weights = torch.where(present, weights.clamp(min=1e-6).log(), lowest)
         mixed = torch.logsumexp(scores.log_softmax(-1) + log_weights.unsqueeze(-1), dim=1)

@@ -3,7 +3,8 @@
 ``PLAIN[name](fusion, xs)`` takes the parameters of a fusion and plain tensors in the order of its
 ``dims``: vectors (batch, dim), tokens (batch, time, dim) for the names in ``TOKENS``, outputs
 (batch, n_outputs) for decision-level ones. It gives the fused vector, or (vector, penalty). There
-is no mask, no missing modality, no report of weights; in training mode it draws what ours draws.
+is no mask, no count of who is there, no report of weights; in training mode it draws what ours
+draws. Vectors come with their gaps zeroed where a fusion takes missing modalities.
 
 These are the same torch calls as ours, without the bookkeeping: concat, stack, sigma-linear, glu,
 gate, product, film, mi-*, tensor, mlb, mutan, tucker, block, block-tucker, mfb, mfh, mcb, lowrank,

@@ -6,6 +6,7 @@
 Times are of the processor, not of the clock on the wall: what others do on the machine interrupts a
 run but does not count. The two formulations take turns, a round is the median of its turns, and the
 best of three rounds counts, for caches are shared and a busy neighbour slows one or the other.
+Nothing is allowed for in µs: what a µs buys differs from one machine, and one hour, to the next.
 """
 
 import os
@@ -22,15 +23,12 @@ from torch import Tensor
 
 from mmbench.contracts import Fusion
 from mmbench.evaluation.hardware import hardware, hardware_line
+from mmbench.fusions._projection import pooled
 from mmbench.plugins import load_plugins
 from mmbench.types import Encoded
 
 BATCH, WIDTH, TIME, OUTPUTS = 256, 128, 8, 10
 LIMIT = 2.0
-BOOKKEEPING_US = 60
-"""Per modality, forward and backward: masks, gaps and a report of weights, none of them in the
-plain formulation. It is what a late fusion of ten numbers costs beyond its one addition, and less
-than a hundredth of a training step; a fusion of more than a few hundred µs can't hide behind it."""
 ROUNDS = 3
 BUDGET_S = 0.25
 """Of one round."""
@@ -67,8 +65,11 @@ def both(
     fusion, features = built(name, modalities, dtype)
     leaves = [p for p in fusion.parameters() if p.requires_grad]
     leaves += [x for e in features.values() for x in (e.tokens, e.pooled)]
-    plain_inputs = [e.tokens if name in TOKENS else e.pooled for e in features.values()]
 
+    def taken(encoded: Encoded) -> Tensor:
+        if name in TOKENS:
+            return encoded.tokens
+        return pooled(encoded) if fusion.capabilities.handles_missing else encoded.pooled
     def ours() -> tuple[Tensor, ...]:
         fused = fusion(features)
         if isinstance(fused, Tensor):
@@ -76,7 +77,7 @@ def both(
         return (fused.vector,) if fused.penalty is None else (fused.vector, fused.penalty)
 
     def plain() -> tuple[Tensor, ...]:
-        result = PLAIN[name](fusion, plain_inputs)
+        result = PLAIN[name](fusion, [taken(e) for e in features.values()])
         return (result,) if isinstance(result, Tensor) else result
 
     return fusion, leaves, [ours, plain]
@@ -129,7 +130,8 @@ def shown(rows: list[dict[str, object]]) -> str:
             "",
             f"µs at batch {BATCH} and width {WIDTH} (decision level: {OUTPUTS} outputs; where a "
             f"fusion needs sequences: {TIME} tokens) on one thread of {machine}, torch "
-            f"{torch.__version__}. Plain: the same operator without masks and missing modalities.",
+            f"{torch.__version__}. Plain: the same operator written by hand; gaps are zeroed where "
+            "the fusion takes missing modalities, and nothing else is kept of masks and reports.",
             "",
             *("| " + " | ".join(map(str, line)) + " |" for line in lines),
             "",
@@ -173,6 +175,5 @@ def test_no_fusion_takes_twice_the_plain_time(
             "ratio": there_back / plain_there_back,
         }
     )
-    allowed = BOOKKEEPING_US * modalities
-    assert there_back <= LIMIT * plain_there_back + allowed
-    assert ahead <= LIMIT * plain_ahead + allowed
+    assert there_back <= LIMIT * plain_there_back
+    assert ahead <= LIMIT * plain_ahead
