@@ -29,6 +29,10 @@ class LateVoteFusion(Fusion):
     ``vote="soft"``: v_m is softmax(s_m / temperature). ``vote="hard"``: all of v_m is on the class
     with the highest score, shared among equals; the gradient is that of the soft vote. It is for
     exclusive classes. With no modality present all classes are equally probable.
+
+    A sum of votes has no veto, unlike a sum of logits: a modality that cannot know which answer is
+    asked for still gives half of all votes to answers of other questions. On ``vqa`` (0.62) it
+    therefore stays below the question alone (0.67), where late-average reaches 0.87.
     """
 
     name = "late-vote"
