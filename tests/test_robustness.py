@@ -35,7 +35,7 @@ from mmbench.final import evaluate_family, evaluate_seed, load_seed
 from mmbench.leaderboard.diagnoses import Robustness
 from mmbench.leaderboard.rank import rank
 from mmbench.leaderboard.render import markdown
-from mmbench.leaderboard.robustness_table import relative
+from mmbench.leaderboard.robustness_table import concat_rows, relative
 from mmbench.leaderboard.shape import check_fields
 from mmbench.metrics.classification import Accuracy, MacroF1
 from mmbench.plugins import Plugins, load_plugins
@@ -407,15 +407,19 @@ def test_robustness_is_relative_to_concat_on_the_same_encoders() -> None:
     concat = make_row(2, fusion="concat", reference=True, robustness=document(0.6))
     tuned = replace(concat, id="0" * 12, reference=False, robustness=document(0.1))
     other = replace(concat, encoders={"image": "vit", "question": "bow"})
-    assert relative(row, [row, tuned, concat]) == pytest.approx(0.1)
-    assert relative(replace(row, higher_is_better=False), [concat]) == pytest.approx(-0.1)
-    assert relative(row, [row, other]) is None
-    assert relative(row, [replace(concat, task_version="2")]) is None
-    assert relative(row, [replace(concat, robustness=None)]) is None
+    assert relative(row, concat_rows([row, tuned, concat])) == pytest.approx(0.1)
+    assert relative(replace(row, higher_is_better=False), concat_rows([concat])) == pytest.approx(
+        -0.1
+    )
+    assert relative(row, concat_rows([row, other])) is None
+    assert relative(row, concat_rows([replace(concat, task_version="2")])) is None
+    assert relative(row, concat_rows([replace(concat, robustness=None)])) is None
     fewer = document(0.5, area={"image/blur": 0.5, "all": 0.5})
-    assert relative(row, [replace(concat, robustness=fewer)]) is None, "not the same curves"
+    assert relative(row, concat_rows([replace(concat, robustness=fewer)])) is None, (
+        "not the same curves"
+    )
     nothing = replace(concat, robustness=document(0.0, area={}))
-    assert relative(nothing, [nothing]) is None
+    assert relative(nothing, concat_rows([nothing])) is None
 
 
 def test_the_board_shows_robustness_where_there_is_any() -> None:

@@ -1,6 +1,6 @@
 """A board's section on robustness: how each row fares on disturbed rows of test."""
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import Literal
 
 from mmbench.leaderboard import cells
@@ -11,6 +11,7 @@ from mmbench.leaderboard.row import Row
 
 ALL = "all"
 """In ``area``: the mean over all curves."""
+Concats = Mapping[Hashable, Row]
 
 
 def section(standings: Sequence[Standing]) -> list[str]:
@@ -18,20 +19,20 @@ def section(standings: Sequence[Standing]) -> list[str]:
     examined = [(s, s.row.robustness) for s in standings if s.row.robustness is not None]
     if not examined:
         return []
-    rows = [s.row for s, _ in examined]
+    concats = concat_rows(s.row for s, _ in examined)
     modalities = list(dict.fromkeys(m for _, found in examined for m in found["missing_share"]))
     header = [("#", "r"), ("fusion", "l"), ("encoders", "l"), ("clean", "r")]
     header += [(f"without {escape(m)}", "r") for m in modalities]
     header += [("area under noise", "r"), ("area above concat's", "r")]
-    lines = [_line(s, found, modalities, rows) for s, found in examined]
+    lines = [_line(s, found, modalities, concats) for s, found in examined]
     return ["## Robustness", table(header, lines), _reading(examined)]
 
 
 def _line(
-    standing: Standing, found: Robustness, modalities: Sequence[str], rows: Sequence[Row]
+    standing: Standing, found: Robustness, modalities: Sequence[str], concats: Concats
 ) -> list[str]:
     row = standing.row
-    above = relative(row, rows)
+    above = relative(row, concats)
     return [
         cells.rank_cell(standing),
         escape(cells.fusion_cell(row)),
@@ -51,24 +52,31 @@ def _figure(found: Robustness, kind: Literal["missing", "area"], name: str) -> s
     return cells.score(found[kind][name]) + (f" {cells.interval(*known)}" if known else "")
 
 
-def relative(row: Row, rows: Sequence[Row]) -> float | None:
+def concat_rows(rows: Iterable[Row]) -> Concats:
+    """By what may be compared with it, a concat row; among several the declared reference."""
+    found: dict[Hashable, Row] = {}
+    concats = [row for row in rows if row.fusion == "concat"]
+    for row in sorted(concats, key=lambda row: (not row.reference, row.id)):
+        found.setdefault(_comparable(row), row)
+    return found
+
+
+def relative(row: Row, concats: Concats) -> float | None:
     """Relative robustness: the area less that of concat with the same encoders; positive is better.
 
-    None if there is no such row, or if either was examined on other curves than the other. Among
-    several concat rows the declared reference counts.
+    None if there is no such row, or if either was examined on other curves than the other.
     """
-    concats = [r for r in rows if r.fusion == "concat" and _comparable(r, row)]
-    if not concats or row.robustness is None:
+    concat = concats.get(_comparable(row))
+    if concat is None or concat.robustness is None or row.robustness is None:
         return None
-    concat = min(concats, key=lambda r: (not r.reference, r.id)).robustness
-    own, its = row.robustness["area"], concat["area"] if concat else {}
+    own, its = row.robustness["area"], concat.robustness["area"]
     if ALL not in own or own.keys() != its.keys():
         return None
     return (own[ALL] - its[ALL]) * (1 if row.higher_is_better else -1)
 
 
-def _comparable(a: Row, b: Row) -> bool:
-    return (a.task, a.task_version, a.encoders) == (b.task, b.task_version, b.encoders)
+def _comparable(row: Row) -> Hashable:
+    return row.task, row.task_version, tuple(sorted(row.encoders.items()))
 
 
 def _reading(examined: Sequence[tuple[Standing, Robustness]]) -> str:
