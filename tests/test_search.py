@@ -31,6 +31,7 @@ from mmbench.search.storage import open_storage
 from mmbench.search.study import (
     CONSTRAINTS,
     FIXED_SPEC,
+    RECORD,
     Attempted,
     attempted,
     create_or_continue,
@@ -39,7 +40,7 @@ from mmbench.search.study import (
     snapshot,
     state_of,
 )
-from mmbench.search.worker import Budget, work
+from mmbench.search.worker import Budget, Tally, work
 from mmbench.spec import Component
 from mmbench.trial import Workbench
 from mmbench.types import Features, Task
@@ -445,3 +446,24 @@ def test_fresh_seeds_are_not_the_searchs() -> None:
     empty = Candidates({}, (), (), ())
     asked = SearchRequest(Component("x"), empty, "cpu", seed=2)
     assert fresh_seeds(3, asked.seed) == [3000, 3001, 3002]
+
+
+# How much of a budget is spent ---------------------------------------------------------------
+
+
+def test_a_tally_counts_what_ended_in_any_order_and_reads_it_once() -> None:
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    tally = Tally(study)
+    first, second, third = (study.ask() for _ in range(3))
+    assert tally.count() == (0, 3)
+    second.set_user_attr(RECORD, {"state": "finished"})
+    study.tell(second, 0.5)
+    assert tally.count() == (1, 2)
+    assert tally.read == 0, "the first still runs"
+    study.tell(first, state=TrialState.FAIL)  # without a record: interrupted, so given back
+    assert tally.count() == (1, 1)
+    assert tally.read == 2
+    third.set_user_attr(RECORD, {"state": "failed"})
+    study.tell(third, state=TrialState.FAIL)
+    assert [tally.count(), tally.count()] == [(2, 0), (2, 0)]
+    assert tally.ends == {"finished": 1, "interrupted": 1, "failed": 1}

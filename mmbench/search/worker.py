@@ -8,13 +8,14 @@ import os
 import signal
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import takewhile
 from typing import Any
 
 import optuna
 import torch
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState
 
 from mmbench.plugins import Plugins
 from mmbench.search.attempt import Attempt, constraints_of, run_together
@@ -63,7 +64,8 @@ def work(
     request = request_of(study)
     study.pruner = _pruner(request)
     bench, stop = Workbench(device_named(request.device)), Stop(budget, parent)
-    worker = _Worker(study, request, plugins, bench, budget, stop, turn_of(storage_url, study_name))
+    turn = turn_of(storage_url, study_name)
+    worker = _Worker(study, request, plugins, bench, budget, stop, turn, Tally(study))
     ends: Counter[str] = Counter()
     for attempt in worker.attempts():
         group = [attempt, *worker.siblings(attempt, together)]
@@ -84,6 +86,7 @@ class _Worker:
     budget: Budget
     should_stop: Callable[[], bool]
     turn: Turn
+    tally: "Tally"
 
     def attempts(self) -> Iterator[Attempt]:
         """Trial after trial, until the budget is spent.
@@ -94,7 +97,7 @@ class _Worker:
         while not self.should_stop():
             with self.turn:
                 recover(self.study, watch)
-                ended, running = _counted(self.study)
+                ended, running = self.tally.count()
                 trial = None if self._left(ended + running) == 0 else self._ask()
             if trial is not None:
                 yield self._attempt(trial, {})
@@ -108,10 +111,10 @@ class _Worker:
         shared = shared_by_siblings(first)
         if shared is None:
             return
-        for _ in range(siblings_wanted(together, self._left(sum(_counted(self.study))))):
+        for _ in range(siblings_wanted(together, self._left(sum(self.tally.count())))):
             with self.turn:
                 waits = self.study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
-                if waits or self._left(sum(_counted(self.study))) == 0:
+                if waits or self._left(sum(self.tally.count())) == 0:
                     return
                 trial = self._ask()
             yield self._attempt(trial, shared)
@@ -135,11 +138,28 @@ class _Worker:
         return attempt
 
 
-def _counted(study: optuna.Study) -> tuple[int, int]:
-    """How much of a budget of trials is spent, and how many are running."""
-    trials = study.get_trials(deepcopy=False)
-    ended = spent(Counter(s for t in trials if (s := own_state(t)) is not None))
-    return ended, sum(t.state == TrialState.RUNNING for t in trials)
+@dataclass
+class Tally:
+    """Counts a study's trials; what has ended, it reads once."""
+
+    study: optuna.Study
+    read: int = 0
+    """The first so many trials have ended and are in ``ends``."""
+    ends: Counter[str] = field(default_factory=Counter)
+
+    def count(self) -> tuple[int, int]:
+        """How much of a budget of trials is spent, and how many are running."""
+        trials = self.study.get_trials(deepcopy=False)
+        ended = list(takewhile(lambda t: t.state.is_finished(), trials[self.read :]))
+        self.read += len(ended)
+        self.ends += _own_ends(ended)
+        rest = trials[self.read :]
+        used = spent(self.ends + _own_ends(rest))
+        return used, sum(t.state == TrialState.RUNNING for t in rest)
+
+
+def _own_ends(trials: Iterable[FrozenTrial]) -> Counter[str]:
+    return Counter(state for t in trials if (state := own_state(t)) is not None)
 
 
 def _sampler(
