@@ -22,7 +22,7 @@ from mmbench.plugins import Plugins, load_plugins
 from mmbench.resolve import resolve
 from mmbench.search.attempt import Attempt
 from mmbench.search.candidates import find_candidates
-from mmbench.search.finals import _best_of_each, chosen, fresh_seeds
+from mmbench.search.finals import _best_of_each, alone, chosen, fresh_seeds
 from mmbench.search.handing_over import recover
 from mmbench.search.lease import WORKER, worker_identity
 from mmbench.search.propose import default_proposals, default_spec, propose, reference_specs
@@ -345,6 +345,32 @@ def test_a_modality_alone_goes_on_with_its_best_encoder_by_validation(plugins: P
     ]
     names = [[e.name for e in s.encoders.values()] for s in _best_of_each(tried)]
     assert names == [["bag-of-words"], ["hog"], []]
+
+
+def test_a_modality_alone_is_also_read_as_the_winner_reads_it(plugins: Plugins) -> None:
+    task = Component("emoji")
+    found = find_candidates(resolve_task(task, plugins), plugins, "cpu")
+    asked = SearchRequest(task, found, "cpu")
+    spec = replace(
+        default_spec(asked, plugins),
+        encoders={"image": Component("hog"), "name": Component("gru", {"width": 32})},
+        head=Component("linear"),
+        objective=Component("gradient-blend"),
+        train=replace(default_spec(asked, plugins).train, weight_decay=0.02),
+    )
+    winner = resolve(spec, plugins).spec
+    image, name = alone(winner, asked, plugins)
+    assert image.fusion.params == {"modality": "image"}
+    assert image.encoders == {"image": winner.encoders["image"]}
+    assert name.encoders == {"name": winner.encoders["name"]}
+    for single in (image, name):
+        assert (single.head, single.train) == (winner.head, winner.train)
+        assert single.objective.name == "plain"
+        assert resolve(single, plugins).spec.family == single.family
+    pairs = Component("emoji-retrieval")
+    found = find_candidates(resolve_task(pairs, plugins), plugins, "cpu")
+    asked = SearchRequest(pairs, found, "cpu")
+    assert alone(resolve(default_spec(asked, plugins), plugins).spec, asked, plugins) == []
 
 
 def test_two_objectives_give_a_front(plugins: Plugins, bench: Workbench, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Phase two: the best configurations and the references, trained again on fresh seeds."""
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -8,9 +9,10 @@ import optuna
 
 from mmbench.final import RESULT, SeedResult, evaluate_seed, keep_seed, load_seed
 from mmbench.plugins import Plugins
-from mmbench.resolve import resolve
+from mmbench.resolve import resolve, resolve_dataset
+from mmbench.search.candidates import legal_with
 from mmbench.search.jobs import Job, Run
-from mmbench.search.propose import default_spec
+from mmbench.search.propose import default_spec, references
 from mmbench.search.request import SearchRequest
 from mmbench.search.study import Attempted, attempted, utility
 from mmbench.spec import TrialSpec
@@ -38,13 +40,39 @@ def chosen(
         front = {t.number for t in study.best_trials}
         candidates = [a for a in candidates if a.number in front]
     best = _distinct(sorted(candidates, key=_goodness))[:k]
-    references = _best_of_each(a for a in finished if a.reference)
+    yardsticks = _best_of_each(a for a in finished if a.reference)
     if "concat" in request.candidates.fusions:
         concat = [a for a in candidates if a.spec and a.spec.fusion.name == "concat"]
         plain = resolve(default_spec(request, plugins), plugins).spec
-        references.append(min(concat, key=_goodness).spec if concat else plain)  # type: ignore[arg-type]
-    taken = {spec.family for spec in best}
-    return best + [spec for spec in references if spec.family not in taken]
+        yardsticks.append(min(concat, key=_goodness).spec if concat else plain)  # type: ignore[arg-type]
+    by_itself = alone(best[0], request, plugins) if best else []
+    return list({spec.family: spec for spec in [*best, *yardsticks, *by_itself]}.values())
+
+
+def alone(winner: TrialSpec, request: SearchRequest, plugins: Plugins) -> list[TrialSpec]:
+    """Each modality by itself as the winner reads it: its encoder, head and training.
+
+    Fusion would look better than it is beside a modality alone that is read or trained worse.
+    """
+    _, dataset = resolve_dataset(winner.task, plugins)
+    singles = [f for f in references(dataset.task, plugins) if f.name == "only"]
+    specs = [default_spec(request, plugins, single) for single in singles]
+    return [
+        resolve(_as_in(winner, spec, plugins), plugins).spec
+        for spec in specs
+        if spec.encoders.keys() <= winner.encoders.keys()
+    ]
+
+
+def _as_in(winner: TrialSpec, spec: TrialSpec, plugins: Plugins) -> TrialSpec:
+    """``spec`` with what it has in common with the winner set as there."""
+    fits = legal_with(spec.objective.name, "head", [winner.head.name], plugins)
+    return replace(
+        spec,
+        encoders={m: winner.encoders[m] for m in spec.encoders},
+        head=winner.head if fits else spec.head,
+        train=winner.train,
+    )
 
 
 def _goodness(attempt: Attempted) -> tuple[float, float, int]:
