@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -155,6 +156,10 @@ def test_a_corrupt_spec_file_is_named(call, tmp_path: Path) -> None:
     (tmp_path / "spec.json").write_text('{"task": "synergy"')
     code, _, errors = call("run", "--spec", "spec.json")
     assert code == 2 and "not JSON" in errors
+
+
+def test_the_version_is_that_of_the_distribution(call) -> None:
+    assert call("--version") == (0, f"mmbench {version('mmbench')}\n", "")
 
 
 def test_help_is_instant_and_imports_nothing_heavy() -> None:

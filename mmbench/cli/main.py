@@ -1,7 +1,8 @@
 """The command line. Heavy imports stay inside commands: ``--help`` must be instant."""
 
 import sys
-from typing import Any
+from importlib.metadata import version
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
@@ -83,6 +84,25 @@ app = typer.Typer(
     help="A benchmark suite for multimodal fusion: finds the best encoder × fusion × head for a "
     "task, and says what it costs. Plugins may add commands: `mmbench plugins` lists them too.",
 )
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"mmbench {version('mmbench')}")
+        raise typer.Exit
+
+
+Version = Annotated[
+    bool,
+    typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version."),
+]
+
+
+@app.callback()
+def _options(_version: Version = False) -> None:
+    pass
+
+
 app.command("search")(takes_data(search.search))
 app.command("compare")(takes_data(compare.compare))
 app.command("run")(takes_data(single.run))
