@@ -66,6 +66,10 @@ class Progress:
         return Fitted(self.best, self.curve[self.best]["score"], self.curve, seconds)
 
 
+def go_on() -> None:
+    """Between steps: nothing asks the training to end."""
+
+
 @dataclass(frozen=True, slots=True)
 class Trainer:
     """What training needs besides data: how long, how fast, by which loss, judged by what."""
@@ -75,6 +79,8 @@ class Trainer:
     metric: Metric
     seed: int
     device: torch.device
+    between_steps: Callable[[], None] = go_on
+    """Called before each step; may raise to leave the training at once."""
 
     def fit(
         self,
@@ -132,6 +138,7 @@ class Trainer:
         total = torch.zeros((), device=self.device)
         fed = batches(train, rows, self.spec.batch_size, self.device)
         for step, batch in enumerate(fed, start=done):
+            self.between_steps()
             rate = learning_rate(self.spec, step, steps * self.spec.max_epochs)
             update = partial(self.update, optimizer, rate)
             total += self.objective.step(model, batch, update) * len(batch)
@@ -188,6 +195,7 @@ class TrialCourse(Course):
         for _ in range(epochs):
             rows = epoch_order(len(self.train), self.groups, order)
             for batch in batches(self.train, rows, spec.batch_size, device):
+                self.trainer.between_steps()
                 optimizer.zero_grad()
                 loss(batch).backward()
                 self.trainer.update(optimizer, learning_rate(spec, step, steps))

@@ -23,7 +23,7 @@ from mmbench.pieces import within_memory
 from mmbench.plugins import Plugins
 from mmbench.resolve import Resolved, resolve
 from mmbench.spec import TrialSpec, canonical_json
-from mmbench.training import Fitted, OnEpoch, Trainer, predict
+from mmbench.training import Fitted, OnEpoch, Trainer, go_on, predict
 from mmbench.types import Part, Split
 
 REQUESTS = 256
@@ -44,6 +44,8 @@ class Workbench:
     cache: FeatureCache = field(default_factory=lambda: FeatureCache(features_root()))
     loaded: dict[tuple[str, Part], Split] = field(default_factory=dict)
     digests: dict[str, dict[str, str]] = field(default_factory=dict)
+    between_steps: Callable[[], None] = go_on
+    """Of every training; may raise to leave it at once. An epoch can take many minutes."""
 
     def load(self, resolved: Resolved, part: Part) -> Split:
         """A part of the task's data, read once per process; only the last task is kept."""
@@ -148,6 +150,7 @@ def build(
         main_metric(resolved, plugins),
         resolved.spec.seed,
         bench.device,
+        bench.between_steps,
     )
     # what a pair is told apart from are its batch mates: they should differ
     groups = groups_of(train) if resolved.task.fuses else None

@@ -23,7 +23,7 @@ from mmbench.model import FusionModel, build_encoders, build_model, build_object
 from mmbench.plugins import load_plugins
 from mmbench.resolve import resolve
 from mmbench.search import siblings
-from mmbench.search.attempt import Attempt, Violated, run_together
+from mmbench.search.attempt import Attempt, Stopped, Violated, run_together
 from mmbench.search.candidates import find_candidates
 from mmbench.search.finals import evaluate, results
 from mmbench.search.jobs import Job, ended, groups, work_on_jobs, write_jobs
@@ -433,6 +433,25 @@ def test_one_of_a_group_may_fail_or_be_too_dear(tmp_path: Path, monkeypatch) -> 
     assert [one.state for one in group] == ["failed", "violated", "finished"]
     assert group[0].record["reason"] == "ZeroDivisionError: a bug"
     assert "on_epoch" in group[0].record["error"]
+
+
+@pytest.mark.parametrize("n", [1, 3])
+def test_a_training_is_left_between_two_steps(tmp_path: Path, n: int) -> None:
+    """An epoch can take many minutes: neither a deadline nor Ctrl-C waits for its end."""
+    group = attempts_of_one_structure(str(tmp_path / "study.journal"), asked(), n)
+    steps = []
+
+    def two_are_enough() -> None:
+        steps.append(1)
+        if len(steps) == 2:
+            raise Stopped
+
+    for one in group:
+        one.bench = replace(one.bench, between_steps=two_are_enough)
+    run_together(group)
+    assert [one.state for one in group] == ["interrupted"] * n
+    assert len(steps) == 2
+    assert all(one.record["curve"] == [] for one in group)
 
 
 def test_a_stopped_group_is_given_back_whole(tmp_path: Path) -> None:

@@ -63,7 +63,8 @@ def worker(
         from mmbench.trial import Workbench, device_named
 
         torch.set_num_threads(threads)
-        bench, stop = Workbench(device_named(device)), Stop(budget, parent)
+        stop = Stop(budget, parent)
+        bench = Workbench(device_named(device), between_steps=stop.heed)
         work_on_jobs(tune or [], tuning(plugins, bench), stop, plugins, together)
         finals = evaluate(plugins, bench, diagnose=diagnoses)
         work_on_jobs(job or [], finals, stop, plugins, together)

@@ -18,7 +18,7 @@ import torch
 from optuna.trial import FrozenTrial, TrialState
 
 from mmbench.plugins import Plugins
-from mmbench.search.attempt import Attempt, constraints_of, run_together
+from mmbench.search.attempt import Attempt, Stopped, constraints_of, run_together
 from mmbench.search.handing_over import recover
 from mmbench.search.lease import WORKER, Lease, Watch, worker_identity
 from mmbench.search.request import SearchRequest
@@ -63,7 +63,8 @@ def work(
     study = optuna.load_study(study_name=study_name, storage=open_storage(storage_url))
     request = request_of(study)
     study.pruner = _pruner(request)
-    bench, stop = Workbench(device_named(request.device)), Stop(budget, parent)
+    stop = Stop(budget, parent)
+    bench = Workbench(device_named(request.device), between_steps=stop.heed)
     turn = turn_of(storage_url, study_name)
     worker = _Worker(study, request, plugins, bench, budget, stop, turn, Tally(study))
     ends: Counter[str] = Counter()
@@ -185,7 +186,7 @@ def _pruner(request: SearchRequest) -> optuna.pruners.BasePruner:
 class Stop:
     """Whether to stop: a signal came, the time is up, or the search that started us is gone.
 
-    Looked at between trials and after every epoch, never in the middle of a write.
+    Looked at between trials, epochs and steps of a training, never in the middle of a write.
     """
 
     def __init__(self, budget: Budget, parent: int | None) -> None:
@@ -199,3 +200,8 @@ class Stop:
     def __call__(self) -> bool:
         orphaned = self.parent is not None and os.getppid() != self.parent
         return self.signalled or orphaned or self.budget.time_is_up()
+
+    def heed(self) -> None:
+        """Raise ``Stopped`` if it is time."""
+        if self():
+            raise Stopped

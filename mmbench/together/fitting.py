@@ -133,6 +133,7 @@ class TogetherCourse:
         clips = torch.tensor([spec.clip for spec in specs], device=self.device)
         total = torch.zeros(len(specs), device=self.device)
         for rows in zip(*(order.split(self.size) for order in orders), strict=True):
+            self.members[0].trainer.between_steps()
             batch = gather(self.train, rows, self.device)
             total += self.stack.losses(batch) * len(rows[0])
             rates = [learning_rate(s, self.done, self.steps * s.max_epochs) for s in specs]
