@@ -43,7 +43,7 @@ ENCODERS: dict[str, type[Encoder]] = {
     cls.name: cls
     for name in MODULES
     for cls in importlib.import_module(f"mmbench.encoders.{name}").register_encoders()
-    if not name.startswith("transformers_")  # they need a model: tests/test_transformers.py
+    if not name.startswith(("transformers_", "torchaudio_"))  # tests of their own: large models
 }
 TIMM = ("timm", "timm-frames")
 TEXTS = ("what color is the circle?", "is there a blue circle?", "blue", "no circle, no cry!")
