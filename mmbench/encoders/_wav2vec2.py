@@ -11,6 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from mmbench.encoders._audio import normalised
+
 
 def encoded(model: Any, clips: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
     """Clips (clips, samples) to the last states (clips, time, dim) and their mask (clips, time).
@@ -45,21 +47,11 @@ def _convolved(extractor: Any, clips: Tensor, lengths: Tensor) -> tuple[Tensor, 
         states = block.conv(states)
         lengths = (lengths - block.kernel_size).div(block.stride, rounding_mode="floor") + 1
         if isinstance(block.layer_norm, nn.GroupNorm):
-            states = _normalised(states, _first(lengths, states.shape[2]), block.layer_norm)
+            states = normalised(states, _first(lengths, states.shape[2]), block.layer_norm)
         elif block.layer_norm is not None:
             states = block.layer_norm(states)
         states = F.gelu(states)
     return states.transpose(1, 2), lengths
-
-
-def _normalised(states: Tensor, mask: Tensor, norm: nn.GroupNorm) -> Tensor:
-    """Each channel (clips, channels, time) by its mean and variance over what is real."""
-    real = mask.unsqueeze(1).to(states.dtype)
-    count = real.sum(2, keepdim=True).clamp(min=1)
-    centred = states - (states * real).sum(2, keepdim=True) / count
-    variance = (centred.square() * real).sum(2, keepdim=True) / count
-    scaled: Tensor = centred * (variance + norm.eps).rsqrt()
-    return scaled * norm.weight[:, None] + norm.bias[:, None]
 
 
 def _transformed(transformer: Any, states: Tensor, mask: Tensor) -> Tensor:
