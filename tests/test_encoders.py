@@ -22,6 +22,7 @@ from mmbench.encoders._image import grid_tokens
 from mmbench.encoders._training_column import SAMPLE, scale, used_values
 from mmbench.encoders._transformer import sinusoids
 from mmbench.encoders.cnn import CNN
+from mmbench.encoders.conformer import Conformer
 from mmbench.encoders.hashed_ngrams import HashedNgrams
 from mmbench.encoders.hog import HistogramOfGradients, pyramid
 from mmbench.encoders.mel_cnn import MelCNN
@@ -43,7 +44,7 @@ ENCODERS: dict[str, type[Encoder]] = {
     cls.name: cls
     for name in MODULES
     for cls in importlib.import_module(f"mmbench.encoders.{name}").register_encoders()
-    if not name.startswith("transformers_")  # they need a model: tests/test_transformers.py
+    if not name.startswith(("transformers_", "torchaudio_"))  # tests of their own: large models
 }
 TIMM = ("timm", "timm-frames")
 TEXTS = ("what color is the circle?", "is there a blue circle?", "blue", "no circle, no cry!")
@@ -92,9 +93,10 @@ def test_what_there_is():
     assert sorted(of_kind("tabular")) == tables
     series = ["conv1d", "gru-series", "lstm-series", "series-statistics", "series-transformer"]
     assert sorted(of_kind("series")) == series
-    assert sorted(of_kind("audio")) == ["mel-cnn", "mfcc-statistics", "waveform-cnn"]
+    audio = ["conformer", "mel-cnn", "mfcc-statistics", "waveform-cnn"]
+    assert sorted(of_kind("audio")) == audio
     assert sorted(of_kind("video")) == ["cnn-frames", "timm-frames"]
-    assert len(ENCODERS) == 28
+    assert len(ENCODERS) == 29
 
 
 @pytest.mark.parametrize("name", ENCODERS)
@@ -716,6 +718,20 @@ def test_mfcc_are_those_of_torchaudio():
     mean = LogMel()(clips).mean(1) @ cosines
     found = statistics(LogMel()(clips) @ cosines, torch.ones(1, 26, dtype=torch.bool))
     assert torch.allclose(found[:, :20], mean, atol=1e-4)
+
+
+def test_conformer_is_torchaudios_on_a_clip_alone():
+    encoder = built(Conformer, Column(tones(300.0, 500.0)), layers=2)
+    clips = torch.cat([tones(300.0, 900.0), torch.full((2, 2400), torch.nan)], dim=1)
+    found = encode(encoder, clips)
+    with torch.no_grad():
+        mel = encoder.standardise(encoder.mel(clips[:, :4000] / encoder.fitted["level"]))
+        mel = torch.nn.functional.pad(mel[:, :25], (0, 0, 0, 3))  # the last is centred on padding
+        tokens = encoder.token(mel.reshape(2, 7, 160))
+        for row in (0, 1):
+            alone, _ = encoder.layers(tokens[row : row + 1], torch.tensor([7]))
+            torch.testing.assert_close(found.tokens[row, :7], alone[0], atol=1e-5, rtol=1e-4)
+    assert found.mask.sum(1).tolist() == [7, 7]
 
 
 def test_spec_augment_hides_in_training_only():

@@ -20,6 +20,7 @@ from mmbench.datasets import (
     captions,
     emoji,
     films,
+    mfeat,
     speech_commands,
     vqa_relational,
     vqa_spoken,
@@ -234,6 +235,28 @@ def test_watch():
             scaler.transform(moments(spread(test, modality))),
         )
     agrees(classified(features, train, test, c=0.1), watch.Watch.card)
+
+
+def test_mfeat():
+    """The figures of six views, and of the three weakest."""
+    from mmbench.errors import DataUnavailable
+
+    try:
+        mfeat.MultipleFeatures.array()
+    except DataUnavailable as error:
+        pytest.skip(str(error))
+
+    def reached(views: str) -> dict[str, float]:
+        task = mfeat.MultipleFeatures(views=views)
+        train, test = task.load("train"), task.load("test")
+        features = {}
+        for view in task.views:
+            scaler = StandardScaler().fit(x := spread(train, view))
+            features[view] = (scaler.transform(x), scaler.transform(spread(test, view)))
+        return classified(features, train, test, c=0.1)
+
+    three = reached("fou,zer,mor")
+    agrees(reached(mfeat.ALL) | {"early of three": three["early"]}, mfeat.MultipleFeatures.card)
 
 
 def test_films():

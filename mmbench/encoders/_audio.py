@@ -76,3 +76,14 @@ def framed(real: Tensor) -> Tensor:
     """(clips, frames) whether a frame's middle is real, from (clips, samples)."""
     ended = nn.functional.pad(real, (0, HOP))  # the last frame is centred on what follows the clip
     return ended[:, : real.shape[1] + 1 : HOP] & real.any(1, keepdim=True)
+
+
+def normalised(states: Tensor, mask: Tensor, norm: nn.GroupNorm) -> Tensor:
+    """As ``norm`` does to (clips, channels, time), by what is real of each clip, (clips, time)."""
+    grouped = states.unflatten(1, (norm.num_groups, -1))  # (clips, groups, channels, time)
+    real = mask[:, None, None, :].to(states.dtype).expand_as(grouped)
+    count = real.sum((2, 3), keepdim=True).clamp(min=1)
+    centred = grouped - (grouped * real).sum((2, 3), keepdim=True) / count
+    variance = (centred.square() * real).sum((2, 3), keepdim=True) / count
+    scaled = (centred * (variance + norm.eps).rsqrt()).flatten(1, 2)
+    return scaled * norm.weight[:, None] + norm.bias[:, None]

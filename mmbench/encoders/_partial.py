@@ -28,6 +28,19 @@ def choose_trained(
         parameter.requires_grad = not frozen and block_of[name] >= first
 
 
+def blocks_along(model: nn.Module, path: str) -> dict[str, int]:
+    """The block of each parameter, where ``path`` is the list of them: as ``encoder.layers``.
+
+    What stands before the first block counts with it, what stands after one counts with that.
+    """
+    found, current = {}, 0
+    for name, _ in model.named_parameters():
+        if path and name.startswith(path + "."):
+            current = int(name.removeprefix(path + ".").partition(".")[0])
+        found[name] = current
+    return found
+
+
 class PartlyTrained(nn.Module):
     """An encoder of which a part may be frozen: that stays as it is while the rest trains."""
 

@@ -11,7 +11,7 @@ from typing import Any
 from torch import nn
 
 from mmbench.encoders._hub import model_folder
-from mmbench.encoders._partial import choose_trained
+from mmbench.encoders._partial import blocks_along, choose_trained
 from mmbench.errors import DataUnavailable, Incompatible
 
 PARTS_BY_INPUT = {"input_ids": "text_model", "pixel_values": "vision_model"}
@@ -71,18 +71,9 @@ def _lacks_pooler(missing: set[str]) -> bool:
 
 
 def blocks(model: nn.Module) -> dict[str, int]:
-    """The block of each parameter: what stands before the first block counts with it, and so on.
-
-    The blocks are the longest list of modules, as every model of the library is written.
-    """
+    """The block of each parameter; blocks are the longest list of modules, in every model there."""
     lists = [(name, m) for name, m in model.named_modules() if isinstance(m, nn.ModuleList)]
-    path = max(lists, key=lambda item: len(item[1]))[0] if lists else ""
-    found, current = {}, 0
-    for name, _ in model.named_parameters():
-        if path and name.startswith(path + "."):
-            current = int(name.removeprefix(path + ".").partition(".")[0])
-        found[name] = current
-    return found
+    return blocks_along(model, max(lists, key=lambda item: len(item[1]))[0] if lists else "")
 
 
 def settings(folder: Path, file: str) -> Mapping[str, Any]:
