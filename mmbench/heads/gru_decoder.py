@@ -12,6 +12,7 @@ from typing import Annotated
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from mmbench.contracts import Decoder, Head
 from mmbench.hookspecs import hookimpl
@@ -46,21 +47,24 @@ class GRUDecoder(Decoder):
 
     def forward(self, fused: Tensor, target: Tensor | None = None) -> Tensor:
         context, state = self.context(fused), self.start(fused).tanh()
+        words = self.word(self.words.weight)  # (tokens + 1, 3 width)
         word = torch.full_like(fused[:, 0], self.n_tokens, dtype=torch.long)  # (batch,)
         places = []
         for place in range(self.length):
-            state = self._next(self.word(self.words(word)) + context, state)
+            state = gated(F.embedding(word, words) + context, self.state(state), state)
             places.append(self.out(self.dropout(state)))  # (batch, tokens)
             word = places[-1].argmax(-1) if target is None else target[:, place]
         return torch.cat(places, dim=1)
 
-    def _next(self, seen: Tensor, state: Tensor) -> Tensor:
-        """The unit itself: (batch, 3 width) and (batch, width) to (batch, width)."""
-        reset, update, new = seen.chunk(3, dim=-1)
-        reset_by, update_by, new_by = self.state(state).chunk(3, dim=-1)
-        kept = torch.sigmoid(update + update_by)
-        proposed = torch.tanh(new + torch.sigmoid(reset + reset_by) * new_by)
-        return kept * state + (1 - kept) * proposed
+
+def gated(seen: Tensor, remembered: Tensor, state: Tensor) -> Tensor:
+    """The unit: what it sees and remembers (batch, 3 width), for the gates and the new state."""
+    sizes = [2 * state.shape[-1], state.shape[-1]]
+    (gates_seen, new_seen), (gates_kept, new_kept) = (
+        part.split(sizes, dim=-1) for part in (seen, remembered)
+    )
+    reset, kept = torch.sigmoid(gates_seen + gates_kept).chunk(2, dim=-1)
+    return torch.lerp(torch.tanh(new_seen + reset * new_kept), state, kept)
 
 
 @hookimpl
