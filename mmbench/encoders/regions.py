@@ -18,6 +18,7 @@ from torch import Tensor
 
 from mmbench.contracts import Encoder, Fitted
 from mmbench.encoders._image import ImageEncoder
+from mmbench.encoders._rims import without_rims
 from mmbench.encoders._training_column import SAMPLE, Standardise, number_sample, scale
 from mmbench.hookspecs import hookimpl
 from mmbench.space import Choice
@@ -42,7 +43,8 @@ class Regions(ImageEncoder):
 
     Two pixels are of one region if they touch at a side and are of one colour, in ``levels`` steps
     from the lowest to the highest value of the training images. The commonest colour of the border
-    is background: its regions are no tokens, unless there is nothing else.
+    is background: its regions are no tokens, unless there is nothing else. The rims of smoothed
+    drawings are no regions of their own.
     """
 
     name = "regions"
@@ -99,6 +101,7 @@ def labelled(values: "np.ndarray", levels: int) -> "tuple[np.ndarray, np.ndarray
 
     steps = np.minimum((values * levels).astype(int), levels - 1)
     colours = np.ravel_multi_index(tuple(steps), (levels,) * len(steps))
+    colours = without_rims(colours, values, SMALLEST * colours.size, 1 / levels)
     border = np.concatenate([colours[0], colours[-1], colours[1:-1, 0], colours[1:-1, -1]])
     commonest = np.bincount(border).argmax()
     labels, background = np.zeros_like(colours), [False]
