@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import numpy as np
 
+MOST = 16
+"""Colours of areas, the largest, of which rims are looked for between any two."""
+
 
 def without_rims(
     colours: "np.ndarray", values: "np.ndarray", least: float, tolerance: float
@@ -22,19 +25,29 @@ def without_rims(
     """
     import numpy as np
 
-    inner = _surrounded(colours)
-    found, sizes = np.unique(colours[inner], return_counts=True)
-    areas = found[sizes >= least]
-    thin = np.setdiff1d(colours, areas)
+    found, number = np.unique(colours, return_inverse=True)
+    number, pixels = number.ravel(), values.reshape(len(values), -1)
+    inner = _surrounded(colours).ravel()
+    sizes = np.bincount(number[inner], minlength=len(found))
+    filled = np.flatnonzero(sizes >= least)
+    areas = filled[np.argsort(-sizes[filled], kind="stable")[:MOST]]
+    thin = np.setdiff1d(np.arange(len(found)), filled)
     if len(areas) < 2 or not len(thin):
         return colours
-    filled = np.stack([values[:, inner & (colours == area)].mean(1) for area in areas])
-    means = np.stack([values[:, colours == colour].mean(1) for colour in thin])
-    rims = np.isin(colours, thin[_from_lines(means, filled) <= tolerance])
-    apart = values[:, rims].T[:, None] - filled  # (pixels, areas, channels)
-    joined = colours.copy()
-    joined[rims] = areas[(apart**2).sum(2).argmin(1)]
-    return joined
+    means = _means(pixels, number, len(found))
+    solid = _means(pixels[:, inner], number[inner], len(found))[areas]
+    rims = np.isin(number, thin[_from_lines(means[thin], solid) <= tolerance])
+    apart = pixels[:, rims].T[:, None] - solid  # (pixels of rims, areas, channels)
+    number[rims] = areas[(apart**2).sum(2).argmin(1)]
+    return found[number].reshape(colours.shape)
+
+
+def _means(pixels: "np.ndarray", number: "np.ndarray", count: int) -> "np.ndarray":
+    """(count, channels) the mean of the pixels (channels, n) of each number; 0 if there is none."""
+    import numpy as np
+
+    sizes = np.bincount(number, minlength=count).clip(min=1)
+    return np.stack([np.bincount(number, channel, count) / sizes for channel in pixels], axis=1)
 
 
 def _surrounded(colours: "np.ndarray") -> "np.ndarray":
