@@ -48,7 +48,6 @@ class Regions(ImageEncoder):
     """
 
     name = "regions"
-    offered = "named"
     frozen = True
     batched = False
 
