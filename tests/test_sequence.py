@@ -29,6 +29,7 @@ from mmbench.search.request import SearchRequest
 from mmbench.sequences import END, said
 from mmbench.spec import Component
 from mmbench.testing import check_dataset
+from mmbench.types import Split
 
 SEEDS = [1000, 1001, 1002]
 
@@ -158,7 +159,7 @@ def test_what_answers_all_places_takes_part(plugins, spec):
     assert "fitted to numbers or classes; the task is sequence" in found.dropped["boosted-trees"]
     request = SearchRequest(Component("ways"), found, "cpu")
     names = {s.fusion_label for s in reference_specs(request, plugins)}
-    assert {"majority", "only-point", "only-asked"} <= names
+    assert names == {"only-point", "only-asked"}  # no prior of tokens is a sentence
     with pytest.raises(Incompatible, match="late-vote serves"):
         resolve(replace(spec, fusion=Component("late-vote")), plugins)
 
@@ -213,12 +214,18 @@ def test_the_model_says_a_sentence(finals, plugins):
         subject(folders[0] / "model", 0, plugins, torch.device("cpu"))
 
 
-def test_chance_is_the_commonest_sentence():
-    split = Ways().load("test")
-    constant = said(sanity.constant(split, Ways.task), 3)
-    assert len(constant.unique(dim=0)) == 1
-    shares = [(split.target[:, 0] == token).float().mean().item() for token in range(5)]
-    assert shares[int(constant[0, 0])] == max(shares)
+def test_chance_is_the_commonest_sentence_or_the_commonest_tokens():
+    """Of 8 rows 2 say "2 3"; 5 begin with 1, each going on in its own way."""
+    rows = [[2, 3, 0], [2, 3, 0], [2, 3, 4], [1, 0, 4], [1, 1, 0], [1, 2, 0], [1, 3, 1], [1, 4, 0]]
+    split = Split({}, torch.tensor(rows))
+    sentence, tokens = ways = sanity.constants(split, Ways.task)
+    assert said(sentence, 3).tolist() == [[2, 3, 0]] * 8
+    assert said(tokens, 3).tolist() == [[1, 3, 0]] * 8
+    assert [ExactMatch()(way, split.target) for way in ways] == [2 / 8, 0]
+    assert TokenAccuracy()(tokens, split.target) > TokenAccuracy()(sentence, split.target)
+    for metric, best in ((ExactMatch(), sentence), (TokenAccuracy(), tokens)):
+        level = sanity.chance_level([torch.zeros(8, 15)], split, Ways.task, metric)
+        assert level == metric(best, split.target)
 
 
 # captions --------------------------------------------------------------------------------------
