@@ -8,7 +8,17 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from mmbench.contracts import Encoder, Fitted, Fused, Fusion, Head, Model, Objective, Outputs
+from mmbench.contracts import (
+    Decoder,
+    Encoder,
+    Fitted,
+    Fused,
+    Fusion,
+    Head,
+    Model,
+    Objective,
+    Outputs,
+)
 from mmbench.pieces import encode_in_pieces, respond_in_pieces
 from mmbench.resolve import Resolved
 from mmbench.seeds import global_stream
@@ -51,15 +61,15 @@ class FusionModel(Model):
     def forward(self, batch: Split) -> Outputs:
         return self.respond(self.encode(batch))
 
-    def respond(self, features: Features) -> Outputs:
+    def respond(self, features: Features, target: Tensor | None = None) -> Outputs:
         """From features to outputs."""
-        return respond_in_pieces(self._respond, features, self.micro_batch)
+        return respond_in_pieces(self._respond, features, target, self.micro_batch)
 
-    def _respond(self, features: Features) -> Outputs:
-        unimodal = self.decide_alone(features)
+    def _respond(self, features: Features, target: Tensor | None) -> Outputs:
+        unimodal = self.decide_alone(features, target)
         fused = self.fuse(features, unimodal)
         return Outputs(
-            self.decide(fused.vector),
+            self.decide(fused.vector, target),
             fused.vector,
             unimodal,
             features,
@@ -99,26 +109,34 @@ class FusionModel(Model):
             return nullcontext()
         return torch.autocast(tensor.device.type, torch.bfloat16)
 
-    def decide_alone(self, features: Features) -> dict[str, Tensor]:
-        """What each modality's own head says: (batch, n_outputs) by modality, or nothing."""
+    def decide_alone(self, features: Features, target: Tensor | None = None) -> dict[str, Tensor]:
+        """What each modality's own head says: (batch, n_outputs) by modality, or nothing.
+
+        Where they are combined, no decoder is told what is right: each will say its own sentence.
+        """
+        told = None if self._combines_decisions else target
         pooled = {m: features[m].pooled for m in self.unimodal_heads}
         with self._autocast(next(iter(features.values())).tokens):
-            return {m: full(head(pooled[m])) for m, head in self.unimodal_heads.items()}
+            return {m: full(answer(h, pooled[m], told)) for m, h in self.unimodal_heads.items()}
 
     def fuse(self, features: Features, unimodal: Mapping[str, Tensor]) -> Fused:
         """Combine features, or the decisions made of them, into one vector per sample."""
-        if self.fusion.capabilities.level == "decision":
+        if self._combines_decisions:
             features = {m: Encoded.vector(x, features[m].present) for m, x in unimodal.items()}
         with self._autocast(next(iter(features.values())).tokens):
             fused = self.fusion(features)
         fused = fused if isinstance(fused, Fused) else Fused(fused)
         return replace(fused, vector=full(fused.vector))
 
-    def decide(self, fused: Tensor) -> Tensor:
+    @property
+    def _combines_decisions(self) -> bool:
+        return self.fusion.capabilities.level == "decision"
+
+    def decide(self, fused: Tensor, target: Tensor | None = None) -> Tensor:
         if self.head is None:
             return fused
         with self._autocast(fused):
-            return full(self.head(fused))
+            return full(answer(self.head, fused, target))
 
     def train(self, mode: bool = True) -> "FusionModel":  # noqa: FBT001, FBT002 - torch's signature
         """A frozen encoder stays in evaluation mode, so that cached features equal live ones.
@@ -136,6 +154,12 @@ class FusionModel(Model):
             elif encoder.training:
                 encoder.eval()
         return self
+
+
+def answer(head: nn.Module, vectors: Tensor, target: Tensor | None) -> Tensor:
+    """What a head says of vectors (batch, dim); a decoder is told the target, if there is one."""
+    said: Tensor = head(vectors, target) if isinstance(head, Decoder) else head(vectors)
+    return said
 
 
 def full(tensor: Tensor) -> Tensor:
@@ -163,21 +187,25 @@ def build_model(resolved: Resolved, encoders: Mapping[str, Encoder]) -> FusionMo
         fusion_dims = dict.fromkeys(dims, decided) if decision_level else dims
         fusion = resolved.fusion(fusion_dims, **spec.fusion.params)
     with global_stream(spec.seed, "heads"):
-        head = (
-            None if decision_level else resolved.head(fusion.out_dim, n_outputs, **spec.head.params)
-        )
+        head = None if decision_level else _head(resolved, fusion.out_dim, n_outputs)
         unimodal = _unimodal_heads(resolved, dims, decided) if needs_unimodal else {}
     return FusionModel(encoders, fusion, head, unimodal, spec.train.precision)
+
+
+def _head(resolved: Resolved, in_dim: int, n_outputs: int) -> Head:
+    cls, params = resolved.head, resolved.spec.head.params
+    if issubclass(cls, Decoder):
+        return cls(in_dim, n_outputs, resolved.task.length, **params)
+    return cls(in_dim, n_outputs, **params)
 
 
 def _unimodal_heads(
     resolved: Resolved, dims: Mapping[str, int], n_outputs: int
 ) -> dict[str, nn.Module]:
     """A head for each modality; or one for all, behind a projection from each."""
-    params = resolved.spec.head.params
     if not resolved.objective.shares_head:
-        return {m: resolved.head(d, n_outputs, **params) for m, d in dims.items()}
-    shared = resolved.head(SHARED_WIDTH, n_outputs, **params)
+        return {m: _head(resolved, d, n_outputs) for m, d in dims.items()}
+    shared = _head(resolved, SHARED_WIDTH, n_outputs)
     return {m: nn.Sequential(nn.Linear(d, SHARED_WIDTH), shared) for m, d in dims.items()}
 
 

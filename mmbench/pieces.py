@@ -50,16 +50,23 @@ def joined(parts: list[Encoded]) -> Encoded:
 
 
 def respond_in_pieces(
-    respond: Callable[[Features], Outputs], features: Features, size: int | None
+    respond: Callable[[Features, Tensor | None], Outputs],
+    features: Features,
+    target: Tensor | None,
+    size: int | None,
 ) -> Outputs:
-    """``respond(features)``, at most ``size`` rows at a time."""
+    """``respond(features, target)``, at most ``size`` rows at a time."""
     if size is None:  # before a length is asked for: an exported graph is for any number of rows
-        return respond(features)
+        return respond(features, target)
     n_rows = len(next(iter(features.values())))
     if n_rows <= size:
-        return respond(features)
+        return respond(features, target)
     parts = [
-        _one(respond, {m: _rows(e, start, start + size) for m, e in features.items()})
+        _one(
+            respond,
+            {m: _rows(e, start, start + size) for m, e in features.items()},
+            None if target is None else target[start : start + size],
+        )
         for start in range(0, n_rows, size)
     ]
     return replace(
@@ -78,10 +85,10 @@ def _rows(encoded: Encoded, start: int, end: int) -> Encoded:
     return encoded.each(lambda tensor: tensor[start:end])
 
 
-def _one(function: Callable[..., Result], piece: object) -> Result:
+def _one(function: Callable[..., Result], *piece: object) -> Result:
     if not torch.is_grad_enabled():
-        return function(piece)
-    result: Result = checkpoint(function, piece, use_reentrant=False)
+        return function(*piece)
+    result: Result = checkpoint(function, *piece, use_reentrant=False)
     return result
 
 

@@ -66,6 +66,8 @@ def resolve(spec: TrialSpec, plugins: Plugins, dataset: Dataset | None = None) -
     if reason := misfit(fusion_cls, read, classes, target=task.target):
         raise Incompatible(f"{reason}.")
     head_cls, head = _component(plugins.heads, spec.head)
+    if reason := head_misfit(head_cls, task):
+        raise Incompatible(f"{reason}.")
     objective_cls, objective = _component(plugins.objectives, spec.objective)
     if reason := objective_misfit(objective_cls, task, fusion.name, head.name):
         raise Incompatible(f"{reason}.")
@@ -157,6 +159,13 @@ def misfit(
                     f"vector for {modality}; choose an encoder that emits a sequence"
                 )
     return None
+
+
+def head_misfit(head: type[Head], task: Task) -> str | None:
+    """Why a head cannot give what this task asks for, or None if it can."""
+    if task.target in head.targets:
+        return None
+    return f"head {head.name} gives {', '.join(sorted(head.targets))}; the task is {task.target}"
 
 
 def objective_misfit(

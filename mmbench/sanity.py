@@ -18,7 +18,7 @@ from mmbench.features import prepare
 from mmbench.plugins import Plugins
 from mmbench.resolve import resolve
 from mmbench.seeds import stream
-from mmbench.sequences import commonest
+from mmbench.sequences import commonest_sequence, commonest_tokens
 from mmbench.spec import TrialSpec
 from mmbench.training import predict
 from mmbench.trial import Workbench, data_key, main_metric, ready, train_trial
@@ -95,7 +95,8 @@ def chance_level(scores: Sequence[Tensor], split: Split, task: Task, metric: Met
         rows = torch.randperm(len(split), generator=generator)
         said = _of_other_rows(scores[i % len(scores)], rows, task)
         shuffled.append(float(metric(said, split.target)))
-    ways = [float(metric(constant(split, task), split.target)), sum(shuffled) / SHUFFLES]
+    ways = [float(metric(said, split.target)) for said in constants(split, task)]
+    ways.append(sum(shuffled) / SHUFFLES)
     return max(ways) if metric.higher_is_better else min(ways)
 
 
@@ -107,17 +108,21 @@ def _of_other_rows(scores: Tensor, rows: Tensor, task: Task) -> Tensor:
     return torch.cat([first, second[rows]], dim=1)
 
 
-def constant(split: Split, task: Task) -> Tensor:
-    """(rows, n_outputs) the best answer that is the same for every row: shares, or the mean."""
+def constants(split: Split, task: Task) -> list[Tensor]:
+    """(rows, n_outputs) the best answers that are the same for every row: shares, or the mean.
+
+    Of sequences the commonest one, and the commonest tokens, which may be none.
+    """
     target = split.target
     if not task.fuses:
-        return torch.zeros(len(target), 2)
+        return [torch.zeros(len(target), 2)]
     if task.target == "classification":
-        answer = torch.bincount(target, minlength=task.n_outputs).float().clamp(min=0.5).log()
+        answers = [torch.bincount(target, minlength=task.n_outputs).float().clamp(min=0.5).log()]
     elif task.target == "sequence":
-        answer = commonest(target, len(task.outputs))
+        ways = (commonest_sequence, commonest_tokens)
+        answers = [way(target, len(task.outputs)) for way in ways]
     elif task.target == "multilabel":
-        answer = torch.logit(target.float().mean(0), eps=1e-6)
+        answers = [torch.logit(target.float().mean(0), eps=1e-6)]
     else:
-        answer = target.float().view(len(target), -1).mean(0)
-    return answer.expand(len(target), -1).contiguous()
+        answers = [target.float().view(len(target), -1).mean(0)]
+    return [answer.expand(len(target), -1).contiguous() for answer in answers]

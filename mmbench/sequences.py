@@ -29,10 +29,16 @@ def counted(tokens: Tensor) -> Tensor:
     return ends.cumsum(-1) == ends
 
 
-def commonest(target: Tensor, tokens: int) -> Tensor:
+def commonest_tokens(target: Tensor, tokens: int) -> Tensor:
     """(length × tokens,) the logarithm of how often each token stands at each place, if it counts.
 
-    The best scores that are the same for every row.
+    Of scores that are the same for every row those of the lowest loss.
     """
     hot = torch.nn.functional.one_hot(target, tokens) * counted(target).unsqueeze(-1)
     return hot.sum(0).float().clamp(min=0.5).log().flatten()
+
+
+def commonest_sequence(target: Tensor, tokens: int) -> Tensor:
+    """(length × tokens,) scores that say what most rows say from their first token to the end."""
+    spoken, rows = torch.where(counted(target), target, END).unique(dim=0, return_counts=True)
+    return torch.nn.functional.one_hot(spoken[rows.argmax()], tokens).float().flatten()

@@ -373,6 +373,19 @@ def test_regions_of_a_drawing_by_hand():
     assert rectangle[17:] == pytest.approx(RED)
 
 
+def test_a_smoothed_edge_is_of_the_area_that_covers_more_of_it():
+    """A box whose edges lie within pixels: 0.7 of them on the left, 0.4 on the right."""
+    image = drawing((BLUE, box(4, 6, 6, 10)), (RED, box(20, 30, 2, 12)))
+    for column, share in ((5, 0.7), (16, 0.4)):
+        edge = share * torch.tensor(BLUE) + (1 - share) * torch.tensor(WHITE)
+        image[:, 4:10, column] = edge.unsqueeze(1)
+    for levels in (4, 8):
+        rectangle, line = described(image, [0.0, 1.0], levels=levels, most=8).tolist()
+        assert rectangle[2:6] == pytest.approx([(66 / 2400) ** 0.5, 11 / 60, 6 / 40, 1])
+        assert rectangle[:2] == pytest.approx([2 * 10.5 / 60 - 1, 14 / 40 - 1])
+        assert line[17:] == pytest.approx(RED)  # as thin as an edge, but between no two colours
+
+
 def test_regions_of_grey_images_and_of_bytes():
     grey = drawing((BLUE, box(4, 6, 6, 10)))[2:]
     found = described(grey, [0.9, 1.0], levels=2, most=8)

@@ -163,18 +163,19 @@ def test_each_enqueued_default_is_proposed_as_it_was_meant(plugins: Plugins) -> 
     assert fusions == ["concat", "product", "gated"]
 
 
-def test_the_first_trial_is_concat_of_hand_made_features(plugins: Plugins) -> None:
+def test_the_first_trials_are_concat_of_hand_made_features(plugins: Plugins) -> None:
     task = Component("emoji")
     found = find_candidates(
         resolve_task(task, plugins), plugins, "cpu", fusions=["gated", "concat"]
     )
     queued = first_trials(SearchRequest(task, found, "cpu"), plugins, ())
     are_references = [FIXED_SPEC in attributes for _, attributes in queued]
-    assert are_references == [False, *[True] * 5, False, False]
+    assert are_references == [False, False, *[True] * 7, False, False]
     proposals = [proposal for proposal, _ in queued if proposal]
-    assert [p["fusion"] for p in proposals] == ["concat", "concat", "gated"]
+    assert [p["fusion"] for p in proposals] == ["concat", "concat", "concat", "gated"]
     encoders = [(p["encoder.image"], p["encoder.name"]) for p in proposals]
-    assert encoders == [("hog", "tfidf"), *[("cnn", "bag-of-words")] * 2]
+    made = [("hog", "tfidf"), ("regions", "hashed-ngrams")]
+    assert encoders == [*made, *[("cnn", "bag-of-words")] * 2]
 
 
 def test_the_dear_defaults_come_last(plugins: Plugins) -> None:

@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 import torch
 from small_finals import concluded, trained
+from ways import WORDS, Ways
 
 from mmbench import sanity
-from mmbench.contracts import Dataset
 from mmbench.datasets import captions
 from mmbench.errors import Incompatible, InvalidSpec
 from mmbench.evaluation.predictions import read_predictions, storable
@@ -29,32 +29,9 @@ from mmbench.search.request import SearchRequest
 from mmbench.sequences import END, said
 from mmbench.spec import Component
 from mmbench.testing import check_dataset
-from mmbench.types import Column, Part, Split, Task
+from mmbench.types import Split
 
 SEEDS = [1000, 1001, 1002]
-WORDS = ("", "up", "down", "left", "right")
-
-
-class Ways(Dataset):
-    """Which way a point lies from the middle, in the one or two words that it is asked in."""
-
-    name = "ways"
-    version = "1"
-    task = Task(
-        {"point": "tabular", "asked": "tabular"}, "sequence", WORDS, "exact-match", length=3
-    )
-
-    def load(self, part: Part) -> Split:
-        rows, seed = {"train": (400, 1), "val": (80, 2), "test": (80, 3)}[part]
-        draw = torch.Generator().manual_seed(seed)
-        point = torch.randn(rows, 2, generator=draw)
-        both = torch.arange(rows) % 2
-        first = torch.where(point[:, 0] > 0, 1, 2)
-        second = torch.where(point[:, 1] > 0, 3, 4) * both
-        target = torch.stack([first, second, torch.zeros(rows).long()], dim=1)
-        columns = {"point": Column(3 * point), "asked": Column(both.float().unsqueeze(1) * 4 - 2)}
-        asked = tuple("both" if two else "one" for two in both.tolist())
-        return Split(columns, target, {"asked": asked})
 
 
 @pytest.fixture(scope="module")
@@ -182,7 +159,7 @@ def test_what_answers_all_places_takes_part(plugins, spec):
     assert "fitted to numbers or classes; the task is sequence" in found.dropped["boosted-trees"]
     request = SearchRequest(Component("ways"), found, "cpu")
     names = {s.fusion_label for s in reference_specs(request, plugins)}
-    assert {"majority", "only-point", "only-asked"} <= names
+    assert names == {"only-point", "only-asked"}  # no prior of tokens is a sentence
     with pytest.raises(Incompatible, match="late-vote serves"):
         resolve(replace(spec, fusion=Component("late-vote")), plugins)
 
@@ -237,12 +214,18 @@ def test_the_model_says_a_sentence(finals, plugins):
         subject(folders[0] / "model", 0, plugins, torch.device("cpu"))
 
 
-def test_chance_is_the_commonest_sentence():
-    split = Ways().load("test")
-    constant = said(sanity.constant(split, Ways.task), 3)
-    assert len(constant.unique(dim=0)) == 1
-    shares = [(split.target[:, 0] == token).float().mean().item() for token in range(5)]
-    assert shares[int(constant[0, 0])] == max(shares)
+def test_chance_is_the_commonest_sentence_or_the_commonest_tokens():
+    """Of 8 rows 2 say "2 3"; 5 begin with 1, each going on in its own way."""
+    rows = [[2, 3, 0], [2, 3, 0], [2, 3, 4], [1, 0, 4], [1, 1, 0], [1, 2, 0], [1, 3, 1], [1, 4, 0]]
+    split = Split({}, torch.tensor(rows))
+    sentence, tokens = ways = sanity.constants(split, Ways.task)
+    assert said(sentence, 3).tolist() == [[2, 3, 0]] * 8
+    assert said(tokens, 3).tolist() == [[1, 3, 0]] * 8
+    assert [ExactMatch()(way, split.target) for way in ways] == [2 / 8, 0]
+    assert TokenAccuracy()(tokens, split.target) > TokenAccuracy()(sentence, split.target)
+    for metric, best in ((ExactMatch(), sentence), (TokenAccuracy(), tokens)):
+        level = sanity.chance_level([torch.zeros(8, 15)], split, Ways.task, metric)
+        assert level == metric(best, split.target)
 
 
 # captions --------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ it sees features and modality names, never a target (but objectives and metrics)
 from mmbench.contracts.dataset import Card, Dataset, Known
 from mmbench.contracts.encoder import Encoder, Fitted, Offered
 from mmbench.contracts.fusion import Capabilities, Fused, Fusion
-from mmbench.contracts.head import Head
+from mmbench.contracts.head import Decoder, Head
 from mmbench.contracts.metric import Metric
 from mmbench.contracts.objective import Course, Model, Objective, Outputs, with_penalty
 from mmbench.contracts.parameters import count_parameters, trainable
@@ -18,6 +18,7 @@ __all__ = [
     "Card",
     "Course",
     "Dataset",
+    "Decoder",
     "Encoder",
     "Fitted",
     "Fused",

@@ -49,8 +49,12 @@ class Model(nn.Module, ABC):
         """The features of a batch; cached ones are taken as they are."""
 
     @abstractmethod
-    def respond(self, features: Features) -> Outputs:
-        """What the model makes of features: its own, or such as an objective has altered."""
+    def respond(self, features: Features, target: Tensor | None = None) -> Outputs:
+        """What the model makes of features: its own, or such as an objective has altered.
+
+        ``target``: what is right, told to a decoder in training and to nothing else. Without it a
+        decoder says what it will say when nobody knows.
+        """
 
 
 class Course(ABC):
@@ -127,7 +131,7 @@ class Objective(nn.Module, ABC):
 
     def loss(self, model: Model, batch: Split) -> Tensor:
         """The whole loss of a batch: a forward pass, this objective, the fusion's penalty."""
-        outputs = model.respond(model.encode(batch))
+        outputs = model.respond(model.encode(batch), batch.target)
         return with_penalty(self(outputs, batch.target), outputs)
 
     def step(self, model: Model, batch: Split, update: Callable[[], None]) -> Tensor:

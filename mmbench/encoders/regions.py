@@ -18,6 +18,7 @@ from torch import Tensor
 
 from mmbench.contracts import Encoder, Fitted
 from mmbench.encoders._image import ImageEncoder
+from mmbench.encoders._rims import without_rims
 from mmbench.encoders._training_column import SAMPLE, Standardise, number_sample, scale
 from mmbench.hookspecs import hookimpl
 from mmbench.space import Choice
@@ -42,11 +43,11 @@ class Regions(ImageEncoder):
 
     Two pixels are of one region if they touch at a side and are of one colour, in ``levels`` steps
     from the lowest to the highest value of the training images. The commonest colour of the border
-    is background: its regions are no tokens, unless there is nothing else.
+    is background: its regions are no tokens, unless there is nothing else. The rims of smoothed
+    drawings are no regions of their own.
     """
 
     name = "regions"
-    offered = "named"
     frozen = True
     batched = False
 
@@ -95,18 +96,35 @@ def described(image: Tensor, span: list[float], levels: int, most: int) -> Tenso
 def labelled(values: "np.ndarray", levels: int) -> "tuple[np.ndarray, np.ndarray]":
     """The number of each pixel's region, from 1 on, and (regions + 1,) which are background."""
     import numpy as np
-    from scipy import ndimage  # type: ignore[import-untyped]
 
     steps = np.minimum((values * levels).astype(int), levels - 1)
     colours = np.ravel_multi_index(tuple(steps), (levels,) * len(steps))
+    colours = without_rims(colours, values, SMALLEST * colours.size, 1 / levels)
     border = np.concatenate([colours[0], colours[-1], colours[1:-1, 0], colours[1:-1, -1]])
     commonest = np.bincount(border).argmax()
-    labels, background = np.zeros_like(colours), [False]
-    for colour in np.unique(colours):
-        parts, count = ndimage.label(colours == colour)
-        labels += np.where(parts > 0, parts + len(background) - 1, 0)
-        background += [colour == commonest] * count
-    return labels, np.array(background)
+    labels, first = _connected(colours)
+    return labels, np.concatenate([[False], colours.ravel()[first] == commonest])
+
+
+def _connected(colours: "np.ndarray") -> "tuple[np.ndarray, np.ndarray]":
+    """The number of each pixel's region, from 1 on by colour, and the first pixel of each."""
+    import numpy as np
+    from scipy.sparse import coo_array  # type: ignore[import-untyped]
+    from scipy.sparse.csgraph import connected_components  # type: ignore[import-untyped]
+
+    pixels = np.arange(colours.size).reshape(colours.shape)
+    below, beside = colours[1:] == colours[:-1], colours[:, 1:] == colours[:, :-1]
+    ends = [
+        np.concatenate([down[below], along[beside]])
+        for down, along in ((pixels[1:], pixels[:, 1:]), (pixels[:-1], pixels[:, :-1]))
+    ]
+    edges = coo_array((np.ones(len(ends[0]), np.int8), ends), shape=(colours.size,) * 2)
+    _, parts = connected_components(edges, directed=False)
+    _, first = np.unique(parts, return_index=True)
+    order = np.lexsort((first, colours.ravel()[first]))
+    numbers = np.empty_like(order)
+    numbers[order] = np.arange(1, len(order) + 1)
+    return numbers[parts].reshape(colours.shape), first[order]
 
 
 def _largest(labels: "np.ndarray", background: "np.ndarray", most: int) -> list[int]:

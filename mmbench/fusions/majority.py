@@ -1,7 +1,9 @@
 """The majority baseline: what can be predicted without reading anything.
 
 ZeroR of Holte, "Very Simple Classification Rules Perform Well on Most Commonly Used Datasets",
-Machine Learning 1993, learnt: the head sees a constant, and so learns the prior of the target.
+Machine Learning 1993, learnt: the head sees a constant, and so learns the prior of the target. Not
+of a sequence: what a head learns to say first and next most often is no sentence that anybody says.
+The commonest one is part of a task's card, and of what ``mmbench sanity`` takes for chance.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,7 +13,7 @@ from torch import Tensor
 
 from mmbench.contracts import Capabilities, Fusion
 from mmbench.hookspecs import hookimpl
-from mmbench.types import Features
+from mmbench.types import ALL_TARGETS, Features
 
 
 class MajorityFusion(Fusion):
@@ -19,7 +21,7 @@ class MajorityFusion(Fusion):
 
     name = "majority"
     offered = "baseline"
-    capabilities = Capabilities(min_modalities=0, handles_missing=True)
+    capabilities = Capabilities(min_modalities=0, handles_missing=True, targets=ALL_TARGETS)
 
     def __init__(self, dims: Mapping[str, int]) -> None:
         super().__init__(dims)

@@ -48,7 +48,8 @@ class ModalityDropoutObjective(Objective):
     def loss(self, model: Model, batch: Split) -> Tensor:
         features = model.encode(batch)
         gone = zip(features.items(), self.dropped(features).unbind(dim=1), strict=True)
-        outputs = model.respond({m: encoded.without(rows) for (m, encoded), rows in gone})
+        kept = {m: encoded.without(rows) for (m, encoded), rows in gone}
+        outputs = model.respond(kept, batch.target)
         return with_penalty(self(outputs, batch.target), outputs)
 
     def forward(self, outputs: Outputs, target: Tensor) -> Tensor:

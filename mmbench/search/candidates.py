@@ -7,7 +7,7 @@ from mmbench.augmentation import offered
 from mmbench.contracts import Encoder, Fusion, Head, Objective
 from mmbench.errors import Incompatible, InvalidParameter, UnknownName, did_you_mean
 from mmbench.plugins import Plugins
-from mmbench.resolve import misfit, objective_misfit
+from mmbench.resolve import head_misfit, misfit, objective_misfit
 from mmbench.search.request import Candidates
 from mmbench.types import ALL_TARGETS, Task
 
@@ -37,7 +37,7 @@ def find_candidates(
         for m in task.modalities
     }
     legal_fusions = _fusions(task, plugins, device, by_modality, list(fusions), dropped)
-    legal_heads = _named(plugins.heads, heads)
+    legal_heads = _heads(task, plugins, heads, dropped)
     if not fusions:
         legal_fusions += _required("fusion", objectives, plugins, legal_fusions)
     if not heads:
@@ -51,8 +51,8 @@ def find_candidates(
         dropped=dropped,
         augmentations=list(offered(task)),
     )
-    for kind, names in (("objective", chosen.objectives), ("fusion", chosen.fusions)):
-        if not names:
+    for kind in ("objective", "fusion", "head"):
+        if not getattr(chosen, f"{kind}s"):
             reasons = "; ".join(dropped.values()) or "none is installed"
             raise Incompatible(f"No {kind} is left to search: {reasons}.")
     return chosen
@@ -166,6 +166,19 @@ def _fusions(
         cls = plugins.fusions[name]
         reason = misfit(cls, task.modalities, target=task.target) or _cannot_read(cls, task)
         reason = reason or _no_sequences(cls, encoders, plugins)
+        if reason is None:
+            legal.append(name)
+        else:
+            dropped[name] = reason
+    return legal
+
+
+def _heads(
+    task: Task, plugins: Plugins, wanted: Sequence[str], dropped: dict[str, str]
+) -> list[str]:
+    legal = []
+    for name in _named(plugins.heads, wanted):
+        reason = head_misfit(plugins.heads[name], task)
         if reason is None:
             legal.append(name)
         else:

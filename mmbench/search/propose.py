@@ -24,11 +24,13 @@ NOMINAL_WIDTH = 64
 DEFAULT_ENCODERS = ("cnn", "bag-of-words", "mlp", "conv1d", "mel-cnn")
 """Tried first where they fit: the cheapest sound encoder of each kind."""
 HAND_MADE = (
-    *("hog", "tfidf", "hashed-ngrams", "boosted-trees", "vector"),
+    *("hog", "regions", "tfidf", "hashed-ngrams", "boosted-trees", "vector"),
     *("mfcc-statistics", "series-statistics"),
 )
 """Of each kind the features that nothing trains: computed once, then every trial is cheap."""
 CHEAPEST = (*HAND_MADE, *DEFAULT_ENCODERS)
+OTHERS = (*reversed(HAND_MADE), *DEFAULT_ENCODERS)
+"""Of two kinds of hand-made features the other one: no kind suits photographs and drawings."""
 
 
 def propose(trial: Suggests, request: SearchRequest, plugins: Plugins) -> TrialSpec:
@@ -121,11 +123,10 @@ def reference_specs(
     _, dataset = resolve_dataset(request.task, plugins)
     specs = [
         default_spec(request, plugins, fusion, encoders)
-        for encoders in (CHEAPEST, DEFAULT_ENCODERS)
+        for encoders in (CHEAPEST, OTHERS, DEFAULT_ENCODERS)
         for fusion in references(dataset.task, plugins)
     ]
-    distinct = [spec for i, spec in enumerate(specs) if spec not in specs[:i]]
-    return _unknown(distinct, plugins, known)
+    return _unknown(_distinct(specs), plugins, known)
 
 
 def references(task: Task, plugins: Plugins) -> list[Component]:
@@ -141,6 +142,10 @@ def references(task: Task, plugins: Plugins) -> list[Component]:
 def plainest(task: Task, plugins: Plugins) -> str:
     """The name of the plainest paradigm that trains this kind of target."""
     return next(o for o in DEFAULT_OBJECTIVES if task.target in plugins.objectives[o].targets)
+
+
+def _distinct(specs: Sequence[TrialSpec]) -> list[TrialSpec]:
+    return [spec for i, spec in enumerate(specs) if spec not in specs[:i]]
 
 
 def _unknown(
@@ -176,12 +181,12 @@ def default_proposals(
 def opening(
     request: SearchRequest, plugins: Plugins, known: Collection[str] = ()
 ) -> list[dict[str, Value]]:
-    """The very first trial, if any encoder is hand-made: the default fusion of such features.
+    """The very first trials, if any encoder is hand-made: the default fusion of such features.
 
     With little data they are hard to beat, and who stops early has a result.
     """
-    spec = default_spec(request, plugins, encoders=CHEAPEST)
-    made = [] if spec == default_spec(request, plugins) else [spec]
+    specs = [default_spec(request, plugins, encoders=order) for order in (CHEAPEST, OTHERS)]
+    made = [spec for spec in _distinct(specs) if spec != default_spec(request, plugins)]
     return [as_proposal(s, request, plugins) for s in _unknown(made, plugins, known)]
 
 

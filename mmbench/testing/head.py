@@ -1,15 +1,22 @@
 """What every head promises. Authors call ``check_head(MyHead)`` in one test."""
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from mmbench.contracts import Head
+from mmbench.contracts import Decoder, Head
+from mmbench.sequences import by_place, said
 from mmbench.testing import promises
 from mmbench.testing.promises import Check, Inputs, Subject, corners, lifted, promise
 from mmbench.testing.reference import Reference, computes
+
+VECTORS = ((12, 3), (1, 1))
+"""From how many numbers to how many outputs."""
+SEQUENCES = ((12, 6, 3), (1, 6, 2))
+"""The same, and in how many places."""
 
 
 def check_head(cls: type[Head], **params: Any) -> None:
@@ -19,18 +26,22 @@ def check_head(cls: type[Head], **params: Any) -> None:
 
 
 def _subjects(cls: type[Head], **params: Any) -> Iterator[Subject]:
-    """A wide fused vector with several outputs; a single number with a single output."""
-    for in_dim, n_outputs in ((12, 3), (1, 1)):
-        yield Subject(
-            f"head {cls.name!r} from {in_dim} to {n_outputs}",
-            lambda sizes=(in_dim, n_outputs): cls(*sizes, **params),  # type: ignore[misc]
-            {"fused": torch.randn(4, in_dim)},
-            _call,
-        )
+    """A wide fused vector with several outputs; a single number with a single output.
+
+    A decoder says three places of two tokens, or two of three, by itself and told what is right.
+    """
+    for in_dim, n_outputs, *length in SEQUENCES if issubclass(cls, Decoder) else VECTORS:
+        what = f"head {cls.name!r} from {in_dim} to {n_outputs}"
+        build = partial(cls, in_dim, n_outputs, *length, **params)
+        inputs = {"fused": torch.randn(4, in_dim)}
+        yield Subject(what, build, inputs, _call)
+        for places in length:
+            target = torch.randint(n_outputs // places, (4, places))
+            yield Subject(f"{what}, told the target", build, {**inputs, "target": target}, _call)
 
 
 def _call(head: Callable[..., Tensor], inputs: Inputs) -> tuple[Tensor, ...]:
-    return (head(inputs["fused"]),)
+    return (head(*inputs.values()),)
 
 
 def output_has_one_number_per_output(cls: type[Head], **params: Any) -> None:
@@ -52,6 +63,40 @@ def its_input_is_used(cls: type[Head], **params: Any) -> None:
         promises.projected(case.call(case.build().eval(), {"fused": fused})).backward()
         used = fused.grad is not None and bool(fused.grad.abs().max() > 0)
         assert used, f"{case.what}: it ignores the fused vector."
+
+
+def a_place_depends_on_those_before_it(cls: type[Head], **params: Any) -> None:
+    """A decoder that is told the target reads at each place the tokens before it, and no other."""
+    for case in _subjects(cls, **params):
+        if (target := case.inputs.get("target")) is None:
+            continue
+        head, length = case.build().eval(), target.shape[1]
+        told = by_place(case.call(head, case.inputs)[0], length)
+        for place in range(length):
+            other = target.clone()
+            other[:, place] = (target[:, place] + 1) % head.n_tokens
+            changed = by_place(case.call(head, {**case.inputs, "target": other})[0], length)
+            assert torch.allclose(told[:, : place + 1], changed[:, : place + 1], atol=1e-5), (
+                f"{case.what}: what it says up to place {place} depends on the target there. Shift "
+                f"the target by one place, or mask what comes later."
+            )
+            last = place + 1 == length
+            assert last or not torch.allclose(told[:, place + 1], changed[:, place + 1]), (
+                f"{case.what}: at place {place + 1} it does not hear what was said before."
+            )
+
+
+def what_it_says_alone_is_what_it_says_when_told_so(cls: type[Head], **params: Any) -> None:
+    """A decoder that is told what it says by itself says the same: it trains what it will do."""
+    for case in _subjects(cls, **params):
+        if "target" in case.inputs:
+            head, fused = case.build().eval(), case.inputs["fused"]
+            alone = head(fused)
+            told = head(fused, said(alone, head.length))
+            assert promises.close((alone,), (told,)), (
+                f"{case.what}: told its own tokens it gives other scores than by itself. Say the "
+                f"likeliest token at each place, and go on from it as from a target."
+            )
 
 
 def _vmap_subjects(cls: type[Head], **params: Any) -> Iterator[Subject]:
@@ -78,6 +123,8 @@ def head_checks(reference: Reference | None = None) -> tuple[Check, ...]:
     return (
         promise(output_has_one_number_per_output),
         promise(its_input_is_used),
+        promise(a_place_depends_on_those_before_it),
+        promise(what_it_says_alone_is_what_it_says_when_told_so),
         *(lifted(check, _subjects) for check in shared),
         lifted(promises.members_train_together_under_vmap, _vmap_subjects),
         *([computes(reference, _subjects)] if reference else ()),

@@ -11,7 +11,7 @@ from torch import Tensor
 from mmbench.contracts import Objective
 from mmbench.losses import supervised_loss
 from mmbench.metrics.retrieval import MeanRecall
-from mmbench.sequences import commonest
+from mmbench.sequences import commonest_tokens
 from mmbench.spec import TrainSpec
 from mmbench.testing.practice import BRIEF, N_OUTPUTS, Practice, Started
 from mmbench.testing.promises import Check, promise
@@ -82,7 +82,7 @@ def _constant(train: Split, val: Split, kind: Any) -> Tensor:
     elif kind == "multilabel":
         row = train.target.float().mean(0).logit()
     elif kind == "sequence":
-        row = commonest(train.target, N_OUTPUTS)
+        row = commonest_tokens(train.target, N_OUTPUTS)
     elif kind == "retrieval":
         row = torch.zeros(2)
     else:
