@@ -44,6 +44,7 @@ from mmbench.types import (
     Task,
     Values,
 )
+from mmbench.wheels import Wheel
 
 __all__ = [
     "ALL_TARGETS",
@@ -86,6 +87,7 @@ __all__ = [
     "TransformersText",
     "TrialSpec",
     "Values",
+    "Wheel",
     "When",
     "cache_root",
     "hookimpl",
