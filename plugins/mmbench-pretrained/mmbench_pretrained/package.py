@@ -6,6 +6,8 @@ from pathlib import Path
 
 from torch import Tensor
 
+from mmbench.api import Wheel as Package
+
 Members = Mapping[str, bytes]
 """Files of wheels by their path inside, each with the content that was expected."""
 
@@ -27,18 +29,6 @@ def load_tensors(folder: Path) -> dict[str, Tensor]:
     from safetensors.torch import load_file
 
     return load_file(folder / MODEL)
-
-
-@dataclass(frozen=True, slots=True)
-class Package:
-    """One version of a distribution, and the SHA-256 of each of its files that are read."""
-
-    distribution: str
-    version: str
-    members: Mapping[str, str]
-
-    def __str__(self) -> str:
-        return f"{self.distribution}=={self.version}"
 
 
 @dataclass(frozen=True, slots=True)
