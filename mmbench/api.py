@@ -19,6 +19,7 @@ from mmbench.contracts import (
     Outputs,
     with_penalty,
 )
+from mmbench.encoders._length import to_length
 from mmbench.encoders.frames import over_frames
 from mmbench.encoders.timm_models import TimmModel
 from mmbench.encoders.transformers_image import TransformersImage
@@ -91,5 +92,6 @@ __all__ = [
     "hookimpl",
     "over_frames",
     "supervised_loss",
+    "to_length",
     "with_penalty",
 ]

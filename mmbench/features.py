@@ -19,8 +19,9 @@ from mmbench.pieces import SHRINK, encode_in_pieces, joined, ran_out
 from mmbench.spec import canonical_json
 from mmbench.types import Column, Encoded, LazyValues, Split
 
-BATCH = 256
-"""Values that a frozen encoder reads at once."""
+BATCH = {"cpu": 32, "cuda": 256}
+"""Values that a frozen encoder reads at once. On a CPU more are slower: what a layer writes comes
+from the operating system anew, page by page, once it is too large for the allocator to keep."""
 
 
 def prepare(split: Split, encoders: Mapping[str, Encoder]) -> Split:
@@ -61,19 +62,19 @@ def precompute(
     return split
 
 
-def encode_in_batches(encoder: Encoder, values: Tensor | LazyValues, size: int = BATCH) -> Encoded:
+def encode_in_batches(encoder: Encoder, values: Tensor | LazyValues) -> Encoded:
     """The features of all values, in memory."""
-    return joined(list(encodings(encoder, values, size)))
+    return joined(list(encodings(encoder, values)))
 
 
 def encodings(
-    encoder: Encoder, values: Tensor | LazyValues, size: int = BATCH
+    encoder: Encoder, values: Tensor | LazyValues, size: int | None = None
 ) -> Iterator[Encoded]:
     """Run ``encoder`` on its own device, batch after batch; the features land on the CPU."""
     encoder.eval()
     tensors = chain(encoder.parameters(), encoder.buffers())
     device = next((t.device for t in tensors), torch.device("cpu"))
-    at_once = size
+    at_once = size = size or BATCH[device.type]
     for rows in torch.arange(len(values)).split(size):
         inputs, features = values[rows].to(device), None
         while features is None:

@@ -121,10 +121,19 @@ class FusionModel(Model):
             return full(self.head(fused))
 
     def train(self, mode: bool = True) -> "FusionModel":  # noqa: FBT001, FBT002 - torch's signature
-        """A frozen encoder stays in evaluation mode, so that cached features equal live ones."""
-        super().train(mode)
+        """A frozen encoder stays in evaluation mode, so that cached features equal live ones.
+
+        It is not visited again: a pretrained one has hundreds of parts, and modes change twice an
+        epoch.
+        """
+        self.training = mode
+        for name, child in self.named_children():
+            if name != "encoders":
+                child.train(mode)
         for encoder in self.encoders.values():
-            if encoder.frozen:
+            if not encoder.frozen:
+                encoder.train(mode)
+            elif encoder.training:
                 encoder.eval()
         return self
 

@@ -6,10 +6,6 @@ from torch.nn import functional as F
 from mmbench.errors import Incompatible
 from mmbench.types import ALL_TARGETS, TargetKind
 
-LENGTH = 8.0
-"""Of their vectors, however wide: that of 64 standardised numbers. A step of the optimiser moves
-each weight by as much, so that without it the wide would learn by heart at the usual rates."""
-
 
 def outputs(target: Tensor, kind: TargetKind) -> Tensor:
     """(rows, outputs) numbers of variance one for regression, zeros and ones else.

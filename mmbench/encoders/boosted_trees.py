@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 
 from mmbench.contracts import Encoder, Fitted
-from mmbench.encoders._to_target import LENGTH, outputs
+from mmbench.encoders._length import LENGTH
+from mmbench.encoders._to_target import outputs
 from mmbench.encoders.tabular import Vector
 from mmbench.hookspecs import hookimpl
 from mmbench.space import Choice

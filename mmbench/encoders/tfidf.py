@@ -16,7 +16,8 @@ import torch
 from torch import Tensor
 
 from mmbench.contracts import Encoder, Fitted
-from mmbench.encoders._to_target import LENGTH, outputs
+from mmbench.encoders._length import LENGTH
+from mmbench.encoders._to_target import outputs
 from mmbench.encoders._training_column import used_values
 from mmbench.encoders._words import WORD, strings
 from mmbench.hookspecs import hookimpl

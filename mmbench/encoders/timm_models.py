@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from mmbench.contracts import Encoder, Fitted, Offered
 from mmbench.encoders._hub import hub_file
 from mmbench.encoders._image import ImageEncoder, grid_tokens
+from mmbench.encoders._length import to_length
 from mmbench.encoders._partial import PartlyTrained, choose_trained
 from mmbench.encoders._training_column import Standardise
 from mmbench.errors import DataUnavailable, InvalidParameter, did_you_mean
@@ -31,7 +32,7 @@ class TimmModel(PartlyTrained, ImageEncoder):
     layer-wise learning rates for. ``size``: sides are resized to that many pixels; 0 leaves images
     as they are, except for models that were built for one size. Images are uint8, or floating point
     from 0 to 1. Pretrained weights get the normalisation they were trained with, random ones that
-    of the training images.
+    of the training images. Features of pretrained weights are cut to one length.
     """
 
     name = "timm"
@@ -75,7 +76,8 @@ class TimmModel(PartlyTrained, ImageEncoder):
         final, grids = self.model.forward_intermediates(images, indices=1, output_fmt="NCHW")
         pooled = self.model.forward_head(final, pre_logits=True)
         tokens = self._tokens(grids[-1], final)  # (images, cells, out_dim)
-        return Encoded(tokens, torch.ones_like(tokens[..., 0], dtype=torch.bool), pooled)
+        encoded = Encoded(tokens, torch.ones_like(tokens[..., 0], dtype=torch.bool), pooled)
+        return to_length(encoded) if self.pretrained else encoded
 
     def _resized(self, images: Tensor) -> Tensor:
         side = (self.size, self.size)

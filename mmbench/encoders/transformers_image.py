@@ -8,6 +8,7 @@ from torch.nn import functional as F
 
 from mmbench.contracts import Encoder, Fitted, Offered
 from mmbench.encoders._image import ImageEncoder, grid_tokens
+from mmbench.encoders._length import to_length
 from mmbench.encoders._partial import PartlyTrained
 from mmbench.encoders._training_column import Standardise
 from mmbench.encoders._transformers import load, settings
@@ -24,7 +25,8 @@ class TransformersImage(PartlyTrained, ImageEncoder):
 
     ``model``: the folder that ``save_pretrained`` wrote, or a name on the hub. ``frozen``, or only
     the ``last_blocks`` train (0: all do). Images are RGB, uint8 or floating point from 0 to 1; they
-    are resized to the model's size and normalised as its ``preprocessor_config.json`` says.
+    are resized to the model's size and normalised as its ``preprocessor_config.json`` says. Its
+    features are cut to one length.
     """
 
     name = "transformers-image"
@@ -67,7 +69,8 @@ class TransformersImage(PartlyTrained, ImageEncoder):
         tokens = grid_tokens(states) if states.ndim == 4 else states
         pooled = getattr(output, "pooler_output", None)
         mask = torch.ones_like(tokens[..., 0], dtype=torch.bool)
-        return Encoded(tokens, mask, tokens.mean(1) if pooled is None else pooled.flatten(1))
+        pooled = tokens.mean(1) if pooled is None else pooled.flatten(1)
+        return to_length(Encoded(tokens, mask, pooled))
 
 
 @hookimpl

@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mmbench.contracts import Encoder, Fitted, Offered
+from mmbench.encoders._length import to_length
 from mmbench.encoders._partial import PartlyTrained
 from mmbench.encoders._transformers import load, quiet
 from mmbench.encoders._words import padded, strings
@@ -23,7 +24,8 @@ class TransformersText(PartlyTrained, Encoder):
     """Any model that reads token ids: tokens are its last states, pooled is their mean.
 
     ``model``: the folder that ``save_pretrained`` wrote, or a name on the hub. ``frozen``, or only
-    the ``last_blocks`` train (0: all do). A text is cut after ``max_tokens``.
+    the ``last_blocks`` train (0: all do). A text is cut after ``max_tokens``. Its
+    features are cut to one length.
     """
 
     name = "transformers"
@@ -74,7 +76,7 @@ class TransformersText(PartlyTrained, Encoder):
         states = self.model(
             input_ids=inputs[:, :longest].clamp(min=0), attention_mask=mask[:, :longest].long()
         ).last_hidden_state
-        return Encoded(F.pad(states, (0, 0, 0, inputs.shape[1] - longest)), mask)
+        return to_length(Encoded(F.pad(states, (0, 0, 0, inputs.shape[1] - longest)), mask))
 
     def _no_states(self, inputs: Tensor) -> Tensor:
         weight: Tensor = next(self.model.parameters())

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mmbench.api import Encoded, Fitted
+from mmbench.api import Encoded, Fitted, to_length
 from mmbench_pretrained.package import Members, Package, Weights, load_tensors, save_tensors
 from mmbench_pretrained.speech import HOP, WINDOW, SpeechEncoder, mel_filters, power_mel
 from mmbench_pretrained.store import require
@@ -49,7 +49,7 @@ WEIGHTS = Weights(
 
 
 class GE2E(SpeechEncoder):
-    """A token per look of 1.6 s, each of length one; pooled is their mean at length one."""
+    """A token per look of 1.6 s, and their mean, cut to one length."""
 
     name = "ge2e"
     emits_sequences = True
@@ -72,7 +72,7 @@ class GE2E(SpeechEncoder):
         _, (last, _) = self.lstm(looks.flatten(0, 1))
         tokens = F.normalize(F.relu(self.linear(last[-1])), dim=1, eps=1e-6)
         encoded = Encoded(tokens.unflatten(0, mask.shape), mask)
-        return Encoded(encoded.tokens, mask, F.normalize(encoded.pooled, dim=1, eps=1e-6))
+        return to_length(encoded)
 
     def _looks(self, clips: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Mel frames of every look, and which looks are at their clip's own sound."""

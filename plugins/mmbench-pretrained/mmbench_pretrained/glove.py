@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mmbench.api import Column, Encoded, Encoder, Fitted, Values
+from mmbench.api import Column, Encoded, Encoder, Fitted, Values, to_length
 from mmbench_pretrained.package import Members, Package, Weights, load_tensors, save_tensors
 from mmbench_pretrained.store import require
 
@@ -62,7 +62,8 @@ def _known(folder: Path) -> dict[str, int]:
 class Glove(Encoder):
     """One vector per word that GloVe knows, and their mean; words it does not know are left out.
 
-    Not a vocabulary of the training part: words that only a test text has are known as well.
+    Not a vocabulary of the training part: words that only a test text has are known as well. All
+    are cut to one length.
     """
 
     name = "glove"
@@ -101,4 +102,4 @@ class Glove(Encoder):
         return padded
 
     def forward(self, inputs: Tensor) -> Encoded:
-        return Encoded(self.embed(inputs), inputs != PADDING)
+        return to_length(Encoded(self.embed(inputs), inputs != PADDING))

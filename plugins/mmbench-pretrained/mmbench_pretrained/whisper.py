@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mmbench.api import Encoded, Fitted
+from mmbench.api import Encoded, Fitted, to_length
 from mmbench_pretrained.ctranslate2 import arrays
 from mmbench_pretrained.package import Members, Package, Weights, load_tensors, save_tensors
 from mmbench_pretrained.speech import (
@@ -178,7 +178,7 @@ class _Whisper(SpeechEncoder):
         mel = whisper_mel(clips, lengths, self.window, self.filters)
         mel = F.pad(mel, (0, 0, 0, mel.shape[1] % 2))  # two frames make a token
         states, mask = self.model(mel, frames_of(mel, lengths))
-        return Encoded(states, mask)
+        return to_length(Encoded(states, mask))
 
 
 class WhisperTiny(_Whisper):
