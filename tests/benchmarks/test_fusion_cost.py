@@ -70,6 +70,7 @@ def both(
         if name in TOKENS:
             return encoded.tokens
         return pooled(encoded) if fusion.capabilities.handles_missing else encoded.pooled
+
     def ours() -> tuple[Tensor, ...]:
         fused = fusion(features)
         if isinstance(fused, Tensor):
