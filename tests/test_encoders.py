@@ -19,6 +19,7 @@ from mmbench.contracts import Encoder
 from mmbench.encoders import _hub, _words, timm_models
 from mmbench.encoders._audio import LogMel
 from mmbench.encoders._image import grid_tokens
+from mmbench.encoders._length import to_length
 from mmbench.encoders._training_column import SAMPLE, scale, used_values
 from mmbench.encoders._transformer import sinusoids
 from mmbench.encoders.cnn import CNN
@@ -494,6 +495,26 @@ def test_timm_reads_a_local_file(weights, channels):
     same = encode(encoder, images.float() / 255)
     assert torch.allclose(whole.pooled, same.pooled, atol=1e-5)
     assert encoder.standardise.mean.max() <= 1
+
+
+def test_features_of_pretrained_networks_are_cut_to_one_length(weights):
+    images = torch.randint(256, (2, 3, 64, 64), dtype=torch.uint8)
+    encoder = built(
+        timm_models.TimmModel, Column(images), model="test_resnet", weights=str(weights[0])
+    )
+    encoded = encode(encoder, images)
+    assert encoded.pooled.norm(dim=1).tolist() == pytest.approx([8.0, 8.0])
+    assert torch.allclose(encoded.tokens.mean(1), encoded.pooled, atol=1e-5)
+
+
+def test_each_value_is_cut_by_itself_and_nothing_stays_nothing():
+    tokens = torch.tensor([[[3.0, 4.0], [0.0, 0.0]], [[0.0, 0.0], [7.0, 7.0]]])
+    mask = torch.tensor([[True, False], [False, False]])
+    cut = to_length(Encoded(tokens.requires_grad_(), mask))
+    assert cut.pooled.tolist() == [pytest.approx([4.8, 6.4]), [0.0, 0.0]]
+    assert cut.tokens[0].tolist() == [pytest.approx([4.8, 6.4]), [0.0, 0.0]]
+    cut.pooled.sum().backward()
+    assert tokens.grad is not None and tokens.grad.isfinite().all()
 
 
 def test_timm_refuses_files_that_are_not_its_weights(weights, tmp_path):

@@ -26,6 +26,7 @@ from mmbench.features import (
     precompute,
     weights,
 )
+from mmbench.model import FusionModel
 from mmbench.types import Column, Encoded, Split
 
 
@@ -77,6 +78,25 @@ def test_features_are_computed_once_and_are_the_encoders_own(tmp_path: Path) -> 
     for kept in (first, second):
         assert torch.equal(kept.pooled, live.pooled)
         assert torch.equal(kept.tokens, live.tokens) and torch.equal(kept.mask, live.mask)
+
+
+def test_the_parts_of_a_frozen_encoder_are_not_visited_at_each_change_of_mode(
+    tmp_path: Path,
+) -> None:
+    class Part(nn.Linear):
+        visits = 0
+
+        def train(self, mode: bool = True) -> "Part":
+            Part.visits += 1
+            return super().train(mode)
+
+    made = encoder(tmp_path)
+    made.project = Part(4, 3).requires_grad_(False)
+    model = FusionModel({"a": made}, nn.Dropout(), None, {})
+    for _ in range(5):
+        assert model.train().fusion.training and not made.project.training
+        assert not model.eval().fusion.training and not made.project.training
+    assert Part.visits == 1
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
