@@ -68,5 +68,5 @@ def _from_lines(points: "np.ndarray", ends: "np.ndarray") -> "np.ndarray":
     along = ends[other] - ends[one]  # (lines, channels)
     off = points[:, None] - ends[one]  # (points, lines, channels)
     share = ((off * along).sum(2) / (along**2).sum(1)).clip(0, 1)
-    away: np.ndarray = np.linalg.norm(off - share[..., None] * along, axis=2)
-    return away.min(1)
+    away: np.ndarray = np.linalg.norm(off - share[..., None] * along, axis=2).min(1)
+    return away
