@@ -1,9 +1,9 @@
 """Answers that are sequences of tokens, such as a caption: how they are laid out, where they end.
 
 A target is (rows, length) int64 tokens. Scores are (rows, length × tokens there are): the logits of
-every token at the first place, at the second one, and so on. So all places are said at once, by any
-head (a parallel decoder: Gu, Bradbury, Xiong, Li & Socher, "Non-Autoregressive Neural Machine
-Translation", ICLR 2018).
+every token at the first place, at the second one, and so on. So any head says them, all places at
+once (a parallel decoder: Gu, Bradbury, Xiong, Li & Socher, "Non-Autoregressive Neural Machine
+Translation", ICLR 2018); a ``Decoder`` says one place after the other.
 """
 
 import torch

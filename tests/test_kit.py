@@ -29,6 +29,7 @@ from broken_data import (
     sound,
     swap_that_copies,
 )
+from broken_decoders import GoesOnFromTheFirstToken, HearsNothing, SeesWhatItIsToSay
 from broken_encoders import (
     WORDS,
     AveragesThePadding,
@@ -226,6 +227,18 @@ def test_the_kit_names_a_head_that_loses_an_axis():
     assert "output_has_one_number_per_output" in broken_promises(head_checks(), SqueezingHead)
     with pytest.raises(AssertionError, match=r"\(4, 1\), but is \(4,\)"):
         check_head(SqueezingHead)
+
+
+@pytest.mark.parametrize(
+    ("cls", "check"),
+    [
+        (SeesWhatItIsToSay, "a_place_depends_on_those_before_it"),
+        (HearsNothing, "a_place_depends_on_those_before_it"),
+        (GoesOnFromTheFirstToken, "what_it_says_alone_is_what_it_says_when_told_so"),
+    ],
+)
+def test_the_kit_names_the_bug_of_a_decoder(cls, check):
+    assert check in broken_promises(head_checks(), cls)
 
 
 def test_the_kit_accepts_a_sound_objective():

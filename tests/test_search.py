@@ -203,8 +203,9 @@ def test_references_are_majority_and_each_modality(plugins: Plugins) -> None:
     found = find_candidates(resolve_task(task, plugins), plugins, "cpu")
     alone = reference_specs(SearchRequest(task, found, "cpu"), plugins)
     assert [(s.fusion_label, *(e.name for e in s.encoders.values())) for s in alone] == [
-        ("majority",), ("only-image", "hog"), ("only-name", "tfidf"), ("only-image", "cnn"),
-        ("only-name", "bag-of-words"),
+        ("majority",), ("only-image", "hog"), ("only-name", "tfidf"),
+        ("only-image", "regions"), ("only-name", "hashed-ngrams"),
+        ("only-image", "cnn"), ("only-name", "bag-of-words"),
     ]  # fmt: skip
 
 
@@ -339,7 +340,8 @@ def test_a_modality_alone_goes_on_with_its_best_encoder_by_validation(plugins: P
     task = Component("emoji")
     found = find_candidates(resolve_task(task, plugins), plugins, "cpu")
     specs = reference_specs(SearchRequest(task, found, "cpu"), plugins)
-    scores = (0.2, 0.6, 0.5, 0.4, 0.7)  # majority; hog, tfidf; cnn, bag-of-words
+    # majority; hog, tfidf; regions, hashed-ngrams; cnn, bag-of-words
+    scores = (0.2, 0.6, 0.5, 0.3, 0.1, 0.4, 0.7)
     tried = [
         Attempted(i, "finished", spec, {"utility": score}, reference=True)
         for i, (spec, score) in enumerate(zip(specs, scores, strict=True))

@@ -56,7 +56,8 @@ def _surrounded(colours: "np.ndarray") -> "np.ndarray":
 
     padded = np.pad(colours, 1, mode="edge")
     sides = (padded[:-2, 1:-1], padded[2:, 1:-1], padded[1:-1, :-2], padded[1:-1, 2:])
-    return np.logical_and.reduce([side == colours for side in sides])
+    surrounded: np.ndarray = np.logical_and.reduce([side == colours for side in sides])
+    return surrounded
 
 
 def _from_lines(points: "np.ndarray", ends: "np.ndarray") -> "np.ndarray":
@@ -67,4 +68,5 @@ def _from_lines(points: "np.ndarray", ends: "np.ndarray") -> "np.ndarray":
     along = ends[other] - ends[one]  # (lines, channels)
     off = points[:, None] - ends[one]  # (points, lines, channels)
     share = ((off * along).sum(2) / (along**2).sum(1)).clip(0, 1)
-    return np.linalg.norm(off - share[..., None] * along, axis=2).min(1)
+    away: np.ndarray = np.linalg.norm(off - share[..., None] * along, axis=2).min(1)
+    return away
