@@ -86,4 +86,5 @@ def normalised(states: Tensor, mask: Tensor, norm: nn.GroupNorm) -> Tensor:
     centred = grouped - (grouped * real).sum((2, 3), keepdim=True) / count
     variance = (centred.square() * real).sum((2, 3), keepdim=True) / count
     scaled = (centred * (variance + norm.eps).rsqrt()).flatten(1, 2)
-    return scaled * norm.weight[:, None] + norm.bias[:, None]
+    shifted: Tensor = scaled * norm.weight[:, None] + norm.bias[:, None]
+    return shifted
