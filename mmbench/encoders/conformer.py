@@ -87,7 +87,7 @@ def conformed(layer: Any, tokens: Tensor, mask: Tensor) -> Tensor:
 
 def convolved(module: Any, tokens: Tensor, mask: Tensor) -> Tensor:
     """The part of a layer that looks at the neighbours of a token: zeros, where there is none."""
-    states = module.layer_norm(tokens).transpose(1, 2)  # (clips, width, time)
+    states: Tensor = module.layer_norm(tokens).transpose(1, 2)  # (clips, width, time)
     for part in module.sequential:
         if isinstance(part, nn.GroupNorm):
             states = normalised(states, mask, part)
