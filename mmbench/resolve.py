@@ -175,6 +175,11 @@ def objective_misfit(
     if task.target not in objective.targets:
         targets = ", ".join(sorted(objective.targets))
         return f"objective {objective.name} trains {targets}; the task is {task.target}"
+    if objective.max_modalities and len(task.modalities) > objective.max_modalities:
+        return (
+            f"objective {objective.name} takes at most {objective.max_modalities} modalities; the "
+            f"task has {len(task.modalities)} ({', '.join(task.modalities)})"
+        )
     for kind, name in (("fusion", fusion), ("head", head)):
         allowed = objective.requires.get(kind)  # type: ignore[call-overload]
         if name is not None and allowed and name not in allowed:

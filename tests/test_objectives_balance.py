@@ -8,7 +8,6 @@ import torch
 from by_hand import Hand, outputs_of
 
 from mmbench.contracts import Fused, Outputs
-from mmbench.errors import Incompatible
 from mmbench.fusions.concat import ConcatFusion
 from mmbench.fusions.late_average import LateAverageFusion
 from mmbench.heads.cosine import CosineHead
@@ -25,6 +24,7 @@ from mmbench.objectives.ogm_ge import OGMGEObjective
 from mmbench.objectives.opm import OPMObjective
 from mmbench.objectives.plain import PlainObjective
 from mmbench.objectives.pmr import PMRObjective
+from mmbench.resolve import objective_misfit
 from mmbench.testing.practice import Practice
 from mmbench.types import Encoded, Task
 
@@ -366,8 +366,9 @@ def test_agm_scores_and_scales_encoders():
 
 def test_agm_refuses_five_modalities():
     task = Task(dict.fromkeys("abcde", "tabular"), "classification", ("x", "y"), "accuracy")
-    with pytest.raises(Incompatible, match=r"at most 4; there are 5 \(a, b, c, d, e\)"):
-        AGMObjective(task, dict.fromkeys("abcde", 2), 2)
+    misfit = "objective agm takes at most 4 modalities; the task has 5 (a, b, c, d, e)"
+    assert objective_misfit(AGMObjective, task) == misfit
+    assert objective_misfit(OGMGEObjective, task) is None
 
 
 # --- Gradient-Blend

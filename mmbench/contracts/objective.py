@@ -96,6 +96,8 @@ class Objective(nn.Module, ABC):
     offered: ClassVar[Literal["always", "named"]] = "always"
     """Whether a search tries it unasked."""
     targets: ClassVar[frozenset[TargetKind]] = ALL_TARGETS
+    max_modalities: ClassVar[int | None] = None
+    """Of the task: with more, it is refused before anything is built."""
     needs_unimodal: ClassVar[bool] = False
     """It reads ``outputs.unimodal``: the model gets a head for each modality."""
     shares_head: ClassVar[bool] = False

@@ -85,6 +85,5 @@ def normalised(states: Tensor, mask: Tensor, norm: nn.GroupNorm) -> Tensor:
     count = real.sum((2, 3), keepdim=True).clamp(min=1)
     centred = grouped - (grouped * real).sum((2, 3), keepdim=True) / count
     variance = (centred.square() * real).sum((2, 3), keepdim=True) / count
-    scaled = (centred * (variance + norm.eps).rsqrt()).flatten(1, 2)
-    shifted: Tensor = scaled * norm.weight[:, None] + norm.bias[:, None]
-    return shifted
+    scaled: Tensor = (centred * (variance + norm.eps).rsqrt()).flatten(1, 2)
+    return scaled * norm.weight[:, None] + norm.bias[:, None]

@@ -8,20 +8,10 @@ import torch
 from torch import Tensor
 
 from mmbench.contracts import Model
-from mmbench.errors import Incompatible
 from mmbench.types import Features
 
 MOST_MODALITIES = 4
-
-
-def refuse_many(owner: str, modalities: Sequence[str], instead: str) -> None:
-    """Raise where all subsets of the modalities are too many."""
-    if len(modalities) > MOST_MODALITIES:
-        raise Incompatible(
-            f"objective {owner} runs the model once for each subset of the modalities, so it takes "
-            f"at most {MOST_MODALITIES}; there are {len(modalities)} ({', '.join(modalities)}). "
-            f"Use {instead}."
-        )
+"""The model runs once for each subset of them."""
 
 
 def scores_with_only(model: Model, features: Features, kept: frozenset[str]) -> Tensor:

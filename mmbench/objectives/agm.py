@@ -21,7 +21,7 @@ from mmbench.hookspecs import hookimpl
 from mmbench.losses import supervised_loss
 from mmbench.objectives._dominance import comparable, mean_of_others, scale_gradients
 from mmbench.objectives._present import mean_over
-from mmbench.objectives._subsets import refuse_many, scores_with_only, shapley
+from mmbench.objectives._subsets import MOST_MODALITIES, scores_with_only, shapley
 from mmbench.space import Range
 from mmbench.types import Features, Split, Task
 
@@ -42,6 +42,7 @@ class AGMObjective(Objective):
 
     name = "agm"
     targets = frozenset({"classification", "multilabel"})
+    max_modalities = MOST_MODALITIES
     batched = False
     reference: Tensor  # (modality,) running means of s
     seen: Tensor  # (modality,) over how many batches
@@ -55,7 +56,6 @@ class AGMObjective(Objective):
         alpha: Annotated[float, Range(0.05, 1.0, log=True)] = 0.2,
     ) -> None:
         super().__init__(task, dims, fused_dim)
-        refuse_many("agm", tuple(dims), "ogm-ge")
         self.alpha = alpha
         self.register_buffer("reference", torch.zeros(len(dims)))
         self.register_buffer("seen", torch.zeros(len(dims)))

@@ -16,7 +16,7 @@ from torch import Tensor
 from mmbench.contracts import Course, Model, Objective, Outputs, with_penalty
 from mmbench.hookspecs import hookimpl
 from mmbench.losses import supervised_loss
-from mmbench.objectives._subsets import refuse_many, scores_with_only, shapley
+from mmbench.objectives._subsets import MOST_MODALITIES, scores_with_only, shapley
 from mmbench.space import Range
 from mmbench.types import Features, Split, Task
 
@@ -34,6 +34,7 @@ class ModalityValuationObjective(Objective):
     name = "modality-valuation"
     offered = "named"
     targets = frozenset({"classification"})
+    max_modalities = MOST_MODALITIES
     batched = False
     copies: Tensor  # (modality, training row), n
 
@@ -46,7 +47,6 @@ class ModalityValuationObjective(Objective):
         warmup: Annotated[int, Range(1, 5)] = 1,
     ) -> None:
         super().__init__(task, dims, fused_dim)
-        refuse_many("modality-valuation", tuple(dims), "modality-dropout")
         self.warmup, self.valued = warmup, False
         self.register_buffer("copies", torch.zeros(len(dims), 0))
 
