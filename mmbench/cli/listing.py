@@ -111,7 +111,7 @@ def description(plugins: "Plugins", registry: str, name: str) -> dict[str, Any]:
         document["facts"] = {
             "reads": cls.accepts, "sequences": cls.emits_sequences, "offered": cls.offered,
         }  # fmt: skip
-    elif registry in ("objective", "metric"):
+    elif registry in ("head", "objective", "metric"):
         document["facts"] = {"targets": ", ".join(sorted(cls.targets))}
     elif registry == "dataset":
         document["facts"] = _facts_of(cls)

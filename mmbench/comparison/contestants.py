@@ -13,7 +13,7 @@ from mmbench.search.candidates import find_candidates, legal_with, sequence_enco
 from mmbench.search.propose import (
     DEFAULT_ENCODERS,
     DEFAULT_FUSION,
-    DEFAULT_HEAD,
+    DEFAULT_HEADS,
     plainest,
     preferred,
     references,
@@ -100,7 +100,7 @@ def contestants_of(
     for fusion, objective in pairs:
         heads = legal_with(objective, "head", candidates.heads, plugins)
         label = fusion if one_paradigm else f"{objective} ({fusion})"
-        head = preferred(heads, (DEFAULT_HEAD,))
+        head = preferred(heads, DEFAULT_HEADS)
         found.append(Contestant(label, Component(fusion), head, objective))
     return sorted(found, key=lambda c: c.label) + _references(candidates, task, plugins)
 
@@ -114,7 +114,7 @@ def _fusions_of(
 
 def _references(candidates: Candidates, task: Task, plugins: Plugins) -> list[Contestant]:
     """What every fusion must beat: the majority, and each modality alone, as well tuned."""
-    head = preferred(candidates.heads, (DEFAULT_HEAD,))
+    head = preferred(candidates.heads, DEFAULT_HEADS)
     return [
         Contestant(_label(fusion), fusion, head, plainest(task, plugins), reference=True)
         for fusion in references(task, plugins)

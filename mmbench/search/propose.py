@@ -17,7 +17,9 @@ from mmbench.space import Suggests, Value, enqueueable, suggest
 from mmbench.spec import Component, TrainSpec, TrialSpec, train_spec
 from mmbench.types import Task
 
-DEFAULT_FUSION, DEFAULT_HEAD = "concat", "mlp"
+DEFAULT_FUSION = "concat"
+DEFAULT_HEADS = ("gru-decoder", "mlp")
+"""Sequences are said token by token; what is no sequence has no decoder."""
 DEFAULT_OBJECTIVES = ("plain", "info-nce")
 """The plainest paradigm of each kind of target: what is answered together, and retrieval."""
 NOMINAL_WIDTH = 64
@@ -100,7 +102,7 @@ def default_spec(
             for m in fusion_cls.reads(list(chosen.encoders), **fusion.params)
         },
         fusion=fusion,
-        head=Component(preferred(heads, (DEFAULT_HEAD,))),
+        head=Component(preferred(heads, DEFAULT_HEADS)),
         objective=Component(objective),
         train=train_spec(request.train),
         seed=request.seed,
