@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from mmbench.contracts import Encoder, Fitted
-from mmbench.encoders._training_column import SAMPLE, number_sample
+from mmbench.encoders._training_column import SAMPLE, Standardise, number_sample, scale
 from mmbench.types import Column
 
 RATE = 16_000  # samples per second
@@ -70,6 +70,27 @@ class LogMel(nn.Module):
         spectrum = torch.fft.rfft(frames) if len(frames) else frames[..., : len(self.bands)]
         power = spectrum.abs().square() / WINDOW
         return (power @ self.bands + FLOOR).log()
+
+
+class MelEncoder(AudioEncoder):
+    """Reads mel spectrograms, each band of mean 0 and variance 1 over the training clips."""
+
+    def __init__(self, fitted: Fitted) -> None:
+        super().__init__(fitted)
+        self.mel = LogMel()
+        self.standardise = Standardise(fitted)
+
+    @classmethod
+    def fit(cls, train: Column) -> Fitted:
+        """The level of the clips, and each band's mean and standard deviation."""
+        found: dict[str, Any] = dict(super().fit(train))
+        clips, real = levelled(cls.sample(train), found["level"])
+        return found | scale(LogMel()(clips)[framed(real)], 1)
+
+    def spectrograms(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
+        """(clips, frames, bands), and which frames are real."""
+        clips, real = levelled(inputs, self.fitted["level"])
+        return self.standardise(self.mel(clips)), framed(real)
 
 
 def framed(real: Tensor) -> Tensor:

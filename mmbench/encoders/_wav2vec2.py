@@ -21,7 +21,7 @@ def encoded(model: Any, clips: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]
     under the mask mean nothing.
     """
     states, lengths = _convolved(model.feature_extractor, clips, lengths)
-    mask = _first(lengths, states.shape[1])
+    mask = first(lengths, states.shape[1])
     states = model.encoder.feature_projection(states)
     states = states.masked_fill(~mask.unsqueeze(-1), 0.0)  # the next convolution sees padding
     return _transformed(model.encoder.transformer, states, mask), mask
@@ -47,7 +47,7 @@ def _convolved(extractor: Any, clips: Tensor, lengths: Tensor) -> tuple[Tensor, 
         states = block.conv(states)
         lengths = (lengths - block.kernel_size).div(block.stride, rounding_mode="floor") + 1
         if isinstance(block.layer_norm, nn.GroupNorm):
-            states = normalised(states, _first(lengths, states.shape[2]), block.layer_norm)
+            states = normalised(states, first(lengths, states.shape[2]), block.layer_norm)
         elif block.layer_norm is not None:
             states = block.layer_norm(states)
         states = F.gelu(states)
@@ -73,6 +73,6 @@ def _transformed(transformer: Any, states: Tensor, mask: Tensor) -> Tensor:
     return last
 
 
-def _first(lengths: Tensor, time: int) -> Tensor:
+def first(lengths: Tensor, time: int) -> Tensor:
     """(clips, time), True for as many as each clip has."""
     return torch.arange(time, device=lengths.device) < lengths.unsqueeze(1)

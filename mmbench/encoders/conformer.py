@@ -13,11 +13,10 @@ import torch
 from torch import Tensor, nn
 
 from mmbench.contracts import Encoder, Fitted
-from mmbench.encoders._audio import BANDS, AudioEncoder, LogMel, framed, levelled, normalised
-from mmbench.encoders._training_column import Standardise, scale
+from mmbench.encoders._audio import BANDS, MelEncoder, normalised
 from mmbench.hookspecs import hookimpl
 from mmbench.space import Choice
-from mmbench.types import Column, Encoded
+from mmbench.types import Encoded
 
 FRAMES = 4
 """Side by side in one token, of 40 ms."""
@@ -25,7 +24,7 @@ HEADS, WIDER, KERNEL = 4, 4, 15
 DROPOUT = 0.1
 
 
-class Conformer(AudioEncoder):
+class Conformer(MelEncoder):
     """One token for every 40 ms; pooled is their mean."""
 
     name = "conformer"
@@ -43,24 +42,14 @@ class Conformer(AudioEncoder):
         from torchaudio.models import Conformer as Layers
 
         super().__init__(fitted)
-        self.mel = LogMel()
-        self.standardise = Standardise(fitted)
         self.token = nn.Linear(FRAMES * BANDS, width)
         self.layers = Layers(
             width, HEADS, WIDER * width, layers, KERNEL, dropout=DROPOUT, use_group_norm=True
         )
         self.out_dim = width
 
-    @classmethod
-    def fit(cls, train: Column) -> Fitted:
-        """The level of the clips, and each band's mean and standard deviation."""
-        found: dict[str, Any] = dict(super().fit(train))
-        clips, real = levelled(cls.sample(train), found["level"])
-        return found | scale(LogMel()(clips)[framed(real)], 1)
-
     def forward(self, inputs: Tensor) -> Encoded:
-        clips, real = levelled(inputs, self.fitted["level"])
-        mel, mask = self.standardise(self.mel(clips)), framed(real)  # (clips, frames, …)
+        mel, mask = self.spectrograms(inputs)
         short = -mel.shape[1] % FRAMES
         frames = nn.functional.pad(mel * mask.unsqueeze(-1), (0, 0, 0, short))
         tokens = self.token(frames.unflatten(1, (-1, FRAMES)).flatten(2))

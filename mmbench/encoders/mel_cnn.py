@@ -6,22 +6,21 @@ neither batch mates nor padding change a clip's features; mean and maximum over 
 SpecAugment (Park et al., Interspeech 2019) hides bands and frames in training.
 """
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import torch
 from torch import Tensor, nn
 
 from mmbench.contracts import Encoder, Fitted
-from mmbench.encoders._audio import BANDS, AudioEncoder, LogMel, framed, levelled
-from mmbench.encoders._training_column import Standardise, scale
+from mmbench.encoders._audio import BANDS, MelEncoder
 from mmbench.hookspecs import hookimpl
 from mmbench.space import Choice, Range
-from mmbench.types import Column, Encoded, masked_mean
+from mmbench.types import Encoded, masked_mean
 
 CHANNELS = 32
 
 
-class MelCNN(AudioEncoder):
+class MelCNN(MelEncoder):
     """3×3 convolutions of stride 2; one token per 2^depth frames, all its bands together."""
 
     name = "mel-cnn"
@@ -37,8 +36,6 @@ class MelCNN(AudioEncoder):
     ) -> None:
         """``hidden``: at most this share of the bands, and of the frames, is hidden in training."""
         super().__init__(fitted)
-        self.mel = LogMel()
-        self.standardise = Standardise(fitted)
         self.hidden = hidden
         widths = [1, *[CHANNELS] * depth]
         self.convolutions = nn.ModuleList(
@@ -49,17 +46,9 @@ class MelCNN(AudioEncoder):
         self.pool = nn.Linear(2 * width, width)
         self.out_dim = width
 
-    @classmethod
-    def fit(cls, train: Column) -> Fitted:
-        """The level of the clips, and each band's mean and standard deviation."""
-        found: dict[str, Any] = dict(super().fit(train))
-        clips, real = levelled(cls.sample(train), found["level"])
-        return found | scale(LogMel()(clips)[framed(real)], 1)
-
     def forward(self, inputs: Tensor) -> Encoded:
-        clips, real = levelled(inputs, self.fitted["level"])
-        mask = framed(real)  # (clips, frames)
-        grid = self.augmented(self.standardise(self.mel(clips))).unsqueeze(1)
+        mel, mask = self.spectrograms(inputs)
+        grid = self.augmented(mel).unsqueeze(1)
         for convolution, norm in zip(self.convolutions, self.norms, strict=True):
             grid = convolution(grid * mask[:, None, :, None])  # (clips, channels, frames, bands)
             grid = torch.relu(norm(grid.movedim(1, -1)).movedim(-1, 1))

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from mmbench.contracts import Encoder, Fitted
-from mmbench.encoders._length import LENGTH
+from mmbench.encoders._length import to_length
 from mmbench.encoders._to_target import outputs
 from mmbench.encoders._training_column import used_values
 from mmbench.encoders._words import WORD, strings
@@ -78,8 +78,7 @@ class TfIdf(Encoder):
     def forward(self, inputs: Tensor) -> Encoded:
         counts = inputs.float()
         weights = torch.where(counts > 0, 1 + counts.clamp(min=1).log(), 0.0) * self.rarity
-        length = (weights.square().sum(1, keepdim=True) + 1e-6).sqrt()
-        return Encoded.vector(weights / length * LENGTH)
+        return to_length(Encoded.vector(weights))
 
 
 def terms(text: str) -> list[str]:

@@ -14,7 +14,7 @@ from torch import Tensor
 from mmbench.contracts import Encoder, Fitted, Offered
 from mmbench.encoders._audio import RATE, AudioEncoder
 from mmbench.encoders._partial import PartlyTrained, blocks_along, choose_trained
-from mmbench.encoders._wav2vec2 import encoded, fewest_samples, is_standardised
+from mmbench.encoders._wav2vec2 import encoded, fewest_samples, first, is_standardised
 from mmbench.errors import DataUnavailable, InvalidParameter, did_you_mean
 from mmbench.hookspecs import hookimpl
 from mmbench.types import Column, Encoded
@@ -89,7 +89,7 @@ class TorchaudioModel(PartlyTrained, AudioEncoder):
             clips = resample(clips, self.sample_rate, RATE)
             lengths = (lengths * RATE).div(self.sample_rate, rounding_mode="floor")
         clips = torch.nn.functional.pad(clips, (0, max(0, self.shortest - clips.shape[1])))
-        real = torch.arange(clips.shape[1], device=clips.device) < lengths.unsqueeze(1)
+        real = first(lengths, clips.shape[1])
         return (standardised(clips, real) if self.standardised else clips * real), lengths
 
 
