@@ -37,18 +37,39 @@ class AdamW:
 
         steps = of(self.steps)
         torch._foreach_add_(steps, 1.0)
-        torch._fused_adamw_(
+        adamw(
             of(list[Tensor](self.parameters)),
             [g for p in self.parameters if (g := p.grad) is not None],
             of(self.means),
             of(self.squares),
-            [],
             steps,
-            lr=learning_rate,
-            beta1=BETAS[0],
-            beta2=BETAS[1],
-            weight_decay=self.weight_decay,
-            eps=EPSILON,
-            amsgrad=False,
-            maximize=False,
+            learning_rate,
+            self.weight_decay,
         )
+
+
+def adamw(
+    parameters: list[Tensor],
+    gradients: list[Tensor],
+    means: list[Tensor],
+    squares: list[Tensor],
+    steps: list[Tensor],
+    learning_rate: float,
+    weight_decay: float,
+) -> None:
+    """One step, in place; ``steps`` counts from one, this step among them."""
+    torch._fused_adamw_(
+        parameters,
+        gradients,
+        means,
+        squares,
+        [],
+        steps,
+        lr=learning_rate,
+        beta1=BETAS[0],
+        beta2=BETAS[1],
+        weight_decay=weight_decay,
+        eps=EPSILON,
+        amsgrad=False,
+        maximize=False,
+    )

@@ -28,4 +28,8 @@ class Projection(nn.Module):
 
     def forward(self, features: Features) -> Tensor:
         """Give (batch, modality, width), in the order of ``dims``."""
-        return torch.stack([f(pooled(features[m])) for m, f in self.linear.items()], dim=1)
+        return torch.stack(list(self.each(features).values()), dim=1)
+
+    def each(self, features: Features) -> dict[str, Tensor]:
+        """Give (batch, width) by modality."""
+        return {m: f(pooled(features[m])) for m, f in self.linear.items()}

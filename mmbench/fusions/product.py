@@ -6,13 +6,14 @@ Differs from the paper: LayerNorm after the product, in place of normalised inpu
 """
 
 from collections.abc import Mapping
+from functools import reduce
 from typing import Annotated
 
 import torch
 from torch import Tensor, nn
 
 from mmbench.contracts import Capabilities, Fusion
-from mmbench.fusions._projection import Projection, presence
+from mmbench.fusions._projection import Projection
 from mmbench.hookspecs import hookimpl
 from mmbench.space import Range
 from mmbench.types import Features
@@ -37,9 +38,12 @@ class ProductFusion(Fusion):
         self.out_dim = width
 
     def forward(self, features: Features) -> Tensor:
-        present = presence(features, self.dims).unsqueeze(-1)  # (batch, modality, 1)
-        factors = torch.where(present, self.project(features), 1.0)  # (batch, modality, width)
-        return self.norm(factors.prod(dim=1))  # type: ignore[no-any-return]
+        factors = (
+            torch.where(features[m].present.unsqueeze(1), vector, 1.0)  # (batch, width)
+            for m, vector in self.project.each(features).items()
+        )
+        # not ``Tensor.prod``: its gradient looks for zeros and divides
+        return self.norm(reduce(torch.mul, factors))  # type: ignore[no-any-return]
 
 
 @hookimpl

@@ -2,7 +2,8 @@
 
 A linear layer becomes one batched matrix product that adds the bias; layer normalisation scales and
 shifts in one pass. Cross-entropy needs the same treatment because torch batches it in Python, with
-an import that takes longer than many a trial.
+an import that takes longer than many a trial. A choice by a mask that holds everywhere, as of who
+is present where nobody is missing, is no choice.
 """
 
 from collections.abc import Callable
@@ -11,6 +12,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.function import FunctionMeta, _SingleLevelFunction, once_differentiable
 from torch.nn import functional as F
 
 from mmbench.together.side_by_side import axis_of, gathered, spread
@@ -24,7 +26,7 @@ def _over(members: int, together: Callable[..., Tensor], *tensors: Tensor) -> Te
 
 
 def linear(members: int, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    if axis_of(weight) is None:
+    if axis_of(weight) is None or torch.is_autocast_enabled(x.device.type):
         return F.linear(x, weight, bias)
     return _over(members, _linear, *((x, weight) if bias is None else (x, weight, bias)))
 
@@ -32,11 +34,38 @@ def linear(members: int, x: Tensor, weight: Tensor, bias: Tensor | None = None) 
 def _linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """Of x (members, …, inner), weight (members, outer, inner), bias (members, outer)."""
     flat = x if x.ndim == 3 else x.reshape(len(x), -1, x.shape[-1])
-    if bias is None:
-        out = torch.bmm(flat, weight.mT)
-    else:
-        out = torch.baddbmm(bias.unsqueeze(1), flat, weight.mT)
+    out: Tensor = _Products.apply(flat, weight, bias)  # type: ignore[attr-defined]
     return out if x.ndim == 3 else out.view(*x.shape[:-1], -1)
+
+
+class _Products(_SingleLevelFunction, metaclass=FunctionMeta):
+    """``x @ weight.T + bias`` of each member.
+
+    torch's gradient of a weight lies in memory as that of its transpose, and is copied to be laid
+    beside the others; this one lies as the weight does. The base is ``torch.autograd.Function``
+    without its search for a rule of ``vmap``.
+    """
+
+    @staticmethod
+    def forward(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        if bias is None:
+            return torch.bmm(x, weight.mT)
+        return torch.baddbmm(bias.unsqueeze(1), x, weight.mT)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, ...], _output: Tensor) -> None:
+        ctx.save_for_backward(*inputs[:2])
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        x, weight = ctx.saved_tensors
+        of_x, of_weight, of_bias = ctx.needs_input_grad
+        return (
+            torch.bmm(gradient, weight) if of_x else None,
+            torch.bmm(gradient.mT, x) if of_weight else None,
+            gradient.sum(1) if of_bias else None,
+        )
 
 
 def layer_norm(
@@ -65,6 +94,16 @@ def prod(members: int, x: Tensor, *args: Any, **options: Any) -> Tensor:  # noqa
     return reduce(torch.mul, x.unbind(dim))
 
 
+def where(members: int, condition: Tensor, *branches: Any, **options: Any) -> Tensor:
+    """On a CPU a mask that holds everywhere costs no copy; a GPU would have to wait to know it."""
+    match branches:
+        case Tensor() as chosen, float() if chosen.numel() > condition.numel():
+            mask = gathered(condition, members)
+            if mask.device.type == "cpu" and mask.all():
+                return chosen.expand(torch.broadcast_shapes(condition.shape, chosen.shape))
+    return torch.where(condition, *branches, **options)  # type: ignore[return-value]
+
+
 def cross_entropy(
     members: int,
     scores: Tensor,
@@ -80,9 +119,11 @@ def cross_entropy(
         return F.cross_entropy(scores, target, weight, reduction=reduction, **options)
 
     def together(scores: Tensor, target: Tensor) -> Tensor:
-        """Of scores (members, batch, classes) and target (members, batch)."""
-        flat, classes = scores.flatten(0, 1), target.flatten()
-        losses = F.cross_entropy(flat, classes, reduction="none", **options).view(target.shape)
+        """Of scores (members, batch, classes) and target (members, batch).
+
+        Classes last would be the slowest order: a few numbers at a time.
+        """
+        losses = F.cross_entropy(scores.mT, target, reduction="none", **options)
         return losses if reduction == "none" else losses.mean(1)
 
     return _over(members, together, scores, target)

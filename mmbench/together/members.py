@@ -48,6 +48,7 @@ KERNELS: dict[Any, Callable[..., Tensor]] = {
     F.layer_norm: kernels.layer_norm,
     torch.prod: kernels.prod,
     Tensor.prod: kernels.prod,
+    torch.where: kernels.where,
     F.cross_entropy: kernels.cross_entropy,
     F.scaled_dot_product_attention: kernels.attention,
 }

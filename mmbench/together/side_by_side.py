@@ -18,11 +18,15 @@ def side_by_side(members: int) -> Iterator[None]:
     """Inside, tensors that were ``spread`` are those of one member. Not to be nested.
 
     Torch's own random numbers are refused, for they would be drawn in an order of their own.
+    Gradients written by hand take the tensors of all members, as ``kernels`` gives them.
     """
     _functorch._vmap_increment_nesting(members, "error")
+    allowed = _functorch.get_single_level_autograd_function_allowed()
+    _functorch.set_single_level_autograd_function_allowed(True)
     try:
         yield
     finally:
+        _functorch.set_single_level_autograd_function_allowed(allowed)
         _functorch._vmap_decrement_nesting()
 
 

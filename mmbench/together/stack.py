@@ -15,7 +15,7 @@ from torch.func import functional_call
 
 from mmbench.contracts import Objective
 from mmbench.model import FusionModel
-from mmbench.optimizer import AdamW
+from mmbench.optimizer import adamw
 from mmbench.together.batches import MemberBatch, as_split
 from mmbench.together.draws import Rates
 from mmbench.together.members import Members
@@ -61,16 +61,13 @@ class Stack:
         self._lay_out({n: torch.stack([w[n].detach() for w in weights]) for n in weights[0]})
 
     def _lay_out(self, weights: State) -> None:
-        """Side by side in ``rows``; an optimiser over each."""
+        """Side by side in ``rows``; beside each its gradient and the moments of AdamW."""
         self.shapes = {name: tensor.shape[1:] for name, tensor in weights.items()}
         self.rows = torch.cat([t.reshape(len(t), -1) for t in weights.values()], dim=1)
-        self.gradients = torch.zeros_like(self.rows)
+        self.gradients, self.means, self.squares = (torch.zeros_like(self.rows) for _ in range(3))
+        self.steps = self.rows.new_zeros(())
         self.numbers = self._set_rates()
-        self.optimizers = [
-            AdamW([nn.Parameter(row, requires_grad=False)], weight_decay=decay)
-            for row, decay in zip(self.rows, self.weight_decays, strict=True)
-        ]
-        self._attach()
+        self.held = self._by_member()
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -103,28 +100,26 @@ class Stack:
         """Clip each member's gradient to its norm in ``clips`` (members,), then use it."""
         norms = self.gradients.norm(dim=1)
         self.gradients.mul_((clips / (norms + 1e-6)).clamp(max=1.0).unsqueeze(1))
-        for optimizer, rate in zip(self.optimizers, rates, strict=True):
-            optimizer.step(rate)
+        self.steps += 1
+        state = zip(self.held, rates, self.weight_decays, strict=True)
+        for (row, gradient, mean, square), rate, decay in state:
+            adamw([row], [gradient], [mean], [square], [self.steps], rate, decay)
 
     def keep(self, members: Sequence[int]) -> None:
         """Go on with these members, by their present numbers."""
         chosen = torch.tensor(members, dtype=torch.long, device=self.rows.device)
         self.rows, self.gradients = self.rows[chosen], self.gradients[chosen]
+        self.means, self.squares = self.means[chosen], self.squares[chosen]
         self.fixed = {n: t if n in self.shared else t[chosen] for n, t in self.fixed.items()}
         self.differing = {at: [values[k] for k in members] for at, values in self.differing.items()}
         self.numbers = self._set_rates()
+        self.held = self._by_member()
         self.generators = [self.generators[k] for k in members]
         self.weight_decays = [self.weight_decays[k] for k in members]
-        self.optimizers = [self.optimizers[k] for k in members]
-        self._attach()
 
-    def _attach(self) -> None:
-        """Let each optimiser write into its row and read its gradient."""
-        for optimizer, row, gradient in zip(
-            self.optimizers, self.rows, self.gradients, strict=True
-        ):
-            optimizer.parameters[0].data = row
-            optimizer.parameters[0].grad = gradient
+    def _by_member(self) -> list[tuple[Tensor, ...]]:
+        """The row, gradient and moments of each, for its optimiser; views."""
+        return list(zip(self.rows, self.gradients, self.means, self.squares, strict=True))
 
     def unpacked(self, rows: Tensor) -> dict[str, Tensor]:
         """Rows (members, numbers) as parameters (members, *shape) by name; views."""
