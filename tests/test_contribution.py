@@ -1,5 +1,6 @@
 """Contributions of modalities against slow formulas and models whose answer is known."""
 
+import json
 import math
 from collections.abc import Callable, Sequence
 from itertools import permutations, product
@@ -21,7 +22,7 @@ from mmbench.final import evaluate_seed
 from mmbench.leaderboard.diagnoses import Contribution, Representation
 from mmbench.leaderboard.rank import rank
 from mmbench.leaderboard.render import markdown
-from mmbench.leaderboard.shape import check
+from mmbench.leaderboard.shape import read_as
 from mmbench.plugins import load_plugins
 from mmbench.spec import Component, TrainSpec, TrialSpec
 from mmbench.trial import TrialResult, Workbench, main_metric, run_trial
@@ -239,8 +240,8 @@ def test_a_seed_and_its_row_carry_what_was_found(
     )
     plugins, bench = load_plugins(), Workbench(torch.device("cpu"))
     seed = evaluate_seed(spec, plugins, bench, tmp_path / "fine")
-    check(seed.diagnoses["contribution"], Contribution, "contribution")
-    check(seed.diagnoses["representation"], Representation, "representation")
+    read_as(Contribution, json.dumps(seed.diagnoses["contribution"]), "contribution")
+    read_as(Representation, json.dumps(seed.diagnoses["representation"]), "representation")
     assert seed.diagnoses["contribution"]["subsets"].keys() == {"", "a", "b", "a+b"}
     monkeypatch.setattr("mmbench.diagnosing.contribution", fail)
     seed = evaluate_seed(spec, plugins, bench, tmp_path / "failed")

@@ -99,11 +99,11 @@ def test_public_names_the_main_metric() -> None:
         ({"task": "../etc"}, "task is a name"),
         ({"seeds": []}, "seeds are one or more"),
         ({"seeds": [1, 1, 2]}, "seeds are one or more"),
-        ({"parameters": 1.5}, "parameters is of type int"),
-        ({"reference": 1}, "reference is of type bool"),
-        ({"latency_ms_p50": True}, "latency_ms_p50 is of type float"),
+        ({"parameters": 1.5}, "parameters is a valid integer; got 1.5"),
+        ({"reference": 1}, "reference is a valid boolean; got 1"),
+        ({"latency_ms_p50": True}, "latency_ms_p50 is a valid number; got True"),
         ({"train_seconds": float("nan")}, "train_seconds is a finite number"),
-        ({"cost": {"a": [float("inf")]}}, "cost.a.0 is a finite number"),
+        ({"cost": {"a": [float("inf")]}}, "holds Infinity"),
         ({"metric": "auroc"}, "lacks the main metric 'auroc'"),
         ({"gain": {"over": "x", "mean": 0.1, "low": 0.0}}, "gain lacks the field high"),
         ({"created": "yesterday"}, "created is an ISO 8601"),
@@ -129,7 +129,7 @@ def test_bad_files_are_named_and_the_rest_is_read(tmp_path: Path) -> None:
     (home / "e.json").write_text(text)
     rows, problems = read_rows(tmp_path)
     assert rows == [make_row(1)]
-    reasons = ["not JSON", "holds NaN", "lacks the field head", "not text in UTF-8", "named by its"]
+    reasons = ["not JSON", "got nan", "lacks the field head", "not text in UTF-8", "named by its"]
     for name, reason, problem in zip("abcde", reasons, problems, strict=True):
         assert str(home / f"{name}.json") in problem
         assert reason in problem

@@ -36,7 +36,7 @@ from mmbench.leaderboard.diagnoses import Robustness
 from mmbench.leaderboard.rank import rank
 from mmbench.leaderboard.render import markdown
 from mmbench.leaderboard.robustness_table import concat_rows, relative
-from mmbench.leaderboard.shape import check_fields
+from mmbench.leaderboard.shape import read_as
 from mmbench.metrics.classification import Accuracy, MacroF1
 from mmbench.plugins import Plugins, load_plugins
 from mmbench.resolve import resolve_dataset
@@ -155,7 +155,7 @@ def reads_only_a(split: Split) -> float:
 def test_a_model_that_ignores_a_modality_is_flat_under_its_disturbance() -> None:
     encoders = {"a": Plain(), "b": Plain()}
     found = robustness(rows(), TASK, encoders, reads_only_a, 0)
-    check_fields(found, Robustness, "the document")
+    read_as(Robustness, json.dumps(found), "the document")
     assert found["rows"] == 40 and found["clean"] == 1.0
     assert found["shuffled"]["b"] == found["conflict"]["b"] == found["missing"]["b"] == 1.0
     assert all(curve == [1.0] * 6 for curve in found["corrupted"]["b"].values())
@@ -245,7 +245,7 @@ def test_documents_are_averaged_over_what_all_have() -> None:
     two = robustness(rows(), TASK, {"a": Plain()}, reads_only_a, 1)
     del two["corrupted"]["b"]["permuted"]
     found = over_seeds([one, two])
-    check_fields(found, Robustness, "the average")
+    read_as(Robustness, json.dumps(found), "the average")
     assert found["rows"] == 40 and "permuted" not in found["corrupted"]["b"]
     curves = [document["corrupted"]["a"]["gaussian"] for document in (one, two)]
     expected = [(x + y) / 2 for x, y in zip(*curves, strict=True)]
@@ -292,7 +292,7 @@ def test_a_seed_carries_its_document_and_a_family_the_mean(
     test = resolve_dataset(seeds[0].spec.task, plugins)[1].load("test")
     final = evaluate_family(seeds, None, {}, test, plugins)
     mean = final.diagnoses["robustness"]
-    check_fields(mean, Robustness, "the mean")
+    read_as(Robustness, json.dumps(mean), "the mean")
     assert mean["rows"] == 200, "all of a small test part"
     assert mean["clean"] == pytest.approx(sum(final.quality["accuracy"][1]) / 2)
     assert mean["clean"] > 0.8 > 0.65 > max(mean["missing"].values()), "it takes both"

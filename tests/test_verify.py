@@ -195,7 +195,7 @@ FORGERIES: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
         "no task named 'gone'",
     ),
     "an unknown schema": (lambda r: r.update(schema=7), "schema 7"),
-    "not a number": (lambda r: r["quality"]["accuracy"].update(mean=float("nan")), "NaN"),
+    "not a number": (lambda r: r["quality"]["accuracy"].update(mean=float("nan")), "got nan"),
     "other predictions": (
         lambda r: r["predictions"].update(sha256="0" * 64),
         "not those of the row",

@@ -3,7 +3,9 @@
 All of it is optional: a row of an older mmbench, or of a quick run, has None.
 """
 
-from typing import NotRequired, TypedDict
+from typing import NotRequired
+
+from typing_extensions import TypedDict
 
 
 class Predictions(TypedDict):

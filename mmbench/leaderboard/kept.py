@@ -12,8 +12,7 @@ from mmbench.evaluation.predictions import write_predictions
 from mmbench.files import write_whole
 from mmbench.final import MODEL, SPEC, SeedResult
 from mmbench.leaderboard.diagnoses import Predictions, predictions_file
-from mmbench.leaderboard.row import Row, row_from_dict
-from mmbench.leaderboard.shape import read_json
+from mmbench.leaderboard.row import Row, row_from_text
 from mmbench.spec import spec_from_json
 
 ROW = "row.json"
@@ -54,7 +53,7 @@ def _of_seed(folder: Path) -> list[tuple[Row, Path]]:
 
 def _inside(folder: Path) -> list[tuple[Row, Path]]:
     return [
-        (row_from_dict(read_json(_text(path), str(path)), str(path)), path.parent)
+        (row_from_text(_text(path), str(path)), path.parent)
         for path in sorted(folder.glob(f"*/{ROW}"))
     ]
 

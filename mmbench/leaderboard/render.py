@@ -8,6 +8,7 @@ from mmbench.errors import InvalidSpec
 from mmbench.files import write_whole
 from mmbench.leaderboard import cells
 from mmbench.leaderboard.contribution_table import section as contribution_section
+from mmbench.leaderboard.garbage import garbage_kept
 from mmbench.leaderboard.headline import headline, versions
 from mmbench.leaderboard.markdown_table import escape, table
 from mmbench.leaderboard.rank import Standing, rank
@@ -18,6 +19,7 @@ MOST_SLICES = 8
 """Columns of a slice table; the rest is in the rows' JSON."""
 
 
+@garbage_kept()
 def write_board(folder: Path, rows: Sequence[Row]) -> tuple[Path, Path]:
     """Write ``folder/<task>/README.md`` and ``leaderboard.csv`` from the rows of one task."""
     if len(tasks := sorted({row.task for row in rows})) != 1:

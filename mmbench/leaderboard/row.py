@@ -3,11 +3,12 @@
 import copy
 import json
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, fields
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal
+
+from typing_extensions import TypedDict
 
 from mmbench.errors import InvalidSpec, StorageError
 from mmbench.files import write_whole
@@ -20,16 +21,12 @@ from mmbench.leaderboard.diagnoses import (
     Robustness,
     predictions_file,
 )
-from mmbench.leaderboard.shape import check_fields, read_json
+from mmbench.leaderboard.garbage import garbage_kept
+from mmbench.leaderboard.shape import read_as
 from mmbench.provenance import Used, read_used
 from mmbench.types import FUSED_TARGETS
 
-SCHEMA = 1
-ADDED = (
-    "schema", "splits", "predictions", "outputs", "confusion", "reliability", "robustness",
-    "contribution", "representation", "target",
-)  # fmt: skip
-"""Fields that older rows lack."""
+SCHEMA: Literal[1] = 1
 Level = Literal["preview", "community", "verified"]
 LEVELS: tuple[tuple[int, Level], ...] = ((5, "verified"), (3, "community"))
 """From how many fresh seeds on; fewer are a preview."""
@@ -84,7 +81,7 @@ class Gain(TypedDict):
 class Row:
     """One final evaluation; plain JSON values throughout."""
 
-    schema: int = SCHEMA
+    schema: Literal[1] = SCHEMA
     id: str
     """Twelve hexadecimal digits: the family of the spec."""
     task: str
@@ -168,6 +165,10 @@ class Row:
         return self.level == "preview"
 
 
+ADDED = tuple(f.name for f in fields(Row) if f.default is not MISSING)
+"""Fields that older rows lack."""
+
+
 def public(row: Row) -> dict[str, Any]:
     """The row as ``--json`` shows it: the main metric and its interval flattened by name."""
     name = row.metric.replace("-", "_")
@@ -177,14 +178,30 @@ def public(row: Row) -> dict[str, Any]:
 
 def row_from_dict(data: Any, where: str = "row") -> Row:
     """Read a row; every mistake is named by its field, after ``where`` (a file's name)."""
-    if isinstance(data, Mapping) and (given := data.get("schema", SCHEMA)) != SCHEMA:
-        raise InvalidSpec(f"{where} has schema {given!r}; this mmbench reads schema {SCHEMA}.")
-    check_fields(data, Row, where, optional=ADDED)
-    row = Row(**data)
+    return row_from_text(json.dumps(data), where)
+
+
+def row_from_text(text: str, where: str) -> Row:
+    """Read a row from JSON."""
+    try:
+        row = read_as(Row, text, where)
+    except InvalidSpec as mistake:
+        raise _of_schema(text, where) or mistake from None
     _check_names(row, where)
     _check_figures(row, where)
     check_classes(row.outputs, row.confusion, row.reliability, where)
     return row
+
+
+def _of_schema(text: str, where: str) -> InvalidSpec | None:
+    """A row of another schema has other fields: that is its mistake, not one of them."""
+    try:
+        data = json.loads(text)
+    except json.JSONDecodeError:
+        return None
+    if not isinstance(data, dict) or (given := data.get("schema", SCHEMA)) == SCHEMA:
+        return None
+    return InvalidSpec(f"{where} has schema {given!r}; this mmbench reads schema {SCHEMA}.")
 
 
 def _check_names(row: Row, where: str) -> None:
@@ -245,6 +262,7 @@ def _copy(file: Path, folder: Path) -> None:
     write_whole(folder / file.name, content)
 
 
+@garbage_kept()
 def read_rows(folder: Path) -> tuple[list[Row], list[str]]:
     """All rows in ``folder`` and its task folders, and what is wrong with files that are not rows.
 
@@ -284,7 +302,7 @@ def read_row(path: Path) -> Row:
         raise InvalidSpec(f"{path} is not text in UTF-8.") from None
     except OSError as error:
         raise StorageError(f"{path} cannot be read: {error.strerror or error}.") from None
-    row = row_from_dict(read_json(text, str(path)), str(path))
+    row = row_from_text(text, str(path))
     if path.stem != row.id:
         raise InvalidSpec(f"{path}: id is {row.id!r}; the file of a row is named by its id.")
     return row

@@ -3,11 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypedDict, get_type_hints
+from typing import Any
+
+from typing_extensions import TypedDict
 
 from mmbench.errors import InvalidSpec, StorageError
 from mmbench.leaderboard.row import Row, read_rows
-from mmbench.leaderboard.shape import check_fields, read_json
+from mmbench.leaderboard.shape import read_as
 
 
 class Against(TypedDict):
@@ -70,29 +72,21 @@ def read_comparisons(folder: Path) -> tuple[list[Comparison], list[str]]:
 
 def _read(path: Path) -> Comparison:
     try:
-        data = read_json(path.read_text(encoding="utf-8"), str(path))
+        text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise StorageError(f"{path} cannot be read: {error}.") from None
-    check_fields(_known(data, _File) if isinstance(data, dict) else data, _File, str(path))
-    contestants = [_known(v, Contestant) for v in data["verdicts"] if isinstance(v, dict)]
-    for contestant in contestants:
-        if isinstance(contestant.get("yardstick"), dict):
-            contestant["yardstick"] = _known(contestant["yardstick"], Against)
-        check_fields(contestant, Contestant, str(path))
+    data = read_as(_File, text, str(path), others="ignore")
     rows = {row.id: row for row in read_rows(path.parent / "rows")[0]}
-    kept: list[Any] = [c for c in contestants if c["row"] in rows]
+    kept = [c for c in data["verdicts"] if c["row"] in rows]
     if not kept:
         raise InvalidSpec(f"{path}: none of its rows can be read under {path.parent / 'rows'}.")
     return Comparison(path.parent, data["headline"], kept, data["failures"], data["request"], rows)
 
 
 class _File(TypedDict):
+    """What the page shows of a comparison, which may say more than it needs."""
+
     headline: list[str]
     request: dict[str, Any]
-    verdicts: list[Any]
+    verdicts: list[Contestant]
     failures: dict[str, str]
-
-
-def _known(data: dict[str, Any], cls: type) -> dict[str, Any]:
-    """The fields that the page shows: a comparison may say more than it needs."""
-    return {key: data[key] for key in get_type_hints(cls) if key in data}
