@@ -57,13 +57,13 @@ class TrainSpec:
     precision: str = FLOAT32
     """``bfloat16``: matrix products in half precision, which a GPU does several times as fast."""
     crop: Annotated[float, Choice(0.0, 0.1, 0.2)] = 0.0
-    """Images and videos move by at most this share of their sides, in training."""
+    """Images and videos move by at most this share of their sides, sounds of their length."""
     flip: Annotated[float, Choice(0.0, 0.5)] = 0.0
     """This share of them is mirrored, where the task says that they mean the same."""
     word_dropout: Annotated[float, Choice(0.0, 0.1, 0.2)] = 0.0
     """Share of the words of a text that are as if never seen, in training."""
     noise: Annotated[float, Choice(0.0, 0.1, 0.2)] = 0.0
-    """Of tables and series, in training: noise in standard deviations of each feature."""
+    """Of tables, series and sounds, in training: noise in standard deviations of each feature."""
 
     def lasting(self, rows: int) -> "TrainSpec":
         """The same for so many training rows: with the epochs and patience that they get."""

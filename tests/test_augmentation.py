@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from mmbench.augmentation import BY_KIND, augmentations, offered
 from mmbench.augmentation.images import Mirror, Shift
 from mmbench.augmentation.noise import GaussianNoise
+from mmbench.augmentation.sounds import TimeShift
 from mmbench.augmentation.words import WordDropout
 from mmbench.encoders._words import PADDING, UNKNOWN
 from mmbench.errors import Incompatible
@@ -27,7 +28,7 @@ from mmbench.testing import promises
 from mmbench.testing.practice import Practice
 from mmbench.together import Wanted, train_together
 from mmbench.trial import Workbench, train_trial
-from mmbench.types import Task
+from mmbench.types import Column, Split, Task
 
 C, PLUGINS = Component, load_plugins()
 NAN = float("nan")
@@ -40,6 +41,8 @@ def rand(*shape: int) -> torch.Tensor:
 VALUES = {
     "shift": (Shift(0.3), rand(5, 2, 8, 6)),
     "mirror": (Mirror(0.5), (255 * rand(5, 2, 3, 4, 6)).to(torch.uint8)),
+    "time": (TimeShift(0.4), rand(5, 40)),
+    "time of whole numbers": (TimeShift(0.4), (99 * rand(5, 40)).short()),
     "words": (WordDropout(0.3, UNKNOWN), (9 * rand(5, 20)).long()),
     "noise": (GaussianNoise(0.1, [1.0, 0.0, 5.0]), rand(5, 7, 3)),
 }
@@ -81,6 +84,27 @@ def test_a_shift_is_its_formula():
             for j in range(8):
                 row, column = min(max(i + dy, 0), 9), min(max(j + dx, 0), 7)
                 assert torch.equal(result[:, i, j], image[:, row, column])
+
+
+def test_a_sound_goes_round_within_its_length():
+    clips = torch.arange(10.0).repeat(50, 1)
+    clips[:25, 7:] = NAN
+    moved = TimeShift(0.3).train()(clips)
+    for clip, result, n in zip(clips, moved, [7] * 25 + [10] * 25, strict=True):
+        offset = int(result[0])
+        assert torch.equal(result[:n], clip[:n].roll(-offset)) and result[n:].isnan().all()
+        assert min(offset, n - offset) <= 0.3 * n
+    assert {int(first) for first in moved[25:, 0]} == {7, 8, 9, 0, 1, 2, 3}
+
+
+def test_noise_on_a_sound_is_as_loud_as_the_training_clips():
+    clips = (1000 * torch.randn(300, 400)).short()
+    column = Column(clips, None)
+    encoder = PLUGINS.encoders["mel-cnn"](PLUGINS.encoders["mel-cnn"].fit(column))
+    split = Split({"sound": column}, torch.zeros(300).long())
+    made = augmentations(TrainSpec(noise=0.2), task(), {"sound": encoder}, split)
+    noisy = made["sound"].train()(clips)
+    assert (noisy - clips).std().item() == pytest.approx(200, rel=0.05)
 
 
 def test_a_video_is_mirrored_as_a_whole():
@@ -142,7 +166,7 @@ def test_a_spec_without_has_the_id_it_always_had():
 
 
 def test_what_the_task_has_nothing_for_is_refused():
-    with pytest.raises(Incompatible, match=r"train\.crop: .*no modality of kind image or video"):
+    with pytest.raises(Incompatible, match=r"train\.crop: .*kind image or video or audio"):
         resolve(spec(crop=0.1), PLUGINS)
     with pytest.raises(Incompatible, match=r"train\.flip: .*keep their label"):
         resolve(spec(flip=0.5), PLUGINS)

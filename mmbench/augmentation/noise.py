@@ -10,7 +10,10 @@ from torch import Tensor, nn
 
 
 class GaussianNoise(nn.Module):
-    """``x + strength · std · ε`` with ε ~ N(0, 1) for every number; an empty cell stays empty."""
+    """``x + strength · std · ε`` with ε ~ N(0, 1) for every number; an empty cell stays empty.
+
+    Of sounds every sample is a number, and all have one standard deviation.
+    """
 
     std: Tensor
 
@@ -24,4 +27,5 @@ class GaussianNoise(nn.Module):
         """(values, …, features) to the same."""
         if not self.training:
             return values
-        return values + self.strength * self.std * torch.randn_like(values)
+        drawn = torch.randn_like(values, dtype=torch.result_type(values, self.std))
+        return values + self.strength * self.std * drawn

@@ -7,18 +7,20 @@ from torch import nn
 
 from mmbench.augmentation.images import Mirror, Shift
 from mmbench.augmentation.noise import GaussianNoise
+from mmbench.augmentation.sounds import TimeShift
 from mmbench.augmentation.words import WordDropout
 from mmbench.contracts import Encoder
+from mmbench.encoders._audio import loudness
 from mmbench.encoders._training_column import SAMPLE, number_sample, scale
 from mmbench.errors import Incompatible
 from mmbench.spec import TrainSpec
 from mmbench.types import Column, Kind, Split, Task
 
 BY_KIND: Mapping[str, tuple[Kind, ...]] = {
-    "crop": ("image", "video"),
+    "crop": ("image", "video", "audio"),
     "flip": ("image", "video"),
     "word_dropout": ("text",),
-    "noise": ("tabular", "series"),
+    "noise": ("tabular", "series", "audio"),
 }
 
 
@@ -82,11 +84,13 @@ def augmentations(
 
 
 def _module(setting: str, train: TrainSpec, encoder: Encoder, column: Column) -> nn.Module:
+    is_sound = encoder.accepts == "audio"
     if setting == "crop":
-        return Shift(train.crop)
+        return TimeShift(train.crop) if is_sound else Shift(train.crop)
     if setting == "flip":
         return Mirror(train.flip)
     if setting == "noise":
         sample = number_sample(column, SAMPLE)
-        return GaussianNoise(train.noise, scale(sample, sample.ndim - 1)["std"])
+        std = [loudness(sample)] if is_sound else scale(sample, sample.ndim - 1)["std"]
+        return GaussianNoise(train.noise, std)
     return WordDropout(train.word_dropout, encoder.unknown_id or 0)

@@ -29,9 +29,8 @@ class AudioEncoder(Encoder):
     @classmethod
     def fit(cls, train: Column) -> Fitted:
         """The number of samples and their root mean square."""
-        clips = cls.sample(train).float()
-        level = clips.square().nanmean().sqrt().nan_to_num().item()
-        fitted: dict[str, Any] = {"shape": list(clips.shape[1:]), "level": level or 1.0}
+        clips = cls.sample(train)
+        fitted: dict[str, Any] = {"shape": list(clips.shape[1:]), "level": loudness(clips)}
         return fitted
 
     @classmethod
@@ -41,6 +40,11 @@ class AudioEncoder(Encoder):
         if clips.ndim != 2:
             raise TypeError(f"{cls.name} takes clips (clips, samples); got {tuple(clips.shape)}.")
         return clips
+
+
+def loudness(clips: Tensor) -> float:
+    """The root mean square of all samples; 1 of silence."""
+    return clips.float().square().nanmean().sqrt().nan_to_num().item() or 1.0
 
 
 def levelled(inputs: Tensor, level: float) -> tuple[Tensor, Tensor]:
