@@ -59,9 +59,7 @@ def study_of(asked: SearchRequest, plugins: Plugins, path: Path, name: str = "s"
 def attempt_all(
     study: optuna.Study, asked: SearchRequest, plugins: Plugins, bench: Workbench, n: int
 ) -> list[str]:
-    return [
-        Attempt(study, study.ask(), asked, plugins, bench, lambda: False).run() for _ in range(n)
-    ]
+    return [Attempt(study, study.ask(), asked, plugins, bench).run() for _ in range(n)]
 
 
 # limits

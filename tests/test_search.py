@@ -20,7 +20,7 @@ from mmbench.errors import Incompatible, InvalidParameter, InvalidSpec, StorageE
 from mmbench.features import FeatureCache
 from mmbench.plugins import Plugins, load_plugins
 from mmbench.resolve import resolve
-from mmbench.search.attempt import Attempt
+from mmbench.search.attempt import Attempt, Stopped
 from mmbench.search.candidates import find_candidates
 from mmbench.search.finals import _best_of_each, alone, chosen, fresh_seeds
 from mmbench.search.handing_over import recover
@@ -74,9 +74,7 @@ def study_of(asked: SearchRequest, plugins: Plugins, tmp_path: Path) -> optuna.S
 def attempt_all(
     study: optuna.Study, asked: SearchRequest, plugins: Plugins, bench: Workbench, n: int
 ) -> list[str]:
-    return [
-        Attempt(study, study.ask(), asked, plugins, bench, lambda: False).run() for _ in range(n)
-    ]
+    return [Attempt(study, study.ask(), asked, plugins, bench).run() for _ in range(n)]
 
 
 # candidates
@@ -388,14 +386,19 @@ def test_two_objectives_give_a_front(plugins: Plugins, bench: Workbench, tmp_pat
     assert any(numbers[s.family] in front for s in winners)
 
 
+def stop() -> None:
+    raise Stopped
+
+
 def test_an_interrupted_trial_is_given_back(
     plugins: Plugins, bench: Workbench, tmp_path: Path
 ) -> None:
     asked = request(plugins)
     study = study_of(asked, plugins, tmp_path)
     for _ in range(3):
-        Attempt(study, study.ask(), asked, plugins, bench, lambda: False).run()
-    assert Attempt(study, study.ask(), asked, plugins, bench, lambda: True).run() == "interrupted"
+        Attempt(study, study.ask(), asked, plugins, bench).run()
+    stopping = Workbench(bench.device, between_steps=stop)
+    assert Attempt(study, study.ask(), asked, plugins, stopping).run() == "interrupted"
     assert snapshot(study).done == 3
     assert attempt_all(study, asked, plugins, bench, 2) == ["finished"] * 2
     fusions = [a.spec.fusion.name for a in attempted(study) if a.state == "finished" and a.spec]

@@ -106,10 +106,11 @@ def book(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     book = tmp_path / "ended"
     book.touch()
 
-    def train(spec: Any, _plugins: Any, _bench: Any, on_epoch: Callable[..., None], *_: Any) -> Any:
+    def train(spec: Any, _plugins: Any, bench: Any, on_epoch: Callable[..., None], *_: Any) -> Any:
         if spec.fusion.name == "product" and not (tmp_path / "stuck").exists():
             (tmp_path / "stuck").write_text(str(os.getpid()))
             for epoch in range(10**6):
+                bench.between_steps()
                 on_epoch(epoch, {"score": 0.0})
                 time.sleep(0.01)
         curve = [{"epoch": epoch, "score": 0.1 * epoch} for epoch in range(2)]
@@ -328,7 +329,7 @@ def test_what_a_silent_worker_brings_late_does_not_count(book: Path, tmp_path: P
     watch = Watch(lease_seconds=0)
     recover(study, watch)
     recover(again(url), watch)
-    late = Attempt(again(url), trial, request_of(study), plugins, None, lambda: False)  # type: ignore[arg-type]
+    late = Attempt(again(url), trial, request_of(study), plugins, None)  # type: ignore[arg-type]
     assert late.run() == "interrupted"
     work("s", url, Budget(trials=PLANNED), plugins)
     done = attempted(again(url))

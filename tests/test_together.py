@@ -4,7 +4,7 @@ Weights are compared in float64, where rounding is out of the way: to 1e-6. In f
 enlarges rounding; scores on validation are compared there.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -38,7 +38,7 @@ from mmbench.together import Wanted, groups_of_one_structure, structure, train_t
 from mmbench.together.fitting import Member, fit_together
 from mmbench.together.groups import is_batched
 from mmbench.together.stack import NotTogether
-from mmbench.training import Fitted, OnEpoch
+from mmbench.training import Fitted, go_on
 from mmbench.trial import Trained, Workbench, run_trial, train_trial
 from mmbench.types import Column, Encoded, Split
 
@@ -330,9 +330,9 @@ def test_seeds_of_a_final_evaluation_train_together_with_the_scores_they_have_al
     run = evaluate(PLUGINS, bench, diagnose=False)
     taken: list[int] = []
 
-    def watched(mine: Sequence[Job], on_epoch: OnEpoch) -> None:
+    def watched(mine: Sequence[Job]) -> None:
         taken.append(len(mine))
-        run(mine, on_epoch)
+        run(mine)
 
     with FileLock(jobs[2] / "lock"):
         work_on_jobs(jobs, watched, lambda: False, PLUGINS, 16)
@@ -346,10 +346,14 @@ def test_seeds_of_a_final_evaluation_train_together_with_the_scores_they_have_al
         assert seed.splits == alone.splits and seed.training_peak_mib is None
 
 
+def stop() -> None:
+    raise Stopped
+
+
 def test_a_stop_leaves_jobs_for_the_next_time(tmp_path: Path) -> None:
     jobs = write_jobs(tmp_path, [spec(1), spec(2)])
-    looks = iter([False, False])
-    work_on_jobs(jobs, tune(PLUGINS, Workbench(CPU)), lambda: next(looks, True), PLUGINS, 16)
+    stopping = Workbench(CPU, between_steps=stop)
+    work_on_jobs(jobs, tune(PLUGINS, stopping), lambda: False, PLUGINS, 16)
     assert not any(ended(job) for job in jobs)
     work_on_jobs(jobs, tune(PLUGINS, Workbench(CPU)), lambda: False, PLUGINS, 16)
     assert all((job / RESULT).exists() for job in jobs)
@@ -403,18 +407,16 @@ def test_a_search_takes_siblings_once_the_queue_is_empty(
 
 
 def attempts_of_one_structure(
-    url: str, request: SearchRequest, n: int, stop: bool = False
+    url: str, request: SearchRequest, n: int, between_steps: Callable[[], None] = go_on
 ) -> list[Attempt]:
-    study, bench = study_at(url, request), Workbench(CPU)
+    study, bench = study_at(url, request), Workbench(CPU, between_steps=between_steps)
     for _queued in study.trials:
         study.tell(study.ask(), state=optuna.trial.TrialState.FAIL)
     study.sampler = optuna.samplers.RandomSampler(seed=0)
-    first = Attempt(study, study.ask(), request, PLUGINS, bench, lambda: stop)
+    first = Attempt(study, study.ask(), request, PLUGINS, bench)
     first.propose()
     study.sampler = SiblingTPE(shared_by_siblings(first) or {}, seed=1)
-    others = [
-        Attempt(study, study.ask(), request, PLUGINS, bench, lambda: stop) for _ in range(n - 1)
-    ]
+    others = [Attempt(study, study.ask(), request, PLUGINS, bench) for _ in range(n - 1)]
     return [first, *others]
 
 
@@ -456,7 +458,7 @@ def test_a_training_is_left_between_two_steps(tmp_path: Path, n: int) -> None:
 
 def test_a_stopped_group_is_given_back_whole(tmp_path: Path) -> None:
     url = str(tmp_path / "study.journal")
-    group = attempts_of_one_structure(url, asked(), 3, stop=True)
+    group = attempts_of_one_structure(url, asked(), 3, stop)
     run_together(group)
     assert [one.state for one in group] == ["interrupted"] * 3
     waiting = [t for t in study_at(url, asked()).trials if t.state.name == "WAITING"]

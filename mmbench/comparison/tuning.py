@@ -10,15 +10,14 @@ from mmbench.final import RESULT
 from mmbench.plugins import Plugins
 from mmbench.search.jobs import Job, Run
 from mmbench.together import Wanted, train_together
-from mmbench.training import OnEpoch
 from mmbench.trial import Trained, Workbench
 
 
 def tune(plugins: Plugins, bench: Workbench) -> Run:
     """What jobs of the tuning phase do."""
 
-    def run(jobs: Sequence[Job], on_epoch: OnEpoch) -> None:
-        wanted = [Wanted(job.spec, partial(_keep, job), on_epoch) for job in jobs]
+    def run(jobs: Sequence[Job]) -> None:
+        wanted = [Wanted(job.spec, partial(_keep, job)) for job in jobs]
         train_together(wanted, plugins, bench)
 
     return run

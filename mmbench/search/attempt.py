@@ -7,7 +7,7 @@ as pruning, and whatever a trial raises, the search goes on.
 import math
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
@@ -55,7 +55,6 @@ class Attempt:
     request: SearchRequest
     plugins: Plugins
     bench: Workbench
-    should_stop: Callable[[], bool]
     turn: Turn = field(default_factory=nullcontext)
     record: dict[str, Any] = field(default_factory=lambda: {"curve": []})
     resolved: Resolved | None = None
@@ -149,8 +148,6 @@ class Attempt:
     def _on_epoch(self, epoch: int, values: dict[str, float]) -> None:
         self.record["curve"].append({"epoch": epoch, **values})
         self._announce("epoch_finished", epoch=epoch, values=dict(values))
-        if self.should_stop():
-            raise Stopped
         if self.request.pareto:
             return  # Optuna cannot prune with several objectives
         if (step := self._step(epoch)) is None:

@@ -1,6 +1,6 @@
 """Which combinations are legal, known before anything is sampled."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Literal
 
 from mmbench.augmentation import offered
@@ -161,29 +161,30 @@ def _fusions(
     offered = _offered(plugins.fusions, device, {} if wanted else dropped)
     for name in wanted:
         _refuse_baseline(name, plugins, offered)
-    legal = []
-    for name in _named(plugins.fusions, wanted) if wanted else offered:
+    names = _named(plugins.fusions, wanted) if wanted else offered
+
+    def why_not(name: str) -> str | None:
         cls = plugins.fusions[name]
         reason = misfit(cls, task.modalities, target=task.target) or _cannot_read(cls, task)
-        reason = reason or _no_sequences(cls, encoders, plugins)
-        if reason is None:
-            legal.append(name)
-        else:
-            dropped[name] = reason
-    return legal
+        return reason or _no_sequences(cls, encoders, plugins)
+
+    return _legal(names, why_not, dropped)
 
 
 def _heads(
     task: Task, plugins: Plugins, wanted: Sequence[str], dropped: dict[str, str]
 ) -> list[str]:
-    legal = []
-    for name in _named(plugins.heads, wanted):
-        reason = head_misfit(plugins.heads[name], task)
-        if reason is None:
-            legal.append(name)
-        else:
-            dropped[name] = reason
-    return legal
+    names = _named(plugins.heads, wanted)
+    return _legal(names, lambda name: head_misfit(plugins.heads[name], task), dropped)
+
+
+def _legal(
+    names: Iterable[str], why_not: Callable[[str], str | None], dropped: dict[str, str]
+) -> list[str]:
+    """Those that nothing speaks against; the others are dropped with what does."""
+    reasons = {name: why_not(name) for name in names}
+    dropped |= {name: reason for name, reason in reasons.items() if reason is not None}
+    return [name for name, reason in reasons.items() if reason is None]
 
 
 def _refuse_baseline(name: str, plugins: Plugins, offered: Sequence[str]) -> None:
@@ -231,16 +232,12 @@ def _objectives(
     heads: Sequence[str],
     dropped: dict[str, str],
 ) -> list[str]:
-    legal = []
-    for name in _named(plugins.objectives, wanted):
+    def why_not(name: str) -> str | None:
         reason = objective_misfit(plugins.objectives[name], task)
         reason = reason or _lacks("fusion", name, fusions, plugins)
-        reason = reason or _lacks("head", name, heads, plugins)
-        if reason is None:
-            legal.append(name)
-        else:
-            dropped[name] = reason
-    return legal
+        return reason or _lacks("head", name, heads, plugins)
+
+    return _legal(_named(plugins.objectives, wanted), why_not, dropped)
 
 
 def _lacks(kind: Part, objective: str, names: Sequence[str], plugins: Plugins) -> str | None:

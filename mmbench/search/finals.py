@@ -17,7 +17,6 @@ from mmbench.search.request import SearchRequest
 from mmbench.search.study import Attempted, attempted, utility
 from mmbench.spec import TrialSpec
 from mmbench.together import Wanted, train_together
-from mmbench.training import OnEpoch
 from mmbench.trial import Trained, Workbench, score_on_test
 
 
@@ -99,12 +98,12 @@ def _distinct(attempts: Sequence[Attempted]) -> list[TrialSpec]:
 def evaluate(plugins: Plugins, bench: Workbench, *, diagnose: bool = True) -> Run:
     """What jobs of this phase do: train, look at the test part once, examine the model."""
 
-    def run(jobs: Sequence[Job], on_epoch: OnEpoch) -> None:
+    def run(jobs: Sequence[Job]) -> None:
         if len(jobs) == 1:
             _guarded(
                 jobs[0],
                 lambda: evaluate_seed(
-                    jobs[0].spec, plugins, bench, jobs[0].folder, on_epoch, diagnose=diagnose
+                    jobs[0].spec, plugins, bench, jobs[0].folder, diagnose=diagnose
                 ),
             )
             return
@@ -120,7 +119,7 @@ def evaluate(plugins: Plugins, bench: Workbench, *, diagnose: bool = True) -> Ru
                     ),
                 )
 
-        wanted = [Wanted(job.spec, partial(on_end, job), on_epoch) for job in jobs]
+        wanted = [Wanted(job.spec, partial(on_end, job)) for job in jobs]
         train_together(wanted, plugins, bench)
 
     return run

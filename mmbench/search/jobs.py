@@ -22,7 +22,6 @@ from mmbench.resolve import resolve
 from mmbench.search.attempt import Stopped
 from mmbench.spec import TrialSpec, spec_from_json
 from mmbench.together import structure
-from mmbench.training import OnEpoch
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +41,7 @@ class Job:
         (self.folder / FAILURE).write_text(json.dumps(failure, indent=2))
 
 
-Run = Callable[[Sequence[Job], OnEpoch], None]
+Run = Callable[[Sequence[Job]], None]
 """Does jobs of one structure: each leaves ``result.json`` as its last act, or has ``failed``."""
 
 
@@ -67,18 +66,13 @@ def work_on_jobs(
     together: int,
 ) -> None:
     """Take jobs, up to ``together`` of one structure, until none is left that nobody else has."""
-
-    def on_epoch(_epoch: int, _values: dict[str, float]) -> None:
-        if should_stop():
-            raise Stopped
-
     try:
         for group in groups(folders, plugins, together):
             if should_stop():
                 return
             with ExitStack() as locks:
                 if mine := [Job(f, _spec(f)) for f in group if _taken(f, locks)]:
-                    run(mine, on_epoch)
+                    run(mine)
     except Stopped:
         return
 

@@ -132,9 +132,7 @@ class _Worker:
     def _attempt(self, trial: optuna.Trial, fixed: Mapping[str, Any]) -> Attempt:
         """With its proposal made."""
         self.study.sampler = _sampler(self.request, trial.number, fixed)
-        attempt = Attempt(
-            self.study, trial, self.request, self.plugins, self.bench, self.should_stop, self.turn
-        )
+        attempt = Attempt(self.study, trial, self.request, self.plugins, self.bench, self.turn)
         attempt.propose()
         return attempt
 
@@ -186,7 +184,7 @@ def _pruner(request: SearchRequest) -> optuna.pruners.BasePruner:
 class Stop:
     """Whether to stop: a signal came, the time is up, or the search that started us is gone.
 
-    Looked at between trials, epochs and steps of a training, never in the middle of a write.
+    Looked at between trials and between the steps of a training, never in the middle of a write.
     """
 
     def __init__(self, budget: Budget, parent: int | None) -> None:
