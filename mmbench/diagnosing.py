@@ -11,6 +11,7 @@ from typing import Any
 
 from torch import Tensor
 
+from mmbench.contracts import Encoder
 from mmbench.evaluation.averaging import averaged
 from mmbench.evaluation.contribution import contribution, representation
 from mmbench.evaluation.intervals import with_resamples
@@ -20,7 +21,7 @@ from mmbench.files import write_whole
 from mmbench.plugins import Plugins
 from mmbench.training import predict
 from mmbench.trial import TrialResult, Workbench, main_metric, spread_out
-from mmbench.types import Split
+from mmbench.types import Encoded, Split, Values
 
 ROWS = 1024
 """Of test, spread evenly: a model is asked of them dozens of times, so not of all."""
@@ -51,7 +52,14 @@ def diagnose(result: TrialResult, plugins: Plugins, bench: Workbench, folder: Pa
     def score(split: Split) -> Tensor:
         return judge(predict(model, split, bench.device))
 
-    _write(folder, "robustness", lambda: robustness(rows, task, encoders, score, seed))
+    def encode(modality: str, encoder: Encoder, values: Values) -> Encoded:
+        component = trained.resolved.spec.encoders[modality]
+        return bench.disturbed.encode(component, encoder, values)
+
+    def robust() -> Document:
+        return robustness(rows, task, encoders, score, seed, encode)
+
+    _write(folder, "robustness", robust)
     _write(folder, "contribution", lambda: contribution(model, ready, task, metric))
     _write(folder, "representation", lambda: representation(model, ready, task))
 

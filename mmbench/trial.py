@@ -21,6 +21,7 @@ from mmbench.model import FusionModel, build_encoders, build_model, build_object
 from mmbench.parts import PARTS, check_parts, split_digest
 from mmbench.pieces import within_memory
 from mmbench.plugins import Plugins
+from mmbench.remembered import Remembered
 from mmbench.resolve import Resolved, resolve
 from mmbench.spec import TrialSpec, canonical_json
 from mmbench.training import Fitted, OnEpoch, Trainer, go_on, predict
@@ -44,6 +45,8 @@ class Workbench:
     cache: FeatureCache = field(default_factory=lambda: FeatureCache(features_root()))
     loaded: dict[tuple[str, Part], Split] = field(default_factory=dict)
     digests: dict[str, dict[str, str]] = field(default_factory=dict)
+    disturbed: Remembered = field(default_factory=Remembered)
+    """What frozen encoders say of the disturbed rows of test."""
     between_steps: Callable[[], None] = go_on
     """Of every training; may raise to leave it at once. An epoch can take many minutes."""
 

@@ -66,6 +66,11 @@ class Encoded:
     def __getitem__(self, rows: Tensor) -> "Encoded":
         return Encoded(self.tokens[rows], self.mask[rows], self.pooled[rows])
 
+    @property
+    def nbytes(self) -> int:
+        """Of all three; a vector that is its own pooled vector counts twice."""
+        return self.tokens.nbytes + self.mask.nbytes + self.pooled.nbytes
+
     def to(self, device: torch.device) -> "Encoded":
         return self.each(lambda tensor: moved(tensor, device))
 

@@ -27,7 +27,7 @@ from mmbench.evaluation.robustness.rows import (
     opposed,
     shuffled,
 )
-from mmbench.evaluation.robustness.subject import Score, Subject
+from mmbench.evaluation.robustness.subject import Encode, Score, Subject, encode_now
 from mmbench.evaluation.robustness.text import TEXT
 from mmbench.seeds import stream
 from mmbench.types import Kind, Split, TargetKind, Task
@@ -49,7 +49,12 @@ NOISES: Mapping[Kind, tuple[Noise[Any], ...]] = {
 
 
 def robustness(
-    rows: Split, task: Task, encoders: Mapping[str, Encoder], score: Score, seed: int
+    rows: Split,
+    task: Task,
+    encoders: Mapping[str, Encoder],
+    score: Score,
+    seed: int,
+    encode: Encode = encode_now,
 ) -> Document:
     """Every disturbance of some rows of test, which are as the dataset loaded them, in memory.
 
@@ -57,7 +62,7 @@ def robustness(
     nothing. Nothing goes to the feature cache. What the model cannot cope with is left out.
     Where modalities do not answer together, so is all that sets one of them against the others.
     """
-    subject = Subject(rows, encoders, score, seed)
+    subject = Subject(rows, encoders, score, seed, encode)
     modalities = list(task.modalities) if task.fuses else []
     shares = _missing_share(subject, modalities)
     corrupted = {m: _corrupted(subject, m, kind) for m, kind in task.modalities.items()}

@@ -16,7 +16,7 @@ from mmbench.errors import TrainingDiverged
 from mmbench.evaluation.robustness.noise import Noise
 from mmbench.features import encode_in_batches
 from mmbench.seeds import stream
-from mmbench.types import Column, Split
+from mmbench.types import Column, Encoded, Split, Values
 
 Score = Callable[[Split], Tensor | float]
 """The main metric of the model on a split whose columns are encoded: on its rows, then on every
@@ -24,7 +24,14 @@ resample of them; or on its rows alone."""
 Change = Callable[[str, torch.Generator], Column]
 """The encoded column that takes the place of a modality's own."""
 
+Encode = Callable[[str, Encoder, Values], Encoded]
+"""What the encoder of a modality makes of values as the dataset has them."""
+
 log = logging.getLogger(__name__)
+
+
+def encode_now(_modality: str, encoder: Encoder, values: Values) -> Encoded:
+    return encode_in_batches(encoder, encoder.prepare(values))  # type: ignore[arg-type]
 
 
 @dataclass
@@ -37,6 +44,7 @@ class Subject:
     """Of the modalities that the model reads."""
     score: Score
     seed: int
+    encode: Encode = encode_now
     encoded: Split = field(init=False)
     clean: Tensor = field(init=False)
 
@@ -88,5 +96,4 @@ class Subject:
         encoder = self.encoders[modality]
         if column.is_encoded:
             return column
-        features = encode_in_batches(encoder, encoder.prepare(column.values))  # type: ignore[arg-type]
-        return Column(features, column.index)
+        return Column(self.encode(modality, encoder, column.values), column.index)
