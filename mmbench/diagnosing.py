@@ -50,6 +50,7 @@ def diagnose(result: TrialResult, plugins: Plugins, bench: Workbench, folder: Pa
     judge = with_resamples(metric, rows.target, rows.source)
 
     def score(split: Split) -> Tensor:
+        bench.between_steps()  # dozens of looks may take minutes: a search that is to end, ends
         return judge(predict(model, split, bench.device))
 
     def encode(modality: str, encoder: Encoder, values: Values) -> Encoded:

@@ -48,7 +48,7 @@ class Workbench:
     disturbed: Remembered = field(default_factory=Remembered)
     """What frozen encoders say of the disturbed rows of test."""
     between_steps: Callable[[], None] = go_on
-    """Of every training; may raise to leave it at once. An epoch can take many minutes."""
+    """Of every training and diagnosis; may raise to leave it at once. Both can take minutes."""
 
     def load(self, resolved: Resolved, part: Part) -> Split:
         """A part of the task's data, read once per process; only the last task is kept."""

@@ -349,6 +349,22 @@ def test_diagnoses_can_be_left_out(plugins: Plugins, bench: Workbench, tmp_path:
     assert diagnosing.over_seeds([seed.diagnoses, {"robustness": {}}]) == {}
 
 
+def test_a_search_that_is_to_end_leaves_a_diagnosis(
+    plugins: Plugins, bench: Workbench, tmp_path: Path
+) -> None:
+    class Ended(BaseException):
+        pass
+
+    def end() -> None:
+        if (tmp_path / "model").exists():  # trained and saved: what follows are diagnoses
+            raise Ended
+
+    ending = replace(bench, between_steps=end)
+    with pytest.raises(Ended):
+        evaluate_seed(spec(Component("sum")), plugins, ending, tmp_path)
+    assert not (tmp_path / "robustness.json").exists() and not (tmp_path / "result.json").exists()
+
+
 def test_a_failed_diagnosis_never_loses_the_seed(
     plugins: Plugins,
     bench: Workbench,
