@@ -26,6 +26,10 @@ from mmbench.types import Encoded, Split, Values
 ROWS = 1024
 """Of test, spread evenly: a model is asked of them dozens of times, so not of all."""
 
+DISTURBANCES = 0
+"""The seed of all: each model meets the same, so that two differ by what they are; and a frozen
+encoder reads each disturbed row once, however many models look at what it says."""
+
 Document = dict[str, Any]
 """Of a shape that ``mmbench.leaderboard.diagnoses`` describes."""
 AVERAGE: dict[str, Callable[[Sequence[Document]], Document]] = {
@@ -41,7 +45,7 @@ log = logging.getLogger(__name__)
 def diagnose(result: TrialResult, plugins: Plugins, bench: Workbench, folder: Path) -> None:
     """Write every diagnosis of the model into ``folder``."""
     trained, test = result.trained, result.test
-    task, seed, model = trained.resolved.task, trained.resolved.spec.seed, trained.model
+    task, model = trained.resolved.task, trained.model
     encoders = model.encoders_by_modality
     metric = main_metric(trained.resolved, plugins)
     chosen = spread_out(len(test), ROWS)
@@ -58,7 +62,7 @@ def diagnose(result: TrialResult, plugins: Plugins, bench: Workbench, folder: Pa
         return bench.disturbed.encode(component, encoder, values)
 
     def robust() -> Document:
-        return robustness(rows, task, encoders, score, seed, encode)
+        return robustness(rows, task, encoders, score, DISTURBANCES, encode)
 
     _write(folder, "robustness", robust)
     _write(folder, "contribution", lambda: contribution(model, ready, task, metric))

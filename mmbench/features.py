@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from functools import lru_cache, partial
 from itertools import chain
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
@@ -17,7 +18,7 @@ from mmbench.contracts import Encoder
 from mmbench.feature_cache import FeatureCache
 from mmbench.pieces import SHRINK, encode_in_pieces, joined, ran_out
 from mmbench.spec import canonical_json
-from mmbench.types import Column, Encoded, LazyValues, Split
+from mmbench.types import Column, Encoded, LazyValues, Split, Values
 
 BATCH = {"cpu": 32, "cuda": 256}
 """Values that a frozen encoder reads at once. On a CPU more are slower: what a layer writes comes
@@ -39,16 +40,17 @@ def precompute(
     cache: FeatureCache,
     keys: Mapping[str, Mapping[str, object]],
 ) -> Split:
-    """Encode every modality whose encoder is frozen.
+    """The columns that are read: what a frozen encoder says of them, the others prepared.
 
-    ``keys`` says by modality which data ``split`` holds and how its encoder is set.
+    ``split`` is as the dataset loaded it. ``keys`` says by modality which data it holds and how its
+    encoder is set. Text that the cache knows the features of is not even cut into words.
     """
+    columns = {}
     for modality, encoder in encoders.items():
         column = split.columns[modality]
         if not encoder.frozen or column.is_encoded:
+            columns[modality] = Column(encoder.prepare(column.values), column.index)
             continue
-        if not isinstance(column.values, Tensor | LazyValues):
-            raise TypeError(f"{encoder.name}.prepare must return tensors, not text.")
         key = {
             **keys[modality],
             "modality": modality,
@@ -56,10 +58,18 @@ def precompute(
             "code": "+".join(code_digest(type(e)) for e in within(encoder)),
             "weights": weights(encoder),
         }
-        values = column.values
-        features = cache.get_or_compute(key, len(values), partial(encodings, encoder, values))
-        split = split.with_column(modality, Column(features, column.index))
-    return split
+        compute = partial(_encodings_of, encoder, column.values)
+        features = cache.get_or_compute(key, len(column.values), compute)
+        columns[modality] = Column(features, column.index)
+    return Split(columns, split.target, split.slices, split.source)
+
+
+def _encodings_of(encoder: Encoder, values: Values) -> Iterator[Encoded]:
+    """Of values as the dataset has them."""
+    prepared = encoder.prepare(values)
+    if not isinstance(prepared, Tensor | LazyValues):
+        raise TypeError(f"{encoder.name}.prepare must return tensors, not text.")
+    yield from encodings(encoder, prepared)
 
 
 def encode_in_batches(encoder: Encoder, values: Tensor | LazyValues) -> Encoded:
@@ -125,9 +135,20 @@ def _helpers(name: str) -> set[str]:
 
 
 def weights(encoder: Encoder) -> str:
-    """A digest of what the encoder learnt and holds: vocabulary, parameters, buffers."""
-    fitted = canonical_json(dict(encoder.fitted))
-    return hashlib.sha256((fitted + content_digest(encoder.state_dict())).encode()).hexdigest()
+    """A digest of what the encoder learnt and holds: vocabulary, parameters, buffers.
+
+    Taken once as long as nothing is written into them: of a large one it takes a while.
+    """
+    state = encoder.state_dict()
+    written = [(tensor.data_ptr(), tensor._version) for tensor in state.values()]
+    known = _WEIGHTS.get(encoder)
+    if known is None or known[0] != written:
+        text = canonical_json(dict(encoder.fitted)) + content_digest(state)
+        known = _WEIGHTS[encoder] = written, hashlib.sha256(text.encode()).hexdigest()
+    return known[1]
+
+
+_WEIGHTS: WeakKeyDictionary[Encoder, tuple[list[tuple[int, int]], str]] = WeakKeyDictionary()
 
 
 def content_digest(tensors: Mapping[str, Tensor]) -> str:
@@ -136,5 +157,5 @@ def content_digest(tensors: Mapping[str, Tensor]) -> str:
     for name, tensor in sorted(tensors.items()):
         digest.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
         plain = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
-        digest.update(plain.numpy().tobytes())
+        digest.update(plain.numpy().data)
     return digest.hexdigest()

@@ -1,11 +1,10 @@
 """Features of disturbed values, kept while a process examines one model after the other.
 
-The same rows are disturbed in the same way for every configuration of one seed, and frozen encoders
+The same rows are disturbed in the same way for every model, and frozen encoders
 that are equal say the same of them. What the values hold decides, not where they came from.
 """
 
 from dataclasses import dataclass, field
-from weakref import WeakKeyDictionary
 
 from torch import Tensor
 
@@ -27,14 +26,13 @@ class Remembered:
     most: int = MOST
     nbytes: int = 0
     kept: dict[tuple[str, str], Encoded] = field(default_factory=dict)
-    digests: WeakKeyDictionary[Encoder, str] = field(default_factory=WeakKeyDictionary)
 
     def encode(self, component: Component, encoder: Encoder, values: Values) -> Encoded:
         """What ``encoder``, made as ``component`` says, makes of values as the dataset has them."""
         prepared = encoder.prepare(values)
         if not encoder.frozen or not isinstance(prepared, Tensor):
             return encode_in_batches(encoder, prepared)  # type: ignore[arg-type]
-        name = f"{component} {self._weights(encoder)}"
+        name = f"{component} {weights(encoder)}"
         key = name, content_digest({"values": prepared})
         if key not in self.kept:
             found = encode_in_batches(encoder, prepared)
@@ -43,8 +41,3 @@ class Remembered:
             self.kept[key] = found
             self.nbytes += size
         return self.kept[key]
-
-    def _weights(self, encoder: Encoder) -> str:
-        if encoder not in self.digests:
-            self.digests[encoder] = weights(encoder)
-        return self.digests[encoder]

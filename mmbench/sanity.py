@@ -14,7 +14,6 @@ from torch import Tensor
 
 from mmbench.contracts import Metric
 from mmbench.evaluation.intervals import Interval, bootstrap
-from mmbench.features import prepare
 from mmbench.plugins import Plugins
 from mmbench.resolve import resolve
 from mmbench.seeds import stream
@@ -71,7 +70,7 @@ def fall_to_chance(
         trained = train_trial(spec.with_seed(seed), plugins, bench)
         encoders = trained.model.encoders_by_modality
         for part, split in parts.items():
-            given = ready(prepare(split, encoders), part, trained.resolved, encoders, bench)
+            given = ready(split, part, trained.resolved, encoders, bench)
             scores[part].append(predict(trained.model, given, bench.device))
     bench.loaded[data_key(resolved), "train"] = train
     metric = main_metric(resolved, plugins)

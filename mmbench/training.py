@@ -66,6 +66,13 @@ class Progress:
         return Fitted(self.best, self.curve[self.best]["score"], self.curve, seconds)
 
 
+def changing(model: FusionModel) -> dict[str, Tensor]:
+    """A copy of its state without the frozen encoders, which may be hundreds of times the rest."""
+    frozen = tuple(f"encoders.{m}." for m, e in model.encoders_by_modality.items() if e.frozen)
+    state = model.state_dict()
+    return {name: tensor.clone() for name, tensor in state.items() if not name.startswith(frozen)}
+
+
 def go_on() -> None:
     """Between steps: nothing asks the training to end."""
 
@@ -100,7 +107,7 @@ class Trainer:
             self.objective.begin(model, course)
         optimizer = self.optimizer(model, self.objective)
         order = stream(self.seed, "batches")
-        progress, best_state = Progress(self.metric, self.spec.patience), model.state_dict()
+        progress, best_state = Progress(self.metric, self.spec.patience), dict[str, Tensor]()
         with global_stream(self.seed, "dropout"):
             for epoch in range(self.spec.max_epochs):
                 began = time.perf_counter()
@@ -111,10 +118,10 @@ class Trainer:
                 is_best = progress.note(loss, score, time.perf_counter() - began)
                 on_epoch(epoch, {"train_loss": loss, "score": score})
                 if is_best:
-                    best_state = {k: v.clone() for k, v in model.state_dict().items()}
+                    best_state = changing(model)
                 if progress.is_over:
                     break
-        model.load_state_dict(best_state)
+        model.load_state_dict(best_state, strict=False)
         return progress.fitted(time.perf_counter() - start)
 
     def optimizer(self, *modules: nn.Module) -> AdamW:

@@ -4,7 +4,7 @@ spec → resolve → load → fit encoders → prepare → precompute → build 
 → load the test part → evaluate
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, MutableMapping
 from dataclasses import dataclass, field
 
 import torch
@@ -14,6 +14,7 @@ from mmbench.augmentation import augmentations
 from mmbench.batching import fits, groups_of
 from mmbench.cache import features_root
 from mmbench.contracts import Encoder, Metric
+from mmbench.contracts import Fitted as Learnt
 from mmbench.errors import DeviceUnavailable
 from mmbench.feature_cache import FeatureCache
 from mmbench.features import precompute, prepare
@@ -45,6 +46,8 @@ class Workbench:
     cache: FeatureCache = field(default_factory=lambda: FeatureCache(features_root()))
     loaded: dict[tuple[str, Part], Split] = field(default_factory=dict)
     digests: dict[str, dict[str, str]] = field(default_factory=dict)
+    learnt: dict[tuple[str, str, type[Encoder]], Learnt] = field(default_factory=dict)
+    """What encoders learnt of the training part, by data and modality: no parameter changes it."""
     disturbed: Remembered = field(default_factory=Remembered)
     """What frozen encoders say of the disturbed rows of test."""
     between_steps: Callable[[], None] = go_on
@@ -55,6 +58,7 @@ class Workbench:
         task = data_key(resolved)
         if any(other != task for other, _ in self.loaded):
             self.loaded.clear()
+            self.learnt.clear()
         if (task, part) not in self.loaded:
             self.loaded[task, part] = resolved.dataset.load(part)
         return self.loaded[task, part]
@@ -138,14 +142,13 @@ def build(
     """Everything that training needs, with at most ``micro_batch`` rows worked on at once."""
     resolved = resolve(spec, plugins)
     train, val = bench.load(resolved, "train"), bench.load(resolved, "val")
-    encoders = fit_encoders(resolved, train)
+    encoders = fit_encoders(resolved, train, bench.learnt)
     for encoder in encoders.values():
         encoder.to(bench.device)
     model = build_model(resolved, encoders)
     model.micro_batch = micro_batch
     model.augmentations.update(augmentations(resolved.spec.train, resolved.task, encoders, train))
-    prepared_val = prepare(val, encoders)
-    requests = prepared_val.rows(spread_out(len(val), REQUESTS))
+    requests = prepare(val.rows(spread_out(len(val), REQUESTS)), encoders)
     on_built(model, requests)
     trainer = Trainer(
         resolved.spec.train.lasting(len(train)),
@@ -157,7 +160,7 @@ def build(
     )
     # what a pair is told apart from are its batch mates: they should differ
     groups = groups_of(train) if resolved.task.fuses else None
-    return Built(resolved, model, trainer, prepare(train, encoders), prepared_val, requests, groups)
+    return Built(resolved, model, trainer, train, val, requests, groups)
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +171,7 @@ class Built:
     model: FusionModel
     trainer: Trainer
     train: Split
+    """As the dataset loaded it, and so is ``val``."""
     val: Split
     requests: Split
     groups: Tensor | None
@@ -201,7 +205,7 @@ def score_on_test(trained: Trained, bench: Workbench) -> TrialResult:
     splits = bench.splits(trained.resolved)
     encoders = trained.model.encoders_by_modality
     test = bench.load(trained.resolved, "test")
-    split = ready(prepare(test, encoders), "test", trained.resolved, encoders, bench)
+    split = ready(test, "test", trained.resolved, encoders, bench)
     scores = predict(trained.model, split, bench.device)
     return TrialResult(trained, scores, test, split, splits)
 
@@ -211,19 +215,31 @@ def spread_out(n_rows: int, wanted: int) -> Tensor:
     return torch.linspace(0, n_rows - 1, min(wanted, n_rows)).long()
 
 
-def fit_encoders(resolved: Resolved, train: Split) -> dict[str, Encoder]:
-    """Vocabulary, normalisation and the like come from the training part alone."""
+def fit_encoders(
+    resolved: Resolved,
+    train: Split,
+    learnt: MutableMapping[tuple[str, str, type[Encoder]], Learnt] | None = None,
+) -> dict[str, Encoder]:
+    """Vocabulary, normalisation and the like come from the training part alone.
+
+    ``learnt`` holds what is known already; what is new is added.
+    """
+    known, data = {} if learnt is None else learnt, data_key(resolved)
     target, kind = train.target.cpu(), resolved.task.target
-    fitted = {
-        m: cls.fit_to_target(train.columns[m], target, kind) for m, cls in resolved.encoders.items()
-    }
+    for m, cls in resolved.encoders.items():
+        if (data, m, cls) not in known:
+            known[data, m, cls] = cls.fit_to_target(train.columns[m], target, kind)
+    fitted = {m: known[data, m, cls] for m, cls in resolved.encoders.items()}
     return build_encoders(resolved, fitted)
 
 
 def ready(
     split: Split, part: Part, resolved: Resolved, encoders: Mapping[str, Encoder], bench: Workbench
 ) -> Split:
-    """Frozen modalities as cached features, and all of it on the device if it fits there."""
+    """As the model reads it: frozen modalities as cached features; on the device if it fits there.
+
+    ``split`` is as the dataset loaded it.
+    """
     data = {"data": data_key(resolved), "part": part}
     keys = {m: {**data, "params": dict(resolved.spec.encoders[m].params)} for m in encoders}
     split = precompute(split, encoders, bench.cache, keys)
