@@ -153,6 +153,12 @@ def test_a_bad_row_is_not_written(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_task_of_one_modality_has_nothing_to_fuse() -> None:
+    rows = [make_row(n, encoders={"speech": "mel-cnn"}, gain=None) for n in (1, 2, 3)]
+    said = headline(rows)[0]
+    assert said.startswith("vqa has one modality, speech: there is nothing to fuse. The best row")
+
+
 def test_rank_by_score_whatever_the_hardware() -> None:
     rows = [make_row(1, 0.8), make_row(2, 0.9, hardware=GPU), make_row(3, 0.7)]
     assert places(rows) == [(2, 1), (1, 2), (3, 3)]

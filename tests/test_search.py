@@ -41,7 +41,7 @@ from mmbench.search.study import (
     state_of,
 )
 from mmbench.search.worker import Budget, Tally, work
-from mmbench.spec import Component
+from mmbench.spec import LEAST_STEPS, Component
 from mmbench.trial import Workbench
 from mmbench.types import Features, Task
 
@@ -159,6 +159,19 @@ def test_each_enqueued_default_is_proposed_as_it_was_meant(plugins: Plugins) -> 
         meant = default_spec(asked, plugins, Component(spec.fusion.name))
         assert resolve(spec, plugins).spec == resolve(meant, plugins).spec
     assert fusions == ["concat", "product", "gated"]
+
+
+@pytest.mark.parametrize("named", [{}, {"max_epochs": 2}])
+def test_what_is_not_searched_is_alike_in_proposals_and_references(
+    plugins: Plugins, named: dict[str, int]
+) -> None:
+    """Fusion and what it must beat train as long as each other."""
+    asked = request(plugins, train=named)
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    proposed = [propose(study.ask(), asked, plugins) for _ in range(5)]
+    for spec in [*proposed, *reference_specs(asked, plugins)]:
+        train = resolve(spec, plugins).spec.train
+        assert (train.max_epochs, train.min_steps) == ((2, 0) if named else (10, LEAST_STEPS))
 
 
 def test_the_first_trials_are_concat_of_hand_made_features(plugins: Plugins) -> None:

@@ -39,7 +39,8 @@ class Conclusion:
         _, dataset = resolve_dataset(job.task, job.plugins)
         test = dataset.load("test")
         higher = job.plugins.metrics[dataset.task.metric].higher_is_better
-        single = best_single(list(families.values()), higher_is_better=higher)
+        several = len(dataset.task.modalities) > 1  # of one there is nothing to fuse
+        single = best_single(list(families.values()), higher_is_better=higher) if several else None
         kept = {family: keep_predictions(seeds) for family, seeds in families.items()}
         compared = None
         if single is not None:

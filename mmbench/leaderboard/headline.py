@@ -15,10 +15,11 @@ def headline(rows: Sequence[Row]) -> list[str]:
     if not standings:
         return ["No row has been run on three or more seeds yet: there is nothing to compare."]
     fused = best_fused(standings)
+    best = standings[0].row
     return [
-        *(_gain(fused, fused.gain) if fused and fused.gain else [_no_gain(standings[0].row)]),
+        *(_gain(fused, fused.gain) if fused and fused.gain else [_no_gain(best, newest)]),
         *_ties(standings),
-        *_optimum(standings[0].row),
+        *_optimum(best),
     ]
 
 
@@ -52,8 +53,10 @@ def _gain(row: Row, gain: Gain) -> list[str]:
     ]
 
 
-def _no_gain(best: Row) -> str:
-    if not best.fuses:
+def _no_gain(best: Row, rows: Sequence[Row]) -> str:
+    if len(modalities := set[str]().union(*(row.encoders for row in rows))) == 1:
+        why = f"{best.task} has one modality, {modalities.pop()}: there is nothing to fuse."
+    elif not best.fuses:
         why = f"On {best.task} one modality answers another: there is no gain of fusion to state."
     else:
         why = (

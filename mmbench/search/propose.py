@@ -13,10 +13,12 @@ from mmbench.plugins import Plugins
 from mmbench.resolve import resolve, resolve_dataset
 from mmbench.search.candidates import legal_with, sequence_encoders
 from mmbench.search.request import Candidates, SearchRequest
-from mmbench.space import Suggests, Value, enqueueable, suggest
+from mmbench.space import Suggests, Value, enqueueable, params_of, suggest
 from mmbench.spec import Component, TrainSpec, TrialSpec, train_spec
 from mmbench.types import Task
 
+NOT_SEARCHED = [param.name for param in params_of(TrainSpec) if param.domain is None]
+"""Settings of training that every trial has alike, references too: how long, above all."""
 DEFAULT_FUSION = "concat"
 DEFAULT_HEADS = ("gru-decoder", "mlp")
 """Sequences are said token by token; what is no sequence has no decoder."""
@@ -48,7 +50,8 @@ def propose(trial: Suggests, request: SearchRequest, plugins: Plugins) -> TrialS
         params = suggest(plugins.encoders[name], trial, f"encoder.{modality}.{name}")
         encoders[modality] = Component(name, params)
     head = trial.suggest_categorical(*_choice("head", objective, chosen.heads, plugins))
-    searched = suggest(TrainSpec, trial, "train", without=BY_KIND.keys() - chosen.augmentations)
+    unused = BY_KIND.keys() - chosen.augmentations
+    searched = suggest(TrainSpec, trial, "train", without={*NOT_SEARCHED, *unused})
     return TrialSpec(
         task=request.task,
         encoders=encoders,
