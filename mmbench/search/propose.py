@@ -164,8 +164,9 @@ def default_proposals(
 ) -> list[dict[str, Value]]:
     """Each fusion at its defaults, as Optuna parameters to enqueue.
 
-    Concat, then the smallest first, so that an early end has seen the most; those that attend over
-    tokens last, since they cost many times as much. Then what earlier searches found, if asked for.
+    Of features that nothing trains, which costs little, and of encoders that train. Concat, then
+    the smallest first, so that an early end has seen the most; those that attend over tokens last,
+    since they cost many times as much. Then what earlier searches found, if asked for.
     ``known``: ids of specifications that need not be tried again.
     """
 
@@ -178,8 +179,13 @@ def default_proposals(
         )
 
     names = sorted(request.candidates.fusions, key=order)
-    specs = [default_spec(request, plugins, Component(name)) for name in names]
-    defaults = [as_proposal(s, request, plugins) for s in _unknown(specs, plugins, known)]
+    specs = [
+        default_spec(request, plugins, Component(name), encoders)
+        for name in names
+        for encoders in (CHEAPEST, DEFAULT_ENCODERS)
+    ]
+    new = _unknown(_distinct(specs), plugins, known)
+    defaults = [as_proposal(spec, request, plugins) for spec in new]
     return defaults + [e["proposal"] for e in request.earlier if e["proposal"] not in defaults]
 
 

@@ -60,10 +60,12 @@ def create_or_continue(
 def first_trials(request: SearchRequest, plugins: Plugins, known: Collection[str]) -> list[Queued]:
     """What is cheap and hard to beat, the references, each fusion at its defaults."""
     specs = reference_specs(request, plugins, known)
+    first = opening(request, plugins, known)
+    then = [p for p in default_proposals(request, plugins, known) if p not in first]
     return [
-        *((proposal, {}) for proposal in opening(request, plugins, known)),
+        *((proposal, {}) for proposal in first),
         *(({}, {FIXED_SPEC: spec.to_json()}) for spec in specs),
-        *((proposal, {}) for proposal in default_proposals(request, plugins, known)),
+        *((proposal, {}) for proposal in then),
     ]
 
 
