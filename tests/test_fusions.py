@@ -32,6 +32,7 @@ from mmbench.fusions.majority import MajorityFusion
 from mmbench.fusions.only import OnlyFusion
 from mmbench.fusions.product import ProductFusion
 from mmbench.fusions.sum import SumFusion
+from mmbench.fusions.unit_concat import UnitConcatFusion
 from mmbench.plugins import load_plugins
 from mmbench.testing import fusion_checks
 from mmbench.testing.fusion import interaction_learns_exclusive_or
@@ -39,6 +40,7 @@ from mmbench.types import Encoded
 
 FUSIONS = [
     ConcatFusion,
+    UnitConcatFusion,
     AverageFusion,
     SumFusion,
     ProductFusion,
@@ -89,6 +91,22 @@ def test_concat_lays_modalities_side_by_side_with_zeros_for_gaps():
         built(ConcatFusion),
         lambda row: [v for m, d in DIMS.items() for v in (row[m] or [0.0] * d)],
     )
+
+
+def test_unit_concat_gives_each_modality_one_length():
+    def unit(row, m):
+        size = math.sqrt(sum(v * v for v in row[m]) + 1e-6)
+        return [3.0 * v / size for v in row[m]]
+
+    fusion = built(UnitConcatFusion, length=3.0)
+    assert_computes(
+        fusion,
+        lambda row: [v for m, d in DIMS.items() for v in (unit(row, m) if row[m] else [0.0] * d)],
+    )
+    long = {m: Encoded.vector(100 * torch.randn(4, d)) for m, d in DIMS.items()}
+    blocks = UnitConcatFusion(DIMS, length=3.0)(long).split(list(DIMS.values()), dim=1)
+    for block in blocks:
+        torch.testing.assert_close(block.norm(dim=1), torch.full((4,), 3.0))
 
 
 @pytest.mark.parametrize("weights", ["learned", "equal"])

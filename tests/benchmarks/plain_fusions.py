@@ -6,10 +6,11 @@
 is no mask, no count of who is there, no report of weights; in training mode it draws what ours
 draws. Vectors come with their gaps zeroed where a fusion takes missing modalities.
 
-These are the same torch calls as ours, without the bookkeeping: concat, stack, sigma-linear, glu,
-gate, product, film, mi-*, tensor, mlb, mutan, tucker, block, block-tucker, mfb, mfh, mcb, lowrank,
-mmtm, series, convolution, deepset, late-transformer, hyper-mixer, the recurrent and all attention
-fusions. The others are written in another way here: they stack nothing where a sum of terms does.
+These are the same torch calls as ours, without the bookkeeping: concat, unit-concat, stack,
+sigma-linear, glu, gate, product, film, mi-*, tensor, mlb, mutan, tucker, block, block-tucker, mfb,
+mfh, mcb, lowrank, mmtm, series, convolution, deepset, late-transformer, hyper-mixer, the recurrent
+and all attention fusions. The others are written in another way here: they stack nothing where a
+sum of terms does.
 """
 
 import functools
@@ -26,6 +27,7 @@ from mmbench.fusions.confidence import ENERGY_SCALE
 from mmbench.fusions.late_vote import SMOOTHING
 from mmbench.fusions.mcvae import LOG_2_PI
 from mmbench.fusions.product_of_experts import LARGEST_LOG_VARIANCE
+from mmbench.fusions.unit_concat import EPSILON as SMALLEST
 
 Plain = Callable[[nn.Module, Sequence[Tensor]], Tensor | tuple[Tensor, Tensor]]
 PLAIN: dict[str, Plain] = {}
@@ -61,6 +63,12 @@ def weighted(weights, xs):
 @plain("concat")
 def concat(f, xs):
     return torch.cat(xs, dim=-1)
+
+
+@plain("unit-concat")
+def unit_concat(f, xs):
+    sizes = [(x.square().sum(dim=-1, keepdim=True) + SMALLEST).rsqrt() for x in xs]
+    return f.length * torch.cat([x * size for x, size in zip(xs, sizes, strict=True)], dim=-1)
 
 
 @plain("stack")
