@@ -210,6 +210,18 @@ def test_the_answer_comes_first_as_a_word_and_a_sign(
     assert texts(site / "index.html", "h1")[0].endswith(of_all)
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [{"encoders": {"speech": "mel-cnn"}}, {"target": "retrieval"}],
+    ids=["one modality", "retrieval"],
+)
+def test_where_nothing_is_fused_nobody_asks_whether_fusion_helps(
+    tmp_path: Path, changes: dict[str, Any]
+) -> None:
+    site = written(tmp_path, [make_row(n, gain=None, **changes) for n in (1, 2)])
+    assert texts(site / "tasks" / "vqa.html", "strong")[0] == "· Nothing is fused"
+
+
 def test_a_board_of_one_preview_says_that_nothing_is_known(tmp_path: Path) -> None:
     site = written(tmp_path, [make_row(1, seeds=[7], gain=None, latency_ms_p50=None)])
     assert "nothing to compare" in texts(site / "tasks" / "vqa.html", "h1")[0]

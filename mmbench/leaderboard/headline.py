@@ -53,8 +53,17 @@ def _gain(row: Row, gain: Gain) -> list[str]:
     ]
 
 
+def fuses(rows: Sequence[Row]) -> bool:
+    """Whether the task has several modalities that answer together."""
+    return len(_modalities(rows)) != 1 and all(row.fuses for row in rows)
+
+
+def _modalities(rows: Sequence[Row]) -> set[str]:
+    return set().union(*(row.encoders for row in rows))
+
+
 def _no_gain(best: Row, rows: Sequence[Row]) -> str:
-    if len(modalities := set[str]().union(*(row.encoders for row in rows))) == 1:
+    if len(modalities := _modalities(rows)) == 1:
         why = f"{best.task} has one modality, {modalities.pop()}: there is nothing to fuse."
     elif not best.fuses:
         why = f"On {best.task} one modality answers another: there is no gain of fusion to state."

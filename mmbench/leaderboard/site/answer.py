@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mmbench.leaderboard import cells
-from mmbench.leaderboard.headline import best_fused, headline
+from mmbench.leaderboard.headline import best_fused, fuses, headline
 from mmbench.leaderboard.rank import Standing
 from mmbench.leaderboard.row import Gain, Row
 from mmbench.leaderboard.site.board_table import row_page
-from mmbench.leaderboard.site.verdict import Verdict, verdict
+from mmbench.leaderboard.site.verdict import NOTHING, Verdict, verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ def answer(rows: Sequence[Row], standings: Sequence[Standing]) -> Answer:
     best = fused or (ranked[0].row if ranked else None)
     facts = [] if best is None else _facts(best, fused, ranked)
     return Answer(
-        verdict(fused),
+        verdict(fused) if fused or fuses(rows) else NOTHING,
         claim.replace(", +", ",\u00a0+").replace(", −", ",\u00a0−"),  # an interval stays whole
         " ".join(rest),
         facts,

@@ -8,7 +8,7 @@ from mmbench.leaderboard.row import Row
 from mmbench.leaderboard.site.answer import Answer, answer
 from mmbench.leaderboard.site.page import Page
 from mmbench.leaderboard.site.task_page import by_version, task_path
-from mmbench.leaderboard.site.verdict import HELPS, HURTS, UNKNOWN, UNSURE
+from mmbench.leaderboard.site.verdict import HELPS, HURTS, NOTHING, UNKNOWN, UNSURE
 from mmbench.leaderboard.site.whisker import Scale, Whisker, scale
 
 
@@ -69,7 +69,7 @@ def _order(line: TaskLine) -> tuple[int, float, str]:
     """Where fusion helps most first; unknown last."""
     best = line.answer.best
     gain = best.gain["mean"] if best and best.gain else 0.0
-    kinds = (HELPS, UNSURE, HURTS, UNKNOWN)
+    kinds = (HELPS, UNSURE, HURTS, UNKNOWN, NOTHING)
     return kinds.index(line.answer.verdict), -gain, line.task
 
 
@@ -85,7 +85,7 @@ def _scales(answers: Sequence[Answer]) -> dict[str, Scale]:
 
 def _claim(answers: Sequence[Answer]) -> str:
     """On how many tasks fusion helps, is not shown to help, and hurts."""
-    known = [found.verdict for found in answers if found.verdict is not UNKNOWN]
+    known = [found.verdict for found in answers if found.verdict not in (UNKNOWN, NOTHING)]
     if not known:
         return "No task has a fusion that was compared with a single modality yet."
     helps, unsure, hurts = (known.count(verdict) for verdict in (HELPS, UNSURE, HURTS))

@@ -8,7 +8,7 @@ from mmbench.leaderboard.row import Row
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """One of four, each with its own sign."""
+    """One of five; what is known has a sign of its own."""
 
     key: str
     """A class of the stylesheet: ``better``, ``unsure``, ``worse`` or ``unknown``."""
@@ -23,6 +23,8 @@ HELPS = Verdict("better", "▲", "Yes", "helps")
 UNSURE = Verdict("unsure", "◇", "Not shown", "not shown to help")
 HURTS = Verdict("worse", "▼", "No, it hurts", "shown to hurt")
 UNKNOWN = Verdict("unknown", "·", "Not known", "not compared")
+NOTHING = Verdict("unknown", "·", "Nothing is fused", "nothing is fused")
+"""Of a task of one modality, or where one modality answers another."""
 
 
 def verdict(row: Row | None) -> Verdict:
