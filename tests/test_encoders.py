@@ -25,7 +25,8 @@ from mmbench.encoders._transformer import sinusoids
 from mmbench.encoders.cnn import CNN
 from mmbench.encoders.conformer import Conformer
 from mmbench.encoders.hashed_ngrams import HashedNgrams
-from mmbench.encoders.hog import HistogramOfGradients, pyramid
+from mmbench.encoders.hog import HistogramOfGradients, oriented_edges, pyramid
+from mmbench.encoders.hog_colours import HOGColours
 from mmbench.encoders.mel_cnn import MelCNN
 from mmbench.encoders.mfcc_statistics import statistics
 from mmbench.encoders.patches import Patches
@@ -86,7 +87,7 @@ def of_kind(kind: str) -> list[str]:
 
 
 def test_what_there_is():
-    images = ["cnn", "hog", "patches", "regions", "resnet", "timm", "token-learner"]
+    images = ["cnn", "hog", "hog-colours", "patches", "regions", "resnet", "timm", "token-learner"]
     assert sorted(of_kind("image")) == images
     texts = ["bag-of-words", "gru", "hashed-ngrams", "lstm", "text-transformer", "tfidf"]
     assert sorted(of_kind("text")) == texts
@@ -97,7 +98,7 @@ def test_what_there_is():
     audio = ["conformer", "mel-cnn", "mfcc-statistics", "waveform-cnn"]
     assert sorted(of_kind("audio")) == audio
     assert sorted(of_kind("video")) == ["cnn-frames", "timm-frames"]
-    assert len(ENCODERS) == 29
+    assert len(ENCODERS) == 30
 
 
 @pytest.mark.parametrize("name", ENCODERS)
@@ -313,6 +314,36 @@ def test_hog_is_its_formula():
         ]
     expected = torch.cat([e.flatten() for e in expected])
     assert torch.allclose(pyramid(image[None], 2)[0], expected, atol=1e-6)
+
+
+def test_hog_colours_is_its_formula():
+    """Pixel by pixel: what each cell's edges are, which of 64 colours are how common."""
+    images = torch.randint(256, (6, 3, 8, 8), generator=torch.Generator().manual_seed(1))
+    images = images.to(torch.uint8)
+    encoder = built(HOGColours, Column(images), cells=4)
+    raw = []
+    for image in images:
+        scaled = image.double() / 255
+        edges = oriented_edges(scaled[None])[0].reshape(9, 4, 2, 4, 2).mean((2, 4))
+        cells = (edges / (edges.square().sum(0) + 1e-6).sqrt()).flatten()
+        counts = [0.0] * 64
+        for i, j in itertools.product(range(8), range(8)):
+            shade = [min(3, int(float(scaled[c, i, j]) * 4)) for c in range(3)]
+            counts[shade[0] + 4 * shade[1] + 16 * shade[2]] += 1 / 64
+        raw.append(torch.cat([cells / cells.norm(), torch.tensor(counts).double().sqrt()]))
+    centred = torch.stack(raw) - torch.stack(raw).mean(0)
+    expected = 8 * centred / centred.norm(dim=1, keepdim=True)
+    torch.testing.assert_close(
+        encode(encoder, images).pooled.double(), expected, rtol=1e-4, atol=1e-4
+    )
+
+
+def test_hog_colours_takes_numbers_of_any_scale_and_many_channels():
+    images = torch.randn(6, 5, 12, 12, generator=torch.Generator().manual_seed(1))
+    features = encode(built(HOGColours, Column(images)), images).pooled
+    again = encode(built(HOGColours, Column(images * 100 - 7)), images * 100 - 7).pooled
+    assert features.shape == (6, 8 * 8 * 9 + 4 * 5)
+    torch.testing.assert_close(again, features, rtol=1e-2, atol=1e-2)
 
 
 def test_hog_tells_a_triangle_from_a_square_of_any_colour():

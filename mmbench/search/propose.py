@@ -28,7 +28,7 @@ NOMINAL_WIDTH = 64
 DEFAULT_ENCODERS = ("cnn", "bag-of-words", "mlp", "conv1d", "mel-cnn")
 """Tried first where they fit: the cheapest sound encoder of each kind."""
 HAND_MADE = (
-    *("hog", "regions", "tfidf", "hashed-ngrams", "boosted-trees", "vector"),
+    *("hog", "hog-colours", "regions", "tfidf", "hashed-ngrams", "boosted-trees", "vector"),
     *("mfcc-statistics", "series-statistics"),
 )
 """Of each kind the features that nothing trains: computed once, then every trial is cheap."""
