@@ -127,10 +127,13 @@ def test_bad_files_are_named_and_the_rest_is_read(tmp_path: Path) -> None:
     (home / "c.json").write_text(text.replace('"head": "mlp",', ""))
     (home / "d.json").write_bytes(b"\xff\xfe")
     (home / "e.json").write_text(text)
+    (home / "f.json").write_text("")
+    (home / "g.json").write_text(f"{text}, {text}")
     rows, problems = read_rows(tmp_path)
     assert rows == [make_row(1)]
     reasons = ["not JSON", "got nan", "lacks the field head", "not text in UTF-8", "named by its"]
-    for name, reason, problem in zip("abcde", reasons, problems, strict=True):
+    reasons += ["holds nothing", "holds 2"]
+    for name, reason, problem in zip("abcdefg", reasons, problems, strict=True):
         assert str(home / f"{name}.json") in problem
         assert reason in problem
 

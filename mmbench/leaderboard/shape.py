@@ -42,6 +42,8 @@ def read_as(
         found: list[Shape] = adapter.validate_json(f"[{text}]")
     except ValidationError as error:
         raise InvalidSpec(_said(error, where)) from None
+    if len(found) != 1:
+        raise InvalidSpec(f"{where} is one JSON object; it holds {len(found) or 'nothing'}.")
     if "NaN" in text or "Infinity" in text:  # where any value may stand, pydantic takes them
         read_json(text, where)
     return found[0]
