@@ -4,7 +4,7 @@ spec → resolve → load → fit encoders → prepare → precompute → build 
 → load the test part → evaluate
 """
 
-from collections.abc import Callable, Mapping, MutableMapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import torch
@@ -14,7 +14,7 @@ from mmbench.augmentation import augmentations
 from mmbench.batching import fits, groups_of
 from mmbench.cache import features_root
 from mmbench.contracts import Encoder, Metric
-from mmbench.contracts import Fitted as Learnt
+from mmbench.contracts import Fitted as FittedEncoder
 from mmbench.errors import DeviceUnavailable
 from mmbench.feature_cache import FeatureCache
 from mmbench.features import precompute, prepare
@@ -38,6 +38,27 @@ def ignore(*_: object) -> None:
     """The default listener."""
 
 
+@dataclass(slots=True)
+class Learnt:
+    """What encoders learnt of one training part: no parameter of theirs changes it.
+
+    Of another part it begins anew, even of the same rows with their targets dealt anew.
+    """
+
+    train: Split | None = None
+    known: dict[tuple[str, type[Encoder]], FittedEncoder] = field(default_factory=dict)
+
+    def fitted(self, resolved: Resolved, train: Split) -> dict[str, FittedEncoder]:
+        """Vocabulary, normalisation and the like, by modality."""
+        if train is not self.train:
+            self.train, self.known = train, {}
+        target, kind = train.target.cpu(), resolved.task.target
+        for m, cls in resolved.encoders.items():
+            if (m, cls) not in self.known:
+                self.known[m, cls] = cls.fit_to_target(train.columns[m], target, kind)
+        return {m: self.known[m, cls] for m, cls in resolved.encoders.items()}
+
+
 @dataclass(frozen=True, slots=True)
 class Workbench:
     """What the trials of one process share: a device, the feature cache, loaded data."""
@@ -46,8 +67,7 @@ class Workbench:
     cache: FeatureCache = field(default_factory=lambda: FeatureCache(features_root()))
     loaded: dict[tuple[str, Part], Split] = field(default_factory=dict)
     digests: dict[str, dict[str, str]] = field(default_factory=dict)
-    learnt: dict[tuple[str, str, type[Encoder]], Learnt] = field(default_factory=dict)
-    """What encoders learnt of the training part, by data and modality: no parameter changes it."""
+    learnt: Learnt = field(default_factory=Learnt)
     disturbed: Remembered = field(default_factory=Remembered)
     """What frozen encoders say of the disturbed rows of test."""
     between_steps: Callable[[], None] = go_on
@@ -58,7 +78,6 @@ class Workbench:
         task = data_key(resolved)
         if any(other != task for other, _ in self.loaded):
             self.loaded.clear()
-            self.learnt.clear()
         if (task, part) not in self.loaded:
             self.loaded[task, part] = resolved.dataset.load(part)
         return self.loaded[task, part]
@@ -142,7 +161,7 @@ def build(
     """Everything that training needs, with at most ``micro_batch`` rows worked on at once."""
     resolved = resolve(spec, plugins)
     train, val = bench.load(resolved, "train"), bench.load(resolved, "val")
-    encoders = fit_encoders(resolved, train, bench.learnt)
+    encoders = build_encoders(resolved, bench.learnt.fitted(resolved, train))
     for encoder in encoders.values():
         encoder.to(bench.device)
     model = build_model(resolved, encoders)
@@ -215,22 +234,9 @@ def spread_out(n_rows: int, wanted: int) -> Tensor:
     return torch.linspace(0, n_rows - 1, min(wanted, n_rows)).long()
 
 
-def fit_encoders(
-    resolved: Resolved,
-    train: Split,
-    learnt: MutableMapping[tuple[str, str, type[Encoder]], Learnt] | None = None,
-) -> dict[str, Encoder]:
-    """Vocabulary, normalisation and the like come from the training part alone.
-
-    ``learnt`` holds what is known already; what is new is added.
-    """
-    known, data = {} if learnt is None else learnt, data_key(resolved)
-    target, kind = train.target.cpu(), resolved.task.target
-    for m, cls in resolved.encoders.items():
-        if (data, m, cls) not in known:
-            known[data, m, cls] = cls.fit_to_target(train.columns[m], target, kind)
-    fitted = {m: known[data, m, cls] for m, cls in resolved.encoders.items()}
-    return build_encoders(resolved, fitted)
+def fit_encoders(resolved: Resolved, train: Split) -> dict[str, Encoder]:
+    """Vocabulary, normalisation and the like come from the training part alone."""
+    return build_encoders(resolved, Learnt().fitted(resolved, train))
 
 
 def ready(

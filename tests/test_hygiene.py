@@ -15,6 +15,7 @@ from mmbench.errors import Leak
 from mmbench.features import FeatureCache
 from mmbench.parts import PARTS, check_parts, overlaps, row_digests, split_digest
 from mmbench.plugins import Plugins, load_plugins
+from mmbench.resolve import resolve
 from mmbench.spec import Component, TrialSpec, train_spec
 from mmbench.testing import check_dataset
 from mmbench.trial import Workbench, run_trial, train_trial
@@ -149,6 +150,21 @@ def test_what_is_learnt_without_training_labels_is_found(call, monkeypatch) -> N
     monkeypatch.setattr(sanity, "permuted", lambda train, seed: train)
     code, output = call("sanity", "--task", "synergy", "--fusion", "product", *SMALL)
     assert code == 1 and output.count("ABOVE CHANCE") == 2
+
+
+def test_what_encoders_learn_of_permuted_labels_is_of_those_labels(plugins: Plugins) -> None:
+    """Trees that were grown on the true labels would tell them."""
+    spec = TrialSpec(
+        Component("films"), {"table": Component("boosted-trees")},
+        Component("only", {"modality": "table"}), Component("linear"),
+    )  # fmt: skip
+    bench, resolved = Workbench(torch.device("cpu")), resolve(spec, plugins)
+    train = bench.load(resolved, "train").rows(torch.arange(300))
+    true = bench.learnt.fitted(resolved, train)
+    assert bench.learnt.fitted(resolved, train)["table"] is true["table"]
+    dealt = bench.learnt.fitted(resolved, sanity.permuted(train, 0))
+    assert dealt["table"] != true["table"]
+    assert bench.learnt.fitted(resolved, train)["table"] == true["table"]
 
 
 def test_permuting_keeps_the_labels_and_moves_them() -> None:
