@@ -27,11 +27,12 @@ from the operating system anew, page by page, once it is too large for the alloc
 
 def prepare(split: Split, encoders: Mapping[str, Encoder]) -> Split:
     """The columns that are read, each as its encoder wants it (text as token ids)."""
-    columns = {
-        m: Column(encoder.prepare(split.columns[m].values), split.columns[m].index)
-        for m, encoder in encoders.items()
-    }
+    columns = {m: _prepared(split.columns[m], encoder) for m, encoder in encoders.items()}
     return Split(columns, split.target, split.slices, split.source)
+
+
+def _prepared(column: Column, encoder: Encoder) -> Column:
+    return Column(encoder.prepare(column.values), column.index)
 
 
 def precompute(
@@ -49,7 +50,7 @@ def precompute(
     for modality, encoder in encoders.items():
         column = split.columns[modality]
         if not encoder.frozen or column.is_encoded:
-            columns[modality] = Column(encoder.prepare(column.values), column.index)
+            columns[modality] = _prepared(column, encoder)
             continue
         key = {
             **keys[modality],

@@ -1,7 +1,7 @@
 """Features of disturbed values, kept while a process examines one model after the other.
 
-The same rows are disturbed in the same way for every model, and frozen encoders
-that are equal say the same of them. What the values hold decides, not where they came from.
+The same rows are disturbed in the same way for every model, and frozen encoders that are equal say
+the same of them. What the values hold decides, not where they came from.
 """
 
 from dataclasses import dataclass, field
@@ -24,7 +24,6 @@ class Remembered:
     """
 
     most: int = MOST
-    nbytes: int = 0
     kept: dict[tuple[str, str], Encoded] = field(default_factory=dict)
 
     def encode(self, component: Component, encoder: Encoder, values: Values) -> Encoded:
@@ -36,8 +35,7 @@ class Remembered:
         key = name, content_digest({"values": prepared})
         if key not in self.kept:
             found = encode_in_batches(encoder, prepared)
-            if self.nbytes + (size := found.nbytes) > self.most:
+            if sum(f.nbytes for f in self.kept.values()) + found.nbytes > self.most:
                 return found
             self.kept[key] = found
-            self.nbytes += size
         return self.kept[key]

@@ -75,11 +75,7 @@ def parts(images: Tensor, low: Tensor, high: Tensor, cells: int) -> Tensor:
     scaled = ((images.to(low.dtype) - low) / (high - low).clamp(min=TINY)).clamp(0, 1)
     grid = F.adaptive_avg_pool2d(oriented_edges(scaled), cells)  # (images, bins, cells, cells)
     edges = grid / (grid.square().sum(1, keepdim=True) + FAINT**2).sqrt()
-    return torch.cat([unit(edges.flatten(1)), colours(scaled)], dim=1)
-
-
-def unit(vectors: Tensor) -> Tensor:
-    return vectors / (vectors.square().sum(1, keepdim=True) + TINY).sqrt()
+    return torch.cat([F.normalize(edges.flatten(1)), colours(scaled)], dim=1)
 
 
 def colours(scaled: Tensor) -> Tensor:
