@@ -52,7 +52,7 @@ def parted(train: Split, seed: int) -> Split:
     dealt = torch.randperm(len(train), generator=stream(seed, "data"))
     first, second = train.columns
     target = torch.stack([train.target[:, 0], train.target[dealt, 1]], dim=1)
-    columns = {first: train.columns[first], second: train.columns[second].rows(dealt)}
+    columns = {first: train.columns[first], second: train.columns[second].dealt(dealt)}
     return replace(train, columns=columns, target=target)
 
 

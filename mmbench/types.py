@@ -124,6 +124,15 @@ class Column:
     def is_encoded(self) -> bool:
         return isinstance(self.values, Encoded)
 
+    @property
+    def value_of_row(self) -> Tensor:
+        """(rows,) int64: which value each row has, whether there is an index or not."""
+        return torch.arange(len(self.values)) if self.index is None else self.index
+
+    def dealt(self, rows: Tensor) -> "Column":
+        """Row i with what row ``rows[i]`` had; values stay, and so does what is known of them."""
+        return Column(self.values, self.value_of_row[rows])
+
     def rows(self, rows: Tensor) -> "Column":
         """These rows, with only the values that they use."""
         if self.index is None:

@@ -270,6 +270,9 @@ def test_pairs_that_are_parted_fall_to_chance(plugins, spec, monkeypatch, tmp_pa
     train = Pairs().load("train")
     parted = sanity.parted(train, 0)
     assert parted.columns["left"] is train.columns["left"]
+    right = parted.columns["right"]
+    assert right.values is train.columns["right"].values, "what a cache holds of them stays true"
+    assert not torch.equal(right.value_of_row, train.columns["right"].value_of_row)
     with pytest.raises(AssertionError):
         torch.testing.assert_close(parted.target, train.target)
     check_items = {tuple(p) for p in parted.target.tolist()}

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mmbench.types import Column, Encoded
+from mmbench.types import MISSING, Column, Encoded
 
 SAMPLE = 256
 """Images and series are measured on at most this many values, spread evenly over the column."""
@@ -14,9 +14,8 @@ SAMPLE = 256
 
 def used_values(train: Column) -> Tensor:
     """(values,) which values the rows refer to: a column may share its values with other parts."""
-    if train.index is None:
-        return torch.arange(len(train.values))
-    used: Tensor = train.index[train.index >= 0].unique()
+    index = train.value_of_row
+    used: Tensor = index[index != MISSING].unique()
     return used
 
 

@@ -55,7 +55,7 @@ class BoostedTrees(Vector):
     def fit_to_target(cls, train: Column, target: Tensor, kind: TargetKind) -> Fitted:
         """Each number's mean and deviation, and the trees."""
         fitted: dict[str, Any] = dict(cls.fit(train))
-        index = torch.arange(len(train)) if train.index is None else train.index
+        index = train.value_of_row
         rows = torch.nonzero(index != MISSING).squeeze(1)
         if len(rows) > MOST_ROWS:
             rows = rows[torch.linspace(0, len(rows) - 1, MOST_ROWS).long()]

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from mmbench.contracts import Encoder
 from mmbench.explain.subject import Subject, log_odds
-from mmbench.types import Column, Encoded, Split
+from mmbench.types import MISSING, Column, Encoded, Split
 
 STEPS = 128
 BATCH = 32
@@ -83,8 +83,8 @@ def _tensor(split: Split, modality: str) -> Tensor | None:
     column = split.columns[modality]
     if not isinstance(column.values, Tensor):
         return None
-    index = torch.arange(len(column)) if column.index is None else column.index
-    return column.values[index[index >= 0].to(column.values.device)]
+    index = column.value_of_row
+    return column.values[index[index != MISSING].to(column.values.device)]
 
 
 @torch.no_grad()

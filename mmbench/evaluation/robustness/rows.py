@@ -22,7 +22,7 @@ MISSING_SHARES = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 def missing(column: Column, share: float, draw: torch.Generator) -> Column:
     """A ``share`` of the rows, rounded, without a value; a higher share takes more beside them."""
     gone = torch.randperm(len(column), generator=draw)[: round(share * len(column))]
-    index = _index(column).clone()
+    index = column.value_of_row.clone()
     index[gone] = MISSING
     return replace(column, index=index)
 
@@ -34,7 +34,7 @@ def shuffled(column: Column, draw: torch.Generator) -> Column:
     "Perceptual Score: What Data Modalities Does Your Model Perceive?", NeurIPS 2021).
     """
     order = torch.randperm(len(column), generator=draw)
-    index = _index(column).clone()
+    index = column.value_of_row.clone()
     index[order] = index[order.roll(1)]
     return replace(column, index=index)
 
@@ -46,7 +46,7 @@ def conflicting(column: Column, groups: Tensor, draw: torch.Generator) -> Column
         own = groups == group
         others = (~own).nonzero().squeeze(1)
         donors[own] = others[torch.randint(len(others), (int(own.sum()),), generator=draw)]
-    return replace(column, index=_index(column)[donors])
+    return column.dealt(donors)
 
 
 def opposed(target: Tensor, kind: TargetKind) -> Tensor:
@@ -56,7 +56,3 @@ def opposed(target: Tensor, kind: TargetKind) -> Tensor:
         return (numbers > numbers.median()).long()
     groups: Tensor = target.unique(dim=0, return_inverse=True)[1]
     return groups
-
-
-def _index(column: Column) -> Tensor:
-    return torch.arange(len(column)) if column.index is None else column.index
