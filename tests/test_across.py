@@ -128,6 +128,37 @@ def test_without_a_majority_the_absent_rank_below_everyone() -> None:
     json.dumps(across(rows).to_dict(), allow_nan=False)
 
 
+def test_the_search_chooses_by_validation_and_is_a_method_itself() -> None:
+    searched = {"search": {"study": "t-1"}}
+    rows = [
+        made("t", "gated", 0.9, 0.9, 0.9, validation={"mean": 0.5}, **searched),
+        made("t", "concat", 0.7, 0.7, 0.7, validation={"mean": 0.6}, **searched),
+        made("t", "only-image", 0.8, 0.8, 0.8, validation={"mean": 0.99}, **searched),
+        made("t", "sum", 0.8, 0.8, 0.8, validation={"mean": 0.9}),  # was compared, not searched
+    ]
+    choice = by_name(rows)["search's choice"]
+    assert (choice.reference, choice.cells["t"].row) == (True, rows[1].id)
+    assert "search's choice" not in by_name(rows[3:])
+
+
+def test_who_is_on_fewer_than_half_of_the_tasks_is_named_and_not_ranked() -> None:
+    rows = [*board("a", "b", "c", concat=0.5, gated=0.4), made("a", "sum", 0.9, 0.9, 0.9)]
+    rows += [made(t, "film", 0.3, 0.3, 0.3) for t in "bc"]
+    rows.append(made("d", "stack", 0.3, 0.3, 0.3))  # alone on its task: nothing to rank there
+    found = across(rows)
+    assert [m.method for m in found.methods] == ["concat", "gated", "film"]
+    assert [t.task for t in found.tasks] == ["a", "b", "c"]
+    assert found.left_out == {"sum": 1}
+    assert any(line.startswith("Not ranked") and ": sum (" in line for line in words(found))
+
+
+def test_a_task_of_one_modality_takes_no_part() -> None:
+    one = [made("speech", m, 0.9, 0.9, 0.9, encoders={"speech": {}}) for m in ("concat", "sum")]
+    assert [t.task for t in across(board("a", concat=0.5, sum=0.4) + one).tasks] == ["a"]
+    with pytest.raises(InvalidSpec, match="modalities answer together"):
+        across(one)
+
+
 # --- ranks and wins
 
 

@@ -1,26 +1,32 @@
 """Who takes part across tasks: each method's row on each task, and its score on every seed.
 
 A method is a fusion, with its paradigm where that is not plain (``concat + ogm-ge``). Its row on a
-task is the one that validation, never test, says is the best. Three references are methods too:
+task is the one that validation, never test, says is the best. Four references are methods too:
 
 - ``majority``;
 - ``best single modality``, chosen by validation, so another modality on each task;
-- ``concat``: the plain one, or where a task has none, the concat row that validation prefers.
+- ``concat``: the plain one, or where a task has none, the concat row that validation prefers;
+- ``search's choice``: of all fusions that searches kept, the one that validation prefers, so
+  another one on each task: what `mmbench search` gives who follows it.
 
 A method without a row on a task failed there or was never run there. It counts as the majority
 baseline, as a crash does in AMLB (Gijsbers et al., "AMLB: an AutoML Benchmark", JMLR 2024), and is
-shown so. Retrieval takes no part: a fusion of all modalities would have failed there by definition.
+shown so; on fewer than half of the tasks it is not ranked, since that would rank the baseline.
+Retrieval takes no part, as a fusion of all modalities would have failed there by definition, and
+neither does a task of one modality.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from mmbench.errors import InvalidSpec
-from mmbench.leaderboard.headline import versions
+from mmbench.leaderboard.headline import fuses, versions
 from mmbench.leaderboard.row import Row
 
 MAJORITY, SINGLE, CONCAT = "majority", "best single modality", "concat"
-REFERENCES = (MAJORITY, SINGLE, CONCAT)
+CHOICE = "search's choice"
+REFERENCES = (MAJORITY, SINGLE, CONCAT, CHOICE)
 PLAIN = "plain"
 
 
@@ -38,7 +44,7 @@ class Entries:
     seeds: Sequence[int]
     """Seeds that all methods share; empty if there is none: then means are compared."""
     scores: Mapping[str, Sequence[float]]
-    """Of every method of every task: one score per shared seed, or the mean; more is better."""
+    """Of every ranked method: one score per shared seed, or the mean; more is better."""
 
     @property
     def any_row(self) -> Row:
@@ -47,23 +53,29 @@ class Entries:
 
 def entries_of(rows: Sequence[Row]) -> list[Entries]:
     """One for each task, by name. A row of a single seed is a preview and takes no part."""
-    ranked = [row for row in rows if row.fuses and not row.preview]
-    ranked.sort(key=lambda row: (row.task, row.id))
-    if not ranked:
+    ranked = sorted((r for r in rows if not r.preview), key=lambda row: (row.task, row.id))
+    tasks = [_newest(ranked, task) for task in dict.fromkeys(row.task for row in ranked)]
+    tasks = [everyone for everyone in tasks if fuses(everyone)]
+    if not tasks:
         raise InvalidSpec(
             "There is nothing to rank across tasks: no row of a task that modalities answer "
             "together was run on three or more seeds. `mmbench compare` and `mmbench search` make "
             "such rows."
         )
-    tasks = [_newest(ranked, task) for task in dict.fromkeys(row.task for row in ranked)]
     named = [methods_of(everyone) for everyone in tasks]
-    all_methods = sorted({method for names in named for method in names.values()})
-    found = []
-    for everyone, names in zip(tasks, named, strict=True):
-        chosen = _chosen(everyone, names)
-        scores = _scores(chosen, all_methods)
-        found.append(Entries(everyone[0].task, chosen, everyone, names, *scores))
-    return found
+    chosen = [_chosen(*task) for task in zip(tasks, named, strict=True)]
+    often = _often(chosen)
+    return [
+        Entries(everyone[0].task, own, everyone, names, *_scores(own, often))
+        for everyone, names, own in zip(tasks, named, chosen, strict=True)
+        if not own.keys().isdisjoint(often)
+    ]
+
+
+def _often(chosen: Sequence[Mapping[str, Row]]) -> list[str]:
+    """The methods with a row on half as many tasks, at least, as the one that has most."""
+    counts = Counter(method for own in chosen for method in own)
+    return sorted(m for m, n in counts.items() if 2 * n >= max(counts.values()))
 
 
 def _newest(rows: Sequence[Row], task: str) -> list[Row]:
@@ -93,6 +105,9 @@ def _chosen(rows: Sequence[Row], names: Mapping[str, str]) -> dict[str, Row]:
     by_method: dict[str, list[Row]] = {}
     for row in rows:
         by_method.setdefault(names[row.id], []).append(row)
+    searched = [row for row in rows if row.search.get("study")]
+    if fused := [row for row in searched if names[row.id] not in (MAJORITY, SINGLE)]:
+        by_method[CHOICE] = fused
     return {method: max(own, key=_validation) for method, own in sorted(by_method.items())}
 
 
@@ -104,8 +119,9 @@ def _scores(
     rows: Mapping[str, Row], methods: Sequence[str]
 ) -> tuple[list[int], dict[str, list[float]]]:
     """Shared seeds, and scores on them; who has no row scores like the majority, or below all."""
-    shared = sorted(set.intersection(*(set(row.seeds) for row in rows.values())))
-    own = {method: _on_seeds(row, shared) for method, row in rows.items()}
+    taking_part = {method: row for method, row in rows.items() if method in methods}
+    shared = sorted(set.intersection(*(set(row.seeds) for row in taking_part.values())))
+    own = {method: _on_seeds(row, shared) for method, row in taking_part.items()}
     absent = own.get(MAJORITY, [float("-inf")] * max(1, len(shared)))
     return shared, {method: own.get(method, absent) for method in methods}
 

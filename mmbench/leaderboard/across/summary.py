@@ -3,6 +3,7 @@
 rows → entries (a row of each method on each task) → ranks, wins, Elo, significance, fronts → words
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from math import exp, isfinite, log
@@ -79,6 +80,8 @@ class Across:
     tasks: list[TaskSummary]
     methods: list[MethodSummary]
     """Best average rank first."""
+    left_out: dict[str, int]
+    """Methods that are not ranked, by the number of tasks that they have a row on: too few."""
     win_rates: dict[str, dict[str, float]]
     """``win_rates[a][b]``: how often a beats b; with the opposite cell it sums to 1."""
     significance: Significance
@@ -117,10 +120,11 @@ def across(rows: Sequence[Row]) -> Across:
         _summary(method, cells[method], elo, mean_rate)
         for method, elo, mean_rate in zip(methods, ratings, _mean_rates(wins), strict=True)
     ]
-    means = [{m: fmean(here.scores[m]) for m in here.rows} for here in entries]
+    means = [{m: fmean(here.scores[m]) for m in here.rows if m in here.scores} for here in entries]
     return Across(
         [_task(here) for here in entries],
         sorted(summaries, key=lambda s: (s.average_rank, s.method)),
+        dict(Counter(m for here in entries for m in sorted(here.rows) if m not in here.scores)),
         _matrix(wins, methods),
         significance(means, CONCAT),
         fronts(entries),

@@ -26,6 +26,7 @@ def words(found: Across) -> list[str]:
         _leading(found),
         *_significant(found.significance),
         *_missing(found),
+        *_left_out(found),
         *_tuning(found),
     ]
 
@@ -111,6 +112,16 @@ def _missing(found: Across) -> list[str]:
     return [
         f"{results}: the method failed on that task, was not run there, or a search did not keep "
         f"it. Each counts as the majority baseline, so these methods rank lower than they might."
+    ]
+
+
+def _left_out(found: Across) -> list[str]:
+    if not found.left_out:
+        return []
+    most = sorted(found.left_out, key=lambda m: (-found.left_out[m], m))
+    return [
+        f"Not ranked, for having a row on fewer than half of the tasks: {names(most)} (a search "
+        f"keeps its best configurations only)."
     ]
 
 
