@@ -11,7 +11,7 @@ from mmbench.errors import InvalidParameter, InvalidSpec, did_you_mean
 from mmbench.space import Choice, Range, Value, validate
 
 SCHEMA = 1
-YOUNGER = ("precision", "min_steps", "crop", "flip", "word_dropout", "noise")
+YOUNGER = ("precision", "min_steps", "crop", "flip", "word_dropout", "noise", "speed")
 """Settings of training that came after the first rows."""
 FLOAT32, BFLOAT16 = "float32", "bfloat16"
 LEAST_STEPS = 1000
@@ -64,6 +64,8 @@ class TrainSpec:
     """Share of the words of a text that are as if never seen, in training."""
     noise: Annotated[float, Choice(0.0, 0.1, 0.2)] = 0.0
     """Of tables, series and sounds, in training: noise in standard deviations of each feature."""
+    speed: Annotated[float, Choice(0.0, 0.1, 0.2)] = 0.0
+    """Sounds are played faster or slower by at most this share, in training."""
 
     def lasting(self, rows: int) -> "TrainSpec":
         """The same for so many training rows: with the epochs and patience that they get."""

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from mmbench.augmentation import BY_KIND, augmentations, offered
 from mmbench.augmentation.images import Mirror, Shift
 from mmbench.augmentation.noise import GaussianNoise
-from mmbench.augmentation.sounds import TimeShift
+from mmbench.augmentation.sounds import Speed, TimeShift
 from mmbench.augmentation.words import WordDropout
 from mmbench.encoders._words import PADDING, UNKNOWN
 from mmbench.errors import Incompatible
@@ -43,6 +43,8 @@ VALUES = {
     "mirror": (Mirror(0.5), (255 * rand(5, 2, 3, 4, 6)).to(torch.uint8)),
     "time": (TimeShift(0.4), rand(5, 40)),
     "time of whole numbers": (TimeShift(0.4), (99 * rand(5, 40)).short()),
+    "speed": (Speed(0.2), rand(5, 40)),
+    "speed of whole numbers": (Speed(0.2), (99 * rand(5, 40)).short()),
     "words": (WordDropout(0.3, UNKNOWN), (9 * rand(5, 20)).long()),
     "noise": (GaussianNoise(0.1, [1.0, 0.0, 5.0]), rand(5, 7, 3)),
 }
@@ -95,6 +97,21 @@ def test_a_sound_goes_round_within_its_length():
         assert torch.equal(result[:n], clip[:n].roll(-offset)) and result[n:].isnan().all()
         assert min(offset, n - offset) <= 0.3 * n
     assert {int(first) for first in moved[25:, 0]} == {7, 8, 9, 0, 1, 2, 3}
+
+
+def test_speed_is_its_formula():
+    clips = rand(3, 30)
+    clips[:, 25:] = NAN
+    torch.manual_seed(3)
+    played = Speed(0.2).train()(clips)
+    torch.manual_seed(3)
+    speeds = (1 + (2 * torch.rand(3, 1) - 1) * 0.2).flatten().tolist()
+    for clip, result, speed in zip(clips.tolist(), played.tolist(), speeds, strict=True):
+        for i, sample in enumerate(result[:25]):
+            whole, part = divmod(i * speed, 1)
+            one, other = clip[int(whole) % 25], clip[(int(whole) + 1) % 25]
+            assert sample == pytest.approx((1 - part) * one + part * other, abs=1e-4)
+    assert played[:, 25:].isnan().all()
 
 
 def test_noise_on_a_sound_is_as_loud_as_the_training_clips():
@@ -150,14 +167,14 @@ def task(**fields) -> Task:
 
 
 def test_a_task_is_offered_what_fits_its_kinds():
-    assert offered(task()) == ("crop", "word_dropout", "noise")
+    assert offered(task()) == ("crop", "word_dropout", "noise", "speed")
     assert offered(task(mirrored=("photo",))) == tuple(BY_KIND)
     assert offered(Task({"clip": "video"}, "regression", ("x",), "r2")) == ("crop",)
 
 
 def test_a_spec_without_has_the_id_it_always_had():
     plain = resolve(spec(), PLUGINS).spec
-    assert not {"crop", "flip", "word_dropout", "noise"} & plain.to_dict()["train"].keys()
+    assert not BY_KIND.keys() & plain.to_dict()["train"].keys()
     noisy = resolve(spec(noise=0.1), PLUGINS).spec
     assert noisy.id != plain.id
     assert resolve(spec_from_json(noisy.to_json()), PLUGINS).spec == noisy

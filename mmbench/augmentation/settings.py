@@ -7,7 +7,7 @@ from torch import nn
 
 from mmbench.augmentation.images import Mirror, Shift
 from mmbench.augmentation.noise import GaussianNoise
-from mmbench.augmentation.sounds import TimeShift
+from mmbench.augmentation.sounds import Speed, TimeShift
 from mmbench.augmentation.words import WordDropout
 from mmbench.contracts import Encoder
 from mmbench.encoders._audio import loudness
@@ -21,6 +21,7 @@ BY_KIND: Mapping[str, tuple[Kind, ...]] = {
     "flip": ("image", "video"),
     "word_dropout": ("text",),
     "noise": ("tabular", "series", "audio"),
+    "speed": ("audio",),
 }
 
 
@@ -89,6 +90,8 @@ def _module(setting: str, train: TrainSpec, encoder: Encoder, column: Column) ->
         return TimeShift(train.crop) if is_sound else Shift(train.crop)
     if setting == "flip":
         return Mirror(train.flip)
+    if setting == "speed":
+        return Speed(train.speed)
     if setting == "noise":
         sample = number_sample(column, SAMPLE)
         std = [loudness(sample)] if is_sound else scale(sample, sample.ndim - 1)["std"]
