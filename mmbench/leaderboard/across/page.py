@@ -6,6 +6,7 @@ from pathlib import Path
 from mmbench.files import write_whole
 from mmbench.leaderboard.across import figures
 from mmbench.leaderboard.across.bradley_terry import DRAWN
+from mmbench.leaderboard.across.entries import CHOICE, SINGLE
 from mmbench.leaderboard.across.significance import ALPHA
 from mmbench.leaderboard.across.summary import Across, MethodSummary, across
 from mmbench.leaderboard.across.words import elo_cell, words
@@ -98,6 +99,8 @@ def _reading(found: Across) -> str:
     notes = [
         "A method is a fusion, with its paradigm where that is not plain; its row on a task is the "
         "one that validation prefers.",
+        f"*{CHOICE}*, *{SINGLE}*: another one on each task, chosen by validation from all that "
+        f"were searched.",
         "*average rank*: methods are ranked on each fresh seed of a task; ranks are averaged over "
         "seeds, then over tasks.",
         "*Elo*: Bradley–Terry strengths, 400 points for odds of 10 to 1, mean 1000; every pair has "
