@@ -43,7 +43,7 @@ def used_by(resolved: Resolved, plugins: Plugins) -> list[Used]:
 def components_of(spec: TrialSpec) -> list[tuple[str, str]]:
     """Kind and name of each component that a specification names."""
     return [
-        ("dataset", spec.task.name),
+        ("dataset", spec.task.registered),
         *(("encoder", encoder.name) for encoder in spec.encoders.values()),
         ("fusion", spec.fusion.name),
         ("head", spec.head.name),

@@ -41,7 +41,7 @@ def resolve_dataset(task: Component, plugins: Plugins) -> tuple[Component, Datas
     What follows a dot, as in ``table.pets``, is a label: boards and studies go by the whole name.
     """
     try:
-        cls = plugins.datasets[task.name.partition(".")[0]]
+        cls = plugins.datasets[task.registered]
     except UnknownName as error:
         raise UnknownName(str(error).replace("dataset named", "task named")) from None
     params = validate(cls, task.params, f"task {task.name}")

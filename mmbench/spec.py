@@ -25,6 +25,11 @@ class Component:
     name: str
     params: Mapping[str, Value] = field(default_factory=dict)
 
+    @property
+    def registered(self) -> str:
+        """What it is registered as: of ``table.pets`` ``table``, for what follows is a label."""
+        return self.name.partition(".")[0]
+
     def but(self, params: Mapping[str, Value]) -> "Component":
         """The same with these parameters set."""
         return replace(self, params={**self.params, **params})

@@ -24,6 +24,10 @@ SHORT = [
 """The main job, as short as it can be: the full one takes minutes."""
 
 
+SHORT_SEARCH = [
+    "--trials", "3", "--top-k", "1", "--seeds", "1", "--set", "train.max_epochs=1",
+    "--no-diagnoses", "--workers", "1",
+]  # fmt: skip
 SHORT_COMPARISON = [
     "--fusions", "concat,product", "--budget", "1", "--seeds", "2", "--workers", "1",
     "--set", "task.size=300", "--set", "train.max_epochs=1",
@@ -41,6 +45,9 @@ def test_command(command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     if arguments[0] == "compare":
         places = ["--out", str(tmp_path / "runs"), "--leaderboards", str(tmp_path / "boards")]
         arguments += [*SHORT_COMPARISON, *places]
+    if arguments[0] == "search":
+        places = ["--out", str(tmp_path / "runs"), "--leaderboards", str(tmp_path / "boards")]
+        arguments += [*SHORT_SEARCH, *places]
     if "--html" in arguments:
         arguments[-1] = str(tmp_path)
     if arguments == ["verify", "leaderboards"]:

@@ -3,6 +3,7 @@
 import json
 import os
 import wave
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,8 +23,9 @@ from mmbench.errors import (
 )
 from mmbench.plugins import load_plugins
 from mmbench.resolve import resolve_dataset
-from mmbench.spec import Component
-from mmbench.tables import media
+from mmbench.search.propose import plainest
+from mmbench.spec import Component, TrainSpec, TrialSpec
+from mmbench.tables import media, targets
 from mmbench.tables.copies import near_copies
 from mmbench.tables.kinds import infer_kind
 from mmbench.tables.options import NOTHING, Asked, TableOptions
@@ -34,6 +36,7 @@ from mmbench.tables.store import Stored, store
 from mmbench.tables.targets import infer_target
 from mmbench.tables.taskfile import read_task_file, write_task_file
 from mmbench.testing import check_dataset
+from mmbench.trial import Workbench, run_trial
 from mmbench.types import MISSING, LazyValues, Part
 
 PARTS: tuple[Part, ...] = ("train", "val", "test")
@@ -394,6 +397,81 @@ def test_the_kind_of_a_target(cells, kind):
     assert infer_target(pd.Series(cells, name="y")) == kind
 
 
+def test_a_text_to_be_said_is_its_commonest_words(tmp_path, monkeypatch):
+    monkeypatch.setattr(targets, "MOST_WORDS", 4)
+    monkeypatch.setattr(targets, "MOST_TOKENS", 5)
+    said = pd.Series(["A cat, a cat!", "a dog a dog a dog", None, "rare a"], name="said")
+    target, found = targets.read_target(said, "sequence", "")
+    assert target.outputs == ("", "!", "a", "cat", "dog") and target.length == 5
+    spoken = [" ".join(target.outputs[i] for i in row if i) for row in target.values.tolist()]
+    assert spoken == ["a cat a cat", "a dog a dog", "", "a"]
+    assert target.known.tolist() == [True, True, False, True]
+    told = " ".join(finding.says for finding in found)
+    assert (
+        "row 3" in told and "2 rare words left out" in told and "2 answers cut to 4 words" in told
+    )
+    with pytest.raises(UnusableData, match="1 word; it takes two"):
+        targets.read_target(pd.Series(["same", "same"], name="said"), "sequence", "")
+
+
+def paired(folder: Path, n: int = 60) -> Path:
+    """Photos and titles, two photos under each file's own name, some sides missing."""
+    for i in range(n):
+        picture(folder / "img" / f"{i}.png", i // 2)  # equal content in two files
+    rows = pd.DataFrame({
+        "photo": [f"img/{i}.png" for i in range(n)], "title": [f"what picture {i // 3} shows" for i in range(n)],
+        "age": [i // 2 for i in range(n)],
+    })  # fmt: skip
+    rows.loc[4, "photo"], rows.loc[9, "title"] = None, " "
+    return saved(folder, rows)
+
+
+PAIR = Asked((("image", ("photo",)), ("text", ("title",))))
+
+
+def test_pairs_have_items_by_their_content(tmp_path):
+    options = TableOptions(path=str(paired(tmp_path)), target_kind="retrieval")
+    prepared = prepare_anew(options, PAIR)
+    assert prepared.task.modalities == {"photo": "image", "title": "text"}
+    assert (prepared.task.target, prepared.task.metric) == ("retrieval", "mean-recall")
+    rows = np.concatenate([prepared.rows(part) for part in PARTS])
+    assert {4, 9}.isdisjoint(rows) and len(rows) == 58
+    photo, title = prepared.target.T.tolist()
+    kept = [i for i in range(60) if i not in (4, 9)]
+    for i in kept:
+        for j in kept:
+            assert (photo[i] == photo[j]) == (i // 2 == j // 2)
+            assert (title[i] == title[j]) == (i // 3 == j // 3)
+    said = " ".join(f.says for f in prepared.findings)
+    assert "2 rows have only one side and are left out: rows 5, 10" in said
+    assert "not one of the pair" in said
+    part = {row: p for p in PARTS for row in prepared.rows(p)}
+    assert all(part[i] == part[i + 1] for i in range(0, 60, 2) if {i, i + 1} <= part.keys())
+    check_dataset(Table(**prepared.options.params()))
+
+
+@pytest.mark.parametrize(
+    ("options", "asked", "words"),
+    [
+        ({"target": "title"}, PAIR, "does not go with --target-kind retrieval"),
+        ({}, NOTHING, "it takes two.*photo, title, table"),
+        ({}, Asked((("image", ("photo",)),)), "it takes two.*has photo"),
+    ],
+)
+def test_what_makes_no_pair_is_refused(options, asked, words, tmp_path):
+    given = TableOptions(path=str(paired(tmp_path)), target_kind="retrieval", **options)
+    with pytest.raises(InvalidParameter, match=words):
+        prepare_anew(given, asked)
+
+
+def test_what_is_asked_of_a_table_is_its_version(tmp_path):
+    options = TableOptions(path=str(saved(tmp_path, frame())), target="label")
+    version = prepare_anew(options).version
+    for other in ({"target": "breed"}, {"split": "0.6/0.2/0.2"}, {"seed": 1}):
+        assert prepare_anew(replace(options, **other)).version != version
+    assert prepare_anew(prepare_anew(options).options).version == version
+
+
 # The task ------------------------------------------------------------------------------------
 
 
@@ -603,8 +681,30 @@ def test_a_table_is_trained_after_it_is_shown(tmp_path, monkeypatch, capsys):
     short = ["--set", "train.max_epochs=1", "--seeds", "1", "--device", "cpu"]
     assert command(["sanity", *data, *short], monkeypatch) in (0, 1)
     shown = capsys.readouterr().out
-    trained = shown.index("table.data, concat, trained on permuted labels")
+    trained = shown.index("table.data-label, concat, trained on permuted labels")
     assert shown.index("train 48, val 6, test 6 rows") < trained
+
+
+@pytest.mark.parametrize(
+    ("options", "asked", "fusion", "head"),
+    [
+        ({"target_kind": "retrieval"}, PAIR, "dual", "linear"),
+        ({"target_kind": "sequence", "target": "title"}, NOTHING, "concat", "gru-decoder"),
+    ],
+)
+def test_pairs_and_texts_are_learnt(options, asked, fusion, head, tmp_path):
+    made = prepare_anew(TableOptions(path=str(paired(tmp_path)), **options), asked)
+    encoders = {"photo": "hog", "title": "tfidf", "table": "vector"}
+    spec = TrialSpec(
+        Component("table.data", made.options.params()),
+        {m: Component(encoders[m]) for m in made.task.modalities},
+        Component(fusion),
+        Component(head),
+        Component(plainest(made.task, load_plugins())),
+        train=TrainSpec(max_epochs=2),
+    )
+    result = run_trial(spec, load_plugins(), Workbench(torch.device("cpu")))
+    assert result.test_scores.isfinite().all() and len(result.test_scores) == len(result.test)
 
 
 def test_a_name_that_is_no_table_has_no_label() -> None:

@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from mmbench.tables.prepared import Prepared
 
 Many = list[str] | None
+TARGET_KINDS = (
+    "classification, multilabel, regression, sequence (a text to be said), or, without --target, "
+    "retrieval (one side of each row found by the other)."
+)
 GROUPED = ("image", "text", "audio", "video", "series", "tabular")
 """Options that name columns of a kind."""
 
@@ -46,9 +50,7 @@ OPTIONS: dict[str, Any] = {
     "series": _columns("Columns with sequences of numbers, or paths to .npy files."),
     "tabular": _columns("Columns of numbers, categories and dates."),
     "kind": Annotated[Many, typer.Option(metavar="COLUMN=KIND", help="The kind of one column.")],
-    "target_kind": Annotated[
-        str | None, typer.Option(help="classification, multilabel or regression.")
-    ],
+    "target_kind": Annotated[str | None, typer.Option(help=TARGET_KINDS)],
     "separator": Annotated[str | None, typer.Option(help="Between the labels of a multilabel.")],
     "root": Annotated[
         Path | None, typer.Option(help="Where paths in the table start; else its own folder.")
@@ -118,7 +120,10 @@ def read(said: Mapping[str, Any], *, quiet: bool) -> "tuple[str, Prepared]":
 
 
 def options_of(said: Mapping[str, Any]) -> "tuple[str, TableOptions, Asked]":
-    """A task file's options, or those of the command line; the latter go before the former."""
+    """A task file's options, or those of the command line; the latter go before the former.
+
+    A table is named after its file and target, so that each target has a board of its own.
+    """
     from mmbench.tables.options import Asked, TableOptions
     from mmbench.tables.taskfile import is_task_file, read_task_file
 
@@ -131,6 +136,8 @@ def options_of(said: Mapping[str, Any]) -> "tuple[str, TableOptions, Asked]":
     if "root" in set_:
         set_["root"] = str(set_["root"])
     options = replace(options, **set_)
+    if not is_task_file(data):
+        name = f"{name}-{options.target or options.target_kind}"
     groups = tuple((kind, _names(item)) for kind in GROUPED for item in said.get(kind) or ())
     kinds = {**asked.kinds, **_kinds(said.get("kind") or ())}
     if groups or kinds != asked.kinds:

@@ -72,7 +72,7 @@ def show(name: str, prepared: "Prepared") -> None:
     rows = len(prepared.division.parts)
     console.print(f"[bold]{name}[/bold]  {rows:,} rows, {len(prepared.seems)} columns")
     console.print(_columns(prepared))
-    console.print(Text(f"target   {prepared.options.target}: {_target(prepared)}"))
+    console.print(Text(f"target   {prepared.options.target or 'pairs'}: {_target(prepared)}"))
     counts = ", ".join(f"{part} {len(prepared.rows(part)):,}" for part in PARTS)
     console.print(Text(f"parts    {counts} rows, by {prepared.options.split}"))
     for finding in prepared.findings:
@@ -89,6 +89,12 @@ def _target(prepared: "Prepared") -> str:
     if task.target == "regression":
         mean, std = prepared.scale
         what = f"mean {mean:.4g}, standard deviation {std:.4g}; errors are in units of the latter"
+    elif task.target == "retrieval":
+        sides = zip(task.modalities, prepared.target.T, strict=True)
+        what = " and ".join(f"{len(items.unique()):,} of {m}" for m, items in sides)
+        what += ", one found by the other"
+    elif task.target == "sequence":
+        what = f"{len(task.outputs) - 1:,} words, at most {task.length - 1} an answer"
     else:
         what = f"{task.n_outputs:,} {'labels' if task.target == 'multilabel' else 'classes'}: "
         what += ", ".join(task.outputs[:8]) + (" …" if task.n_outputs > 8 else "")

@@ -75,7 +75,7 @@ def comparison_name(request: ComparisonRequest, version: str, plugins: Plugins) 
 def _components(request: ComparisonRequest, plugins: Plugins) -> list[tuple[str, str]]:
     """Kind and name of all that takes part."""
     _, dataset = resolve_dataset(request.task, plugins)
-    found = [("dataset", request.task.name), ("metric", dataset.task.metric)]
+    found = [("dataset", request.task.registered), ("metric", dataset.task.metric)]
     found += [("encoder", encoder.name) for encoder in request.encoders.values()]
     for contestant in request.contestants:
         found += [("fusion", contestant.fusion.name), ("head", contestant.head)]

@@ -108,7 +108,7 @@ def components_of_search(request: SearchRequest, plugins: Plugins) -> list[tuple
     _, dataset = resolve_dataset(request.task, plugins)
     chosen = request.candidates
     return [
-        ("dataset", request.task.name),
+        ("dataset", request.task.registered),
         ("metric", dataset.task.metric),
         *(("encoder", name) for names in chosen.encoders.values() for name in names),
         *(("fusion", name) for name in chosen.fusions),

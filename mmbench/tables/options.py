@@ -101,6 +101,7 @@ def complete(
     columns = list(frame.columns)
     _check_asked(options, asked, columns)
     kind, separator = options.target_kind, options.separator
+    pairs = kind == "retrieval"
     if not kind:
         seems_kind, seems_separator = infer_target(frame[options.target])
         kind = "multilabel" if separator else seems_kind
@@ -116,6 +117,8 @@ def complete(
         if name:
             seems[name] = Seems("ignored", why)
     modalities = options.modalities
+    if pairs and asked.groups and not modalities:
+        seems = _pair_alone(seems, asked)
     if not modalities:
         modalities = json.dumps(_modalities(seems, asked), ensure_ascii=False)
     if not parsed_modalities(modalities):
@@ -123,19 +126,42 @@ def complete(
             f"{options.path} has no column to learn from besides the target: "
             + "; ".join(f"{name!r}: {seem.why}" for name, seem in seems.items())
         )
+    if pairs and len(sides := parsed_modalities(modalities)) != 2:
+        raise InvalidParameter(
+            f"Retrieval finds one modality by another: it takes two, and {options.path} has "
+            f"{', '.join(sides)}. Name the two, as in --image photo --text caption."
+        )
     return replace(options, target_kind=kind, separator=separator, modalities=modalities), seems
 
 
+def _pair_alone(seems: Mapping[str, Seems], asked: Asked) -> dict[str, Seems]:
+    """Where columns are named for retrieval, those are the pair; the others are left aside."""
+    named = {name for _, group in asked.groups for name in group} | set(asked.kinds)
+    aside = Seems("ignored", "not one of the pair")
+    return {name: seem if name in named else aside for name, seem in seems.items()}
+
+
 def _check_asked(options: TableOptions, asked: Asked, columns: list[str]) -> None:
-    if not options.target:
-        raise InvalidParameter(
-            f"Say what to predict: --target COLUMN. Columns: {', '.join(columns)}."
-        )
     if options.target_kind not in ("", *TARGETS_ARE):
         raise InvalidParameter(
             f"--target-kind {options.target_kind!r}: allowed are {', '.join(TARGETS_ARE)}."
         )
-    for name in (options.target, *asked.kinds, *(c for _, group in asked.groups for c in group)):
+    pairs = options.target_kind == "retrieval"
+    if pairs and options.target:
+        raise InvalidParameter(
+            f"--target {options.target} does not go with --target-kind retrieval, where each row "
+            "is a pair and one side finds the other. Leave --target out."
+        )
+    if not options.target and not pairs:
+        raise InvalidParameter(
+            f"Say what to predict: --target COLUMN, or --target-kind retrieval to find one side of "
+            f"each row by the other. Columns: {', '.join(columns)}."
+        )
+    for name in (
+        *filter(None, [options.target]),
+        *asked.kinds,
+        *(c for _, group in asked.groups for c in group),
+    ):
         if name not in columns:
             raise InvalidParameter(
                 f"{options.path} has no column {name!r}.{did_you_mean(name, columns)} "

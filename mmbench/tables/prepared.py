@@ -17,12 +17,13 @@ from torch import Tensor
 
 from mmbench.errors import DataUnavailable, UnusableData
 from mmbench.parts import PARTS
+from mmbench.spec import digest as digest_of
 from mmbench.tables import cleaning
-from mmbench.tables.copies import Tied
+from mmbench.tables.copies import Groups, Tied, keyed
 from mmbench.tables.dividing import Division, divide, official, ties
 from mmbench.tables.fields import Fields
 from mmbench.tables.findings import Finding, counted, rows_named
-from mmbench.tables.kinds import Seems
+from mmbench.tables.kinds import Seems, strings
 from mmbench.tables.options import NOTHING, Asked, TableOptions, complete, parsed_modalities
 from mmbench.tables.read import file_digest, read_table
 from mmbench.tables.recipe import (
@@ -34,11 +35,13 @@ from mmbench.tables.recipe import (
 from mmbench.tables.shapes import shape_of_files, shape_of_sequences
 from mmbench.tables.splitting import parse_split
 from mmbench.tables.store import Progress, Store, store
-from mmbench.tables.targets import METRIC, Target, read_target
+from mmbench.tables.targets import METRIC, Target, pair_target, read_target
 from mmbench.types import MISSING, Column, Part, Split, Task
 
 RULES = 1
 """Changes when the same table would be read or split otherwise."""
+ASKED = ("target", "target_kind", "separator", "split", "seed")
+"""Options that decide what is asked of which rows: others are another way to read them."""
 FILE_KINDS = ("image", "audio", "video", "series")
 
 Watch = Callable[[str], Progress]
@@ -151,6 +154,9 @@ class _Preparation:
         self.findings += cleaning.gaps(self.frame, self._by_kind())
         for modality, made in self.modalities.items():
             self._media(modality, made)
+        if target is None:
+            target, found = pair_target(*map(self._items, self.modalities))
+            self.findings += found
         usable = target.known & self._anything_there()
         if self.sources is not None:
             division = official(self.frame[self.how.column], usable, self.sources)
@@ -160,7 +166,10 @@ class _Preparation:
             )
         return self._finish(target, division)
 
-    def _target(self) -> Target:
+    def _target(self) -> Target | None:
+        """None where each row is a pair: what its sides show is known once files are decoded."""
+        if self.options.target_kind == "retrieval":
+            return None
         target, found = read_target(
             self.frame[self.options.target],
             self.options.target_kind,  # type: ignore[arg-type]
@@ -223,6 +232,18 @@ class _Preparation:
         made = self.modalities[modality]
         return Fields.fit(self.frame, made).vectors(self.frame)[1].numpy()
 
+    def _items(self, modality: str) -> Groups:
+        """(rows,) which item of a modality each row shows; equal contents are one item."""
+        there = self._there(modality)
+        if modality in self.stores:
+            files, found = self.stores[modality]
+            contents = [(found.digests[i],) for i in files.usable(found).clip(min=0)]
+        else:
+            names = [name for group in self.modalities[modality].values() for name in group]
+            cells = [strings(self.frame[name]).fillna("").map(str.strip) for name in names]
+            contents = list(zip(*cells, strict=True))
+        return keyed([key if has else None for key, has in zip(contents, there, strict=True)])
+
     def _ties(self) -> list[Tied]:
         files = {self.files[m][0]: of for m, of in self.stores.items()}
         cells = [
@@ -248,7 +269,9 @@ class _Preparation:
         values, scale = _scaled(target, parts)
         return Prepared(
             self.options, self.seems, tuple(self.findings),
-            Task(recipe.kinds, target.kind, target.outputs, METRIC[target.kind]),
+            Task(
+                recipe.kinds, target.kind, target.outputs, METRIC[target.kind], length=target.length
+            ),
             self._version(), recipe, self._in_memory(recipe), values, scale, division,
             self.stores,
         )  # fmt: skip
@@ -264,7 +287,8 @@ class _Preparation:
         for modality in sorted(self.stores):
             digest.update("".join(self.stores[modality][1].digests).encode())
         files = f"/files-{digest.hexdigest()[:12]}" if self.stores else ""
-        return f"{self.options.sha256[:12]}{files}/rules-{RULES}"
+        asked = digest_of([getattr(self.options, name) for name in ASKED])
+        return f"{self.options.sha256[:12]}{files}/asked-{asked}/rules-{RULES}"
 
 
 def _are_paths(cells: pd.Series) -> bool:

@@ -1,5 +1,8 @@
-"""What is to be predicted: classes, labels or a number, as the model reads them."""
+"""What is to be predicted: classes, labels, a number, words or pairs, as the model reads them."""
 
+import re
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -9,12 +12,22 @@ import torch
 from torch import Tensor
 
 from mmbench.errors import UnusableData
-from mmbench.tables.findings import Finding, listed, rows_named
+from mmbench.sequences import END
+from mmbench.tables.copies import NONE, Groups
+from mmbench.tables.findings import Finding, counted, listed, rows_named
 from mmbench.tables.kinds import strings
 
-TargetIs = Literal["classification", "multilabel", "regression"]
+TargetIs = Literal["classification", "multilabel", "regression", "sequence", "retrieval"]
 TARGETS_ARE: tuple[TargetIs, ...] = get_args(TargetIs)
-METRIC = {"classification": "accuracy", "multilabel": "micro-f1", "regression": "r2"}
+METRIC = {
+    "classification": "accuracy",
+    "multilabel": "micro-f1",
+    "regression": "r2",
+    "sequence": "token-accuracy",
+    "retrieval": "mean-recall",
+}
+MOST_WORDS, MOST_TOKENS = 1000, 32
+"""Of a sequence: distinct words that are told apart, and words of one answer, its end included."""
 FEW_NUMBERS = 20
 """Whole numbers with at most so many distinct values are classes."""
 SEPARATORS = ("|", ";")
@@ -28,9 +41,12 @@ class Target:
 
     kind: TargetIs
     outputs: tuple[str, ...]
-    values: Tensor  # (rows,) classes, (rows, labels), or (rows,) numbers as they are given
+    values: Tensor
+    """(rows,) classes, (rows, labels), (rows,) numbers as they are given, (rows, length) words, or
+    (rows, 2) items of a pair."""
     known: np.ndarray  # (rows,) bool
     separator: str = ""
+    length: int = 1
 
 
 def infer_target(cells: pd.Series) -> tuple[TargetIs, str]:
@@ -56,6 +72,9 @@ def read_target(cells: pd.Series, kind: TargetIs, separator: str) -> tuple[Targe
         return _numbers(cells, name)
     texts = strings(cells).map(str.strip, na_action="ignore")
     texts = texts.mask(texts == "").map(_whole, na_action="ignore")
+    if kind == "sequence":
+        target, found = _sequences(texts, name)
+        return target, [*_unknown(target.known, name), *found]
     target = _labels(texts, separator) if kind == "multilabel" else _classes(texts, name)
     return target, [*_unknown(target.known, name), *_balance(target, name)]
 
@@ -116,16 +135,61 @@ def _labels(texts: pd.Series, separator: str) -> Target:
     )
 
 
+def words(text: str) -> list[str]:
+    """In lower case; a sign of punctuation is a word of its own."""
+    return re.findall(r"\w+|[^\w\s]", text.lower())
+
+
+def _sequences(texts: pd.Series, name: str) -> tuple[Target, list[Finding]]:
+    """The commonest words are told apart; others are left out of an answer, long ones are cut."""
+    known = texts.notna().to_numpy()
+    answers = [words(text) if isinstance(text, str) else [] for text in texts]
+    counts = Counter(word for answer in answers for word in answer)
+    if len(counts) < 2:
+        raise UnusableData(f"The target {name!r} has {counted(len(counts), 'word')}; it takes two.")
+    kept = sorted(sorted(counts, key=lambda word: (-counts[word], word))[:MOST_WORDS])
+    place = {word: i for i, word in enumerate(kept, start=END + 1)}
+    each = [[place[word] for word in answer if word in place] for answer in answers]
+    length = min(max(map(len, each)) + 1, MOST_TOKENS)
+    values = torch.full((len(each), length), END)
+    for row, tokens in enumerate(each):
+        values[row, : min(len(tokens), length - 1)] = torch.tensor(tokens[: length - 1])
+    target = Target("sequence", ("", *kept), values, known, length=length)
+    return target, _changed(each, len(counts) - len(kept), length, name)
+
+
+def _changed(each: Sequence[Sequence[int]], rare: int, length: int, name: str) -> list[Finding]:
+    says = []
+    if rare:
+        says.append(f"{counted(rare, 'rare word')} left out: the {MOST_WORDS:,} commonest are told")
+    if cut := sum(len(tokens) >= length for tokens in each):
+        says.append(f"{counted(cut, 'answer')} cut to {length - 1} words")
+    return [Finding(name, text, "done") for text in says]
+
+
+def pair_target(one: Groups, other: Groups) -> tuple[Target, list[Finding]]:
+    """Which item each side of a row shows, ``NONE`` for none: retrieval finds one by the other."""
+    known = (one != NONE) & (other != NONE)
+    if not known.any():
+        raise UnusableData("No row has both sides of a pair: there is nothing to retrieve.")
+    items = torch.from_numpy(np.stack([one, other], axis=1))
+    return Target("retrieval", (), items, known), _left_out(known, "pairs", "only one side")
+
+
 def _unknown(known: np.ndarray, name: str) -> list[Finding]:
+    return _left_out(known, name, "no usable target (empty, not a number, or infinite)")
+
+
+def _left_out(known: np.ndarray, name: str, has: str) -> list[Finding]:
     rows = np.flatnonzero(~known)
     if not len(rows):
         return []
-    have = "row has" if len(rows) == 1 else "rows have"
+    verbs = ("has", "is") if len(rows) == 1 else ("have", "are")
     return [
         Finding(
             name,
-            f"{len(rows):,} {have} no usable target (empty, not a number, or infinite) and "
-            f"{'is' if len(rows) == 1 else 'are'} left out: {rows_named(rows)}",
+            f"{counted(len(rows), 'row')} {verbs[0]} {has} and {verbs[1]} left out: "
+            f"{rows_named(rows)}",
             "done",
             tuple(rows_named([row]) for row in rows),
         )
