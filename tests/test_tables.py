@@ -419,7 +419,8 @@ def paired(folder: Path, n: int = 60) -> Path:
     for i in range(n):
         picture(folder / "img" / f"{i}.png", i // 2)  # equal content in two files
     rows = pd.DataFrame({
-        "photo": [f"img/{i}.png" for i in range(n)], "title": [f"what picture {i // 3} shows" for i in range(n)],
+        "photo": [f"img/{i}.png" for i in range(n)],
+        "title": [f"what picture number {i // 3} shows" for i in range(n)],
         "age": [i // 2 for i in range(n)],
     })  # fmt: skip
     rows.loc[4, "photo"], rows.loc[9, "title"] = None, " "
@@ -454,7 +455,7 @@ def test_pairs_have_items_by_their_content(tmp_path):
     ("options", "asked", "words"),
     [
         ({"target": "title"}, PAIR, "does not go with --target-kind retrieval"),
-        ({}, NOTHING, "it takes two.*photo, title, table"),
+        ({}, Asked(kinds={"title": "text"}), "it takes two.*photo, title, table"),
         ({}, Asked((("image", ("photo",)),)), "it takes two.*has photo"),
     ],
 )
