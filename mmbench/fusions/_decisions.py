@@ -6,7 +6,10 @@ import torch
 from torch import Tensor
 
 from mmbench.errors import InvalidParameter
-from mmbench.types import Features
+from mmbench.types import Features, TargetKind
+
+EXCLUSIVE: frozenset[TargetKind] = frozenset({"classification"})
+"""What can be answered by one that takes outputs for rivals, of which one is true."""
 
 
 def decisions(features: Features, modalities: Iterable[str], present: Tensor) -> Tensor:

@@ -14,11 +14,11 @@ from typing import Annotated
 from torch import Tensor
 
 from mmbench.contracts import Capabilities, Fused, Fusion
-from mmbench.fusions._decisions import decisions, several_outputs, softmax_over_present
+from mmbench.fusions._decisions import EXCLUSIVE, decisions, several_outputs, softmax_over_present
 from mmbench.fusions._projection import presence
 from mmbench.hookspecs import hookimpl
 from mmbench.space import Choice, Range
-from mmbench.types import ALL_TARGETS, Features
+from mmbench.types import Features
 
 ENERGY_SCALE = 10.0
 """The authors divide the log-sum-exp by it."""
@@ -35,7 +35,7 @@ class ConfidenceFusion(Fusion):
 
     name = "confidence"
     offered = "named"
-    capabilities = Capabilities(level="decision", handles_missing=True, targets=ALL_TARGETS)
+    capabilities = Capabilities(level="decision", handles_missing=True, targets=EXCLUSIVE)
 
     def __init__(
         self,

@@ -14,10 +14,10 @@ import torch
 from torch import Tensor, nn
 
 from mmbench.contracts import Capabilities, Fused, Fusion
-from mmbench.fusions._decisions import decisions, several_outputs
+from mmbench.fusions._decisions import EXCLUSIVE, decisions, several_outputs
 from mmbench.fusions._projection import presence
 from mmbench.hookspecs import hookimpl
-from mmbench.types import ALL_TARGETS, Features
+from mmbench.types import Features
 
 Opinion = tuple[Tensor, Tensor]
 """Belief in each class (batch, class) and uncertainty (batch, 1); together they sum to one."""
@@ -39,7 +39,7 @@ class EvidentialFusion(Fusion):
 
     name = "evidential"
     offered = "named"
-    capabilities = Capabilities(level="decision", handles_missing=True, targets=ALL_TARGETS)
+    capabilities = Capabilities(level="decision", handles_missing=True, targets=EXCLUSIVE)
 
     def __init__(self, dims: Mapping[str, int]) -> None:
         super().__init__(dims)

@@ -11,10 +11,10 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from mmbench.contracts import Capabilities, Fused, Fusion
-from mmbench.fusions._decisions import decisions, several_outputs, softmax_over_present
+from mmbench.fusions._decisions import EXCLUSIVE, decisions, several_outputs, softmax_over_present
 from mmbench.fusions._projection import presence
 from mmbench.hookspecs import hookimpl
-from mmbench.types import ALL_TARGETS, Features
+from mmbench.types import Features
 
 
 class LateEntropyFusion(Fusion):
@@ -26,7 +26,7 @@ class LateEntropyFusion(Fusion):
 
     name = "late-entropy"
     offered = "named"
-    capabilities = Capabilities(level="decision", handles_missing=True, targets=ALL_TARGETS)
+    capabilities = Capabilities(level="decision", handles_missing=True, targets=EXCLUSIVE)
 
     def __init__(self, dims: Mapping[str, int]) -> None:
         super().__init__(dims)

@@ -13,11 +13,11 @@ from typing import Annotated
 from torch import Tensor
 
 from mmbench.contracts import Capabilities, Fused, Fusion
-from mmbench.fusions._decisions import decisions, several_outputs
+from mmbench.fusions._decisions import EXCLUSIVE, decisions, several_outputs
 from mmbench.fusions._projection import presence
 from mmbench.hookspecs import hookimpl
 from mmbench.space import Choice, Range
-from mmbench.types import ALL_TARGETS, Features
+from mmbench.types import Features
 
 SMOOTHING = 0.01
 """Votes that every class has beforehand."""
@@ -37,7 +37,7 @@ class LateVoteFusion(Fusion):
 
     name = "late-vote"
     offered = "named"
-    capabilities = Capabilities(level="decision", handles_missing=True, targets=ALL_TARGETS)
+    capabilities = Capabilities(level="decision", handles_missing=True, targets=EXCLUSIVE)
 
     def __init__(
         self,
