@@ -13,6 +13,7 @@ import pytest
 import torch
 from PIL import Image
 
+from mmbench.cli.data_options import options_of
 from mmbench.datasets.table import Table
 from mmbench.errors import (
     DataUnavailable,
@@ -463,6 +464,26 @@ def test_what_makes_no_pair_is_refused(options, asked, words, tmp_path):
     given = TableOptions(path=str(paired(tmp_path)), target_kind="retrieval", **options)
     with pytest.raises(InvalidParameter, match=words):
         prepare_anew(given, asked)
+
+
+def test_a_modality_that_reads_the_target_is_refused(tmp_path):
+    read = json.dumps({"table": {"number": ["age"], "category": ["breed"]}})
+    options = TableOptions(path=str(saved(tmp_path, frame())), target="breed", modalities=read)
+    with pytest.raises(InvalidParameter, match="'table' reads the column 'breed', which is the ta"):
+        prepare_anew(options)
+    assert prepare_anew(replace(options, target="label")).task.target == "classification"
+
+
+def test_another_target_than_the_files_is_another_task(tmp_path):
+    table = saved(tmp_path, frame())
+    path = tmp_path / "task.toml"
+    path.write_text(
+        f'schema = 1\nname = "pets"\ndata = "{table.name}"\ntarget = "age"\n'
+        'target_kind = "regression"\n'
+    )
+    assert options_of({"data": path})[0] == "pets"
+    name, options, _ = options_of({"data": path, "target": "label"})
+    assert (name, options.target, options.target_kind) == ("pets-label", "label", "")
 
 
 def test_what_is_asked_of_a_table_is_its_version(tmp_path):

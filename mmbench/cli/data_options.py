@@ -135,8 +135,11 @@ def options_of(said: Mapping[str, Any]) -> "tuple[str, TableOptions, Asked]":
     set_ = {k: v for k, v in said.items() if k in of_table and v is not None}
     if "root" in set_:
         set_["root"] = str(set_["root"])
+    another = set_.get("target", options.target) != options.target
+    if another:
+        set_ = {"target_kind": "", "separator": "", **set_}  # those of the file are of its target
     options = replace(options, **set_)
-    if not is_task_file(data):
+    if another or not is_task_file(data):
         name = f"{name}-{options.target or options.target_kind}"
     groups = tuple((kind, _names(item)) for kind in GROUPED for item in said.get(kind) or ())
     kinds = {**asked.kinds, **_kinds(said.get("kind") or ())}

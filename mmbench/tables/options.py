@@ -112,8 +112,9 @@ def complete(
     seems = _seems(frame, options, asked)
     if options.modalities:
         seems = _as_written(seems, parsed_modalities(options.modalities), options.path)
-    for name, why in ((options.target, "the target"), (how.column, "the split"),
-                      (how.group, "the groups of the split")):  # fmt: skip
+    roles = {options.target: "the target", how.column: "the split"}
+    _check_not_read(parsed_modalities(options.modalities or "{}"), roles)
+    for name, why in {**roles, how.group: "the groups of the split"}.items():
         if name:
             seems[name] = Seems("ignored", why)
     modalities = options.modalities
@@ -132,6 +133,17 @@ def complete(
             f"{', '.join(sides)}. Name the two, as in --image photo --text caption."
         )
     return replace(options, target_kind=kind, separator=separator, modalities=modalities), seems
+
+
+def _check_not_read(modalities: Modalities, roles: Mapping[str, str]) -> None:
+    """A model that reads what it is to say would learn nothing else."""
+    for modality, made in modalities.items():
+        for name in (column for columns in made.values() for column in columns):
+            if name in roles:
+                raise InvalidParameter(
+                    f"The modality {modality!r} reads the column {name!r}, which is {roles[name]}. "
+                    f"Take it out of `modalities`, or leave `modalities` out to have it inferred."
+                )
 
 
 def _pair_alone(seems: Mapping[str, Seems], asked: Asked) -> dict[str, Seems]:
