@@ -119,10 +119,7 @@ def _left_out(found: Across) -> list[str]:
     if not found.left_out:
         return []
     most = sorted(found.left_out, key=lambda m: (-found.left_out[m], m))
-    return [
-        f"Not ranked, for having a row on fewer than half of the tasks: {names(most)} (a search "
-        f"keeps its best configurations only)."
-    ]
+    return [f"Not ranked, for having a row on fewer than half of the tasks: {names(most)}."]
 
 
 def _tuning(found: Across) -> list[str]:
