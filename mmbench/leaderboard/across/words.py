@@ -24,6 +24,7 @@ def words(found: Across) -> list[str]:
     """Sentences: who leads, what is shown to differ, what is missing, how tuning differs."""
     return [
         _leading(found),
+        _tasks(found),
         *_significant(found.significance),
         *_missing(found),
         *_left_out(found),
@@ -32,15 +33,19 @@ def words(found: Across) -> list[str]:
 
 
 def _leading(found: Across) -> str:
-    n = len(found.tasks)
-    where = f"{_count(n, 'task')} ({', '.join(t.task for t in found.tasks)})"
+    where = _count(len(found.tasks), "task")
     best, *others = found.methods
     if not others:
         return f"{best.method} is the only method on {where}."
     return (
-        f"{best.method} has the best average rank of {len(found.methods)} methods on {where}, "
-        f"every task weighing the same: {best.average_rank:.2f}, Elo {elo_cell(best.elo)}."
+        f"{best.method} has the best average rank of {len(found.methods)} methods on {where}: "
+        f"{best.average_rank:.2f}, Elo {elo_cell(best.elo)}."
     )
+
+
+def _tasks(found: Across) -> str:
+    names = ", ".join(task.task for task in found.tasks)
+    return f"Tasks, all weighing the same: {names}." if len(found.tasks) > 1 else f"Task: {names}."
 
 
 def elo_cell(elo: Elo) -> str:
@@ -76,10 +81,16 @@ def _friedman(test: Significance) -> str:
     distance = f"Nemenyi's critical difference of {test.critical_difference:.2f}"
     if not behind:
         return f"{asked}, none ranks worse than {leaders[0]} by more than {distance}."
+    others = leaders[1:]
+    rest = f"; {names(others)} {_are(others)} not" if others else ""
     return (
-        f"{asked}, {names(behind)} {'is' if len(behind) == 1 else 'are'} shown to rank worse than "
-        f"{leaders[0]} (Friedman, p {_p(test)}; by more than {distance})."
+        f"{asked}, {names(behind)} {_are(behind)} shown to rank worse than {leaders[0]} (Friedman, "
+        f"p {_p(test)}; by more than {distance}){rest}."
     )
+
+
+def _are(methods: Sequence[str]) -> str:
+    return "is" if len(methods) == 1 else "are"
 
 
 def _p(test: Significance) -> str:
@@ -100,6 +111,8 @@ def _sign_tests(test: Significance) -> list[str]:
         for verdict in ("better", "worse")
     )
     said = f"Against {test.against} over tasks (sign test, Holm-corrected)"
+    if not better and not worse:
+        return [f"{said} no method is shown to differ."]
     return [f"{said}: better {names(better)}; worse {names(worse)}."]
 
 
@@ -126,11 +139,10 @@ def _tuning(found: Across) -> list[str]:
     kinds = {budget for task in found.tasks for budget in task.budgets}
     if len(kinds) == 1:
         return [f"Tuning: {kinds.pop()}, on every task."]
-    by_kind: dict[str, list[str]] = {}
-    for task in found.tasks:
-        by_kind.setdefault(" and ".join(task.budgets), []).append(task.task)
-    listed = "; ".join(f"{kind} on {', '.join(tasks)}" for kind, tasks in by_kind.items())
-    return [f"Tuning differs, so that ranks compare effort as well: {listed}."]
+    return [
+        "Tuning differs between tasks or within one, so that ranks compare effort as well: the "
+        "table by task says how each was tuned."
+    ]
 
 
 def names(methods: Sequence[str]) -> str:
