@@ -13,6 +13,7 @@ import pytest
 import torch
 from PIL import Image
 
+from mmbench.augmentation import offered
 from mmbench.cli.data_options import options_of
 from mmbench.datasets.table import Table
 from mmbench.errors import (
@@ -484,6 +485,16 @@ def test_another_target_than_the_files_is_another_task(tmp_path):
     assert options_of({"data": path})[0] == "pets"
     name, options, _ = options_of({"data": path, "target": "label"})
     assert (name, options.target, options.target_kind) == ("pets-label", "label", "")
+
+
+def test_pictures_are_mirrored_where_the_user_says_so(tmp_path):
+    options = TableOptions(path=str(paired(tmp_path)), target="age")
+    assert prepare_anew(options).task.mirrored == ()
+    assert "flip" not in offered(prepare_anew(options).task)
+    task = prepare_anew(replace(options, mirrored="photo")).task
+    assert task.mirrored == ("photo",) and "flip" in offered(task)
+    with pytest.raises(InvalidParameter, match=r"--mirrored title.*Those are: photo"):
+        prepare_anew(replace(options, mirrored="title"))
 
 
 def test_what_is_asked_of_a_table_is_its_version(tmp_path):

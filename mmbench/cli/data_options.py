@@ -52,6 +52,10 @@ OPTIONS: dict[str, Any] = {
     "kind": Annotated[Many, typer.Option(metavar="COLUMN=KIND", help="The kind of one column.")],
     "target_kind": Annotated[str | None, typer.Option(help=TARGET_KINDS)],
     "separator": Annotated[str | None, typer.Option(help="Between the labels of a multilabel.")],
+    "mirrored": Annotated[
+        str | None,
+        typer.Option(help="Columns of pictures, a,b, that mean the same mirrored; see train.flip."),
+    ],
     "root": Annotated[
         Path | None, typer.Option(help="Where paths in the table start; else its own folder.")
     ],

@@ -26,6 +26,7 @@ class Table(Dataset):
         target_kind: str = "",
         separator: str = "",
         modalities: str = "",
+        mirrored: str = "",
         split: str = "0.8/0.1/0.1",
         root: str = "",
         image_size: int = 64,
@@ -43,7 +44,7 @@ class Table(Dataset):
 
         self.options = TableOptions(
             path=path, sha256=sha256, target=target, target_kind=target_kind, separator=separator,
-            modalities=modalities, split=split, root=root, image_size=image_size,
+            modalities=modalities, mirrored=mirrored, split=split, root=root, image_size=image_size,
             audio_seconds=audio_seconds, frames=frames, seed=seed,
         )  # fmt: skip
         self.prepared = prepare(self.options)

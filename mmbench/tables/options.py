@@ -51,6 +51,8 @@ class TableOptions:
     """Between the labels of a multilabel target."""
     modalities: str = ""
     """``{"photo": {"image": ["photo"]}, "table": {"number": ["age"], "category": ["breed"]}}``."""
+    mirrored: str = ""
+    """Columns of pictures, ``a,b``, that mean the same with left and right exchanged."""
     split: str = "0.8/0.1/0.1"
     root: str = ""
     """Where relative paths in the table start; the table's own folder if empty."""
@@ -133,6 +135,24 @@ def complete(
             f"{', '.join(sides)}. Name the two, as in --image photo --text caption."
         )
     return replace(options, target_kind=kind, separator=separator, modalities=modalities), seems
+
+
+def mirrored(options: TableOptions) -> tuple[str, ...]:
+    """The modalities whose pictures may be mirrored in training: see ``train.flip``."""
+    shown = {
+        name: modality
+        for modality, made in parsed_modalities(options.modalities).items()
+        for kind in ("image", "video")
+        for name in made.get(kind, ())
+    }
+    asked = [name.strip() for name in options.mirrored.split(",") if name.strip()]
+    for name in asked:
+        if name not in shown:
+            raise InvalidParameter(
+                f"--mirrored {name}: that is no column of images or videos."
+                f"{did_you_mean(name, shown)} Those are: {', '.join(shown) or 'none'}."
+            )
+    return tuple(shown[name] for name in asked)
 
 
 def _check_not_read(modalities: Modalities, roles: Mapping[str, str]) -> None:

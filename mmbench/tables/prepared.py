@@ -24,7 +24,14 @@ from mmbench.tables.dividing import Division, divide, official, ties
 from mmbench.tables.fields import Fields
 from mmbench.tables.findings import Finding, counted, rows_named
 from mmbench.tables.kinds import Seems, strings
-from mmbench.tables.options import NOTHING, Asked, TableOptions, complete, parsed_modalities
+from mmbench.tables.options import (
+    NOTHING,
+    Asked,
+    TableOptions,
+    complete,
+    mirrored,
+    parsed_modalities,
+)
 from mmbench.tables.read import file_digest, read_table
 from mmbench.tables.recipe import (
     Files,
@@ -141,6 +148,7 @@ class _Preparation:
         self.options, self.seems, self.frame, self.watch = options, seems, frame, watch
         self.findings, self.sources = findings, sources
         self.modalities = parsed_modalities(options.modalities)
+        self.mirrored = mirrored(self.options)
         self.how = parse_split(options.split, [c for c in frame.columns if c != options.target])
         self.stores: dict[str, tuple[Files, Store]] = {}
         self.texts: dict[str, tuple[str, ...]] = {}
@@ -270,7 +278,8 @@ class _Preparation:
         return Prepared(
             self.options, self.seems, tuple(self.findings),
             Task(
-                recipe.kinds, target.kind, target.outputs, METRIC[target.kind], length=target.length
+                recipe.kinds, target.kind, target.outputs, METRIC[target.kind],
+                mirrored=self.mirrored, length=target.length,
             ),
             self._version(), recipe, self._in_memory(recipe), values, scale, division,
             self.stores,
