@@ -28,6 +28,7 @@ from mmbench.encoders.hashed_ngrams import HashedNgrams
 from mmbench.encoders.hog import HistogramOfGradients, oriented_edges, pyramid
 from mmbench.encoders.hog_colours import HOGColours
 from mmbench.encoders.mel_cnn import MelCNN
+from mmbench.encoders.mfcc_grid import MFCCGrid, spoken, stretches
 from mmbench.encoders.mfcc_statistics import statistics
 from mmbench.encoders.patches import Patches
 from mmbench.encoders.recurrent import TextGRU
@@ -95,10 +96,10 @@ def test_what_there_is():
     assert sorted(of_kind("tabular")) == tables
     series = ["conv1d", "gru-series", "lstm-series", "series-statistics", "series-transformer"]
     assert sorted(of_kind("series")) == series
-    audio = ["conformer", "mel-cnn", "mfcc-statistics", "waveform-cnn"]
+    audio = ["conformer", "mel-cnn", "mfcc-grid", "mfcc-statistics", "waveform-cnn"]
     assert sorted(of_kind("audio")) == audio
     assert sorted(of_kind("video")) == ["cnn-frames", "timm-frames"]
-    assert len(ENCODERS) == 30
+    assert len(ENCODERS) == 31
 
 
 @pytest.mark.parametrize("name", ENCODERS)
@@ -783,6 +784,42 @@ def test_mfcc_are_those_of_torchaudio():
     mean = LogMel()(clips).mean(1) @ cosines
     found = statistics(LogMel()(clips) @ cosines, torch.ones(1, 26, dtype=torch.bool))
     assert torch.allclose(found[:, :20], mean, atol=1e-4)
+
+
+def test_stretches_are_means_over_equal_times():
+    values = torch.randn(2, 9, 3, generator=torch.Generator().manual_seed(0))
+    found = stretches(values, torch.tensor([0, 2]), torch.tensor([9, 7]), 4)
+    for row, first, last in ((0, 0, 9), (1, 2, 7)):
+        fine = values[row, first:last].repeat_interleave(4, 0)  # each frame in four equal pieces
+        expected = fine.view(4, last - first, 3).mean(1)
+        torch.testing.assert_close(found[row], expected, atol=1e-5, rtol=1e-5)
+
+
+def test_what_is_said_lies_between_silences_unless_noise_hides_it():
+    draw = torch.Generator().manual_seed(0)
+    clip = 1e-3 * torch.randn(1, 16_000, generator=draw)
+    clip[:, 4_000:9_600] += torch.randn(1, 5_600, generator=draw)
+    first, last = spoken(LogMel()(clip).mean(2), torch.ones(1, 101, dtype=torch.bool))
+    assert abs(int(first) - 25) <= 1 and abs(int(last) - 61) <= 1
+    noisy = clip + 2 * torch.randn(1, 16_000, generator=draw)
+    first, last = spoken(LogMel()(noisy).mean(2), torch.ones(1, 101, dtype=torch.bool))
+    assert (int(first), int(last)) == (0, 101)
+
+
+def test_a_word_is_the_same_early_and_late_and_however_much_silence_follows():
+    draw = torch.Generator().manual_seed(0)
+    hiss = torch.randn(1, 8_000, generator=draw)
+    word = torch.cat([hiss[:, :4_000], 0.1 * hiss[:, 4_000:].cumsum(1)], 1)  # white, then red
+    clips = 1e-3 * torch.randn(2, 24_000, generator=draw)
+    clips[0, 1_600 : 1_600 + word.shape[1]] += word[0]
+    clips[1, 11_200 : 11_200 + word.shape[1]] += word[0]
+    encoder = built(MFCCGrid, Column(clips), parts=12)
+    early, late = encode(encoder, clips).pooled
+    assert (early - late).norm() < 0.15 * early.norm()
+    padded = torch.cat([clips, torch.full((2, 3_200), torch.nan)], 1)
+    torch.testing.assert_close(
+        encode(encoder, padded).pooled, encode(encoder, clips).pooled, atol=0.1, rtol=0.05
+    )
 
 
 def test_conformer_is_torchaudios_on_a_clip_alone():

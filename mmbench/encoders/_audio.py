@@ -76,6 +76,23 @@ class LogMel(nn.Module):
         return (power @ self.bands + FLOOR).log()
 
 
+class Cepstrum(nn.Module):
+    """(clips, samples) to (clips, frames, coefficients): the cosine transform of the bands."""
+
+    def __init__(self, coefficients: int) -> None:
+        super().__init__()
+        from torchaudio.functional import create_dct
+
+        self.mel = LogMel()
+        cosines = create_dct(coefficients, BANDS, norm="ortho")  # (bands, coefficients)
+        self.register_buffer("cosines", cosines, persistent=False)
+        self.cosines: Tensor
+
+    def forward(self, clips: Tensor) -> Tensor:
+        found: Tensor = self.mel(clips) @ self.cosines
+        return found
+
+
 class MelEncoder(AudioEncoder):
     """Reads mel spectrograms, each band of mean 0 and variance 1 over the training clips."""
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from mmbench.contracts import Encoder, Fitted
-from mmbench.encoders._audio import BANDS, AudioEncoder, LogMel, framed, levelled
+from mmbench.encoders._audio import AudioEncoder, Cepstrum, framed, levelled
 from mmbench.encoders._training_column import Standardise, scale
 from mmbench.hookspecs import hookimpl
 from mmbench.types import Column, Encoded, masked_mean
@@ -27,10 +27,8 @@ class MFCCStatistics(AudioEncoder):
 
     def __init__(self, fitted: Fitted) -> None:
         super().__init__(fitted)
-        self.mel = LogMel()
-        self.register_buffer("cosines", _cosines(), persistent=False)
+        self.cepstrum = Cepstrum(COEFFICIENTS)
         self.standardise = Standardise(fitted)
-        self.cosines: Tensor
         self.out_dim = len(fitted["mean"])
 
     @classmethod
@@ -38,13 +36,13 @@ class MFCCStatistics(AudioEncoder):
         """The level of the clips, and each statistic's mean and standard deviation."""
         found: dict[str, Any] = dict(super().fit(train))
         clips, real = levelled(cls.sample(train), found["level"])
-        cepstrum, mask = LogMel()(clips) @ _cosines(), framed(real)
+        cepstrum, mask = Cepstrum(COEFFICIENTS)(clips), framed(real)
         return found | scale(statistics(cepstrum, mask)[mask.any(1)], 1)
 
     def forward(self, inputs: Tensor) -> Encoded:
         clips, real = levelled(inputs, self.fitted["level"])
         mask = framed(real)
-        found = statistics(self.mel(clips) @ self.cosines, mask)
+        found = statistics(self.cepstrum(clips), mask)
         return Encoded.vector(self.standardise(found), mask.any(1))
 
 
@@ -60,14 +58,6 @@ def statistics(cepstrum: Tensor, mask: Tensor) -> Tensor:
         for k in range(STRETCHES)
     ]
     return torch.cat([mean, deviation, moves, *parts], dim=1)
-
-
-def _cosines() -> Tensor:
-    """(bands, coefficients) of the discrete cosine transform."""
-    from torchaudio.functional import create_dct
-
-    found: Tensor = create_dct(COEFFICIENTS, BANDS, norm="ortho")
-    return found
 
 
 @hookimpl
