@@ -77,20 +77,18 @@ class LogMel(nn.Module):
 
 
 class Cepstrum(nn.Module):
-    """(clips, samples) to (clips, frames, coefficients): the cosine transform of the bands."""
+    """(…, bands) of a ``LogMel`` to (…, coefficients): their discrete cosine transform."""
 
     def __init__(self, coefficients: int) -> None:
         super().__init__()
         from torchaudio.functional import create_dct
 
-        self.mel = LogMel()
         cosines = create_dct(coefficients, BANDS, norm="ortho")  # (bands, coefficients)
         self.register_buffer("cosines", cosines, persistent=False)
         self.cosines: Tensor
 
-    def forward(self, clips: Tensor) -> Tensor:
-        found: Tensor = self.mel(clips) @ self.cosines
-        return found
+    def forward(self, mel: Tensor) -> Tensor:
+        return mel @ self.cosines
 
 
 class MelEncoder(AudioEncoder):

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from mmbench.contracts import Encoder, Fitted
-from mmbench.encoders._audio import AudioEncoder, Cepstrum, framed, levelled
+from mmbench.encoders._audio import AudioEncoder, Cepstrum, LogMel, framed, levelled
 from mmbench.encoders._training_column import Standardise, scale
 from mmbench.hookspecs import hookimpl
 from mmbench.space import Choice
@@ -38,7 +38,7 @@ class MFCCGrid(AudioEncoder):
     def __init__(self, fitted: Fitted, *, parts: Annotated[int, Choice(12, 24, 48)] = 24) -> None:
         super().__init__(fitted)
         self.parts = parts
-        self.cepstrum = Cepstrum(COEFFICIENTS)
+        self.mel, self.cepstrum = LogMel(), Cepstrum(COEFFICIENTS)
         self.standardise = Standardise(fitted)
         self.out_dim = parts * COEFFICIENTS
 
@@ -47,13 +47,13 @@ class MFCCGrid(AudioEncoder):
         """The level of the clips, and each coefficient's mean and deviation over all frames."""
         found: dict[str, Any] = dict(super().fit(train))
         clips, real = levelled(cls.sample(train), found["level"])
-        return found | scale(Cepstrum(COEFFICIENTS)(clips)[framed(real)], 1)
+        return found | scale(Cepstrum(COEFFICIENTS)(LogMel()(clips)[framed(real)]), 1)
 
     def forward(self, inputs: Tensor) -> Encoded:
         clips, real = levelled(inputs, self.fitted["level"])
-        mask = framed(real)
-        coefficients = self.standardise(self.cepstrum(clips)) * mask.unsqueeze(-1)
-        first, last = spoken(self.cepstrum.mel(clips).mean(2), mask)
+        mel, mask = self.mel(clips), framed(real)
+        coefficients = self.standardise(self.cepstrum(mel)) * mask.unsqueeze(-1)
+        first, last = spoken(mel.mean(2), mask)
         grid = stretches(coefficients, first, last, self.parts)
         return Encoded.vector(grid.flatten(1), mask.any(1))
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from mmbench.contracts import Encoder, Fitted
-from mmbench.encoders._audio import AudioEncoder, Cepstrum, framed, levelled
+from mmbench.encoders._audio import AudioEncoder, Cepstrum, LogMel, framed, levelled
 from mmbench.encoders._training_column import Standardise, scale
 from mmbench.hookspecs import hookimpl
 from mmbench.types import Column, Encoded, masked_mean
@@ -27,7 +27,7 @@ class MFCCStatistics(AudioEncoder):
 
     def __init__(self, fitted: Fitted) -> None:
         super().__init__(fitted)
-        self.cepstrum = Cepstrum(COEFFICIENTS)
+        self.mel, self.cepstrum = LogMel(), Cepstrum(COEFFICIENTS)
         self.standardise = Standardise(fitted)
         self.out_dim = len(fitted["mean"])
 
@@ -36,13 +36,13 @@ class MFCCStatistics(AudioEncoder):
         """The level of the clips, and each statistic's mean and standard deviation."""
         found: dict[str, Any] = dict(super().fit(train))
         clips, real = levelled(cls.sample(train), found["level"])
-        cepstrum, mask = Cepstrum(COEFFICIENTS)(clips), framed(real)
+        cepstrum, mask = Cepstrum(COEFFICIENTS)(LogMel()(clips)), framed(real)
         return found | scale(statistics(cepstrum, mask)[mask.any(1)], 1)
 
     def forward(self, inputs: Tensor) -> Encoded:
         clips, real = levelled(inputs, self.fitted["level"])
         mask = framed(real)
-        found = statistics(self.cepstrum(clips), mask)
+        found = statistics(self.cepstrum(self.mel(clips)), mask)
         return Encoded.vector(self.standardise(found), mask.any(1))
 
 
