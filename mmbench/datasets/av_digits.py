@@ -66,9 +66,9 @@ class AVDigits(Dataset):
         split="images by hash, 55, 10 and 35 %; voices by hash, 60, 15 and 25 %",
         rows={"train": 1_966, "val": 352, "test": 1_276},
         content={
-            "train": "2fd682457f2d150375053acd1793a6c4ca9e8ca447e61e6400227284217f77a8",
-            "val": "7133ad6fbec9d1779ed457bd0c45725b6355eed78720dc633522a8b06c4c30bd",
-            "test": "4724b8abeecc563f395a2672a09ab50e1e0ab90fbff9d31457b7de46ccaa74a0",
+            "train": "3de640c0c98d54951700718cb810abdd510fc4c481f2487547911be915cd6931",
+            "val": "1ee6c6636a2186a78405bdbc7ae36496c0987ef6ad20b098051dde5a00999026",
+            "test": "a461da57eb8b1ac55ddb0bb32e34d2b30316fa2241dd24f105e4bb309ccf4934",
         },
         known=(
             Known("majority", 0.085),

@@ -42,9 +42,9 @@ class SpeechCommands(Dataset):
         split="voices by hash, 60, 15 and 25 %",
         rows={"train": 2_100, "val": 500, "test": 900},
         content={
-            "train": "f2340608f6c4c9047a945d276efb1411d76b1897a34b8f028a31d98ebc4f479e",
-            "val": "b958f51f8e0cb03ddefdf442248953528f1ffe5a85cf535c098a0b4f182ffea9",
-            "test": "4f68e59528852213981035009e9acf4ce6cfd4402dc3dff5b5c81bd9979dba7c",
+            "train": "ce263702ee4c5056740c942785c2d52e09cd4eae2645d8f73342ec246cad6468",
+            "val": "26873d255f23703fc68f8272de22365a0a834a56190fb8c496dff46a36a17ec2",
+            "test": "2f418f482c4e0056573319efbd4b21f7f0e727d34fd65f5bdb9662236775dab1",
         },
         known=(
             Known("majority", 0.04),

@@ -45,9 +45,9 @@ class SpokenVQA(Dataset):
         split="images as in vqa; voices by hash: 8 training, 3 validation, 4 test",
         rows={"train": 9_682, "val": 3_909, "test": 9_673},
         content={
-            "train": "c620856bd673ebdb327ff8fe9d2216d3da18e4135ae4b7aa3821c011653bf4a1",
-            "val": "c06add3ceeb2d6572665aefb75abca1504256d2fb478df92343ba02ab84ae087",
-            "test": "1902dd05f5dbb5d297f6d7a6b63e6797c205b92a412dceae2d01696b439dbcc7",
+            "train": "afc6a1675b83d486a8b676aaea2f7c50bbfe54fb26afd622288a1b1525effe66",
+            "val": "57ca8eb6be79b208fa9d0abeee362c5d12bb7daf73d19dbfc2f95a7ce72b125c",
+            "test": "9ecaa5863dd670248945725bddbb3dfe49361472ca3b9d11c164f37a59575e17",
         },
         known=(
             Known("majority", 0.373),
