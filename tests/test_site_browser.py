@@ -243,10 +243,12 @@ def test_dark_mode_is_kept_and_charts_follow(page: Any, full: Path) -> None:
 def test_the_page_across_tasks_sorts_filters_and_draws(window: Any, committed: Path) -> None:
     open_page(window, committed / "across.html")
     rates = column(window, "wins")
+    assert len(rates) == 4, "a search's choice, concat, the best single modality, the majority"
     click(window, "button[data-column=wins]")
     assert column(window, "wins") == sorted(rates, key=float, reverse=True)
-    click(window, "input[name=fused]")
-    assert len(column(window, "wins")) == len(rates) - 3
+    assert not window.find_elements("css selector", "input[name=fused]"), "all are references"
+    window.find_element("css selector", "input[name=words]").send_keys("single")
+    assert len(column(window, "wins")) == 1
     show_chart(window, "rank-latency")
 
 
