@@ -1,6 +1,5 @@
-"""Words for the text encoders: a tokeniser, a vocabulary from the training column, padded ids."""
+"""Words for the text encoders: a vocabulary from the training column, padded ids."""
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -11,15 +10,10 @@ from torch import Tensor, nn
 from mmbench.contracts import Encoder, Fitted
 from mmbench.encoders._training_column import used_values
 from mmbench.types import Column, Values
+from mmbench.words import words
 
 PADDING, UNKNOWN, FIRST_WORD = 0, 1, 2
 VOCABULARY_LIMIT = 20_000
-WORD = re.compile(r"\w+|[^\w\s]")
-
-
-def words(text: str) -> list[str]:
-    """Lower-cased words, and every punctuation mark on its own."""
-    return WORD.findall(text.lower())
 
 
 def vocabulary(texts: Iterable[str]) -> list[str]:

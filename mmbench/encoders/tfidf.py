@@ -19,10 +19,11 @@ from mmbench.contracts import Encoder, Fitted
 from mmbench.encoders._length import to_length
 from mmbench.encoders._to_target import outputs
 from mmbench.encoders._training_column import used_values
-from mmbench.encoders._words import WORD, strings
+from mmbench.encoders._words import strings
 from mmbench.hookspecs import hookimpl
 from mmbench.space import Choice
 from mmbench.types import ALL_TARGETS, MISSING, Column, Encoded, TargetKind, Values
+from mmbench.words import words
 
 MOST = 4096
 """Terms are chosen once, the most telling first; fewer of them are the first ones."""
@@ -83,8 +84,8 @@ class TfIdf(Encoder):
 
 def terms(text: str) -> list[str]:
     """Lower-cased words, and each two that follow one another."""
-    words = [word for word in WORD.findall(text.lower()) if word[0].isalnum()]
-    return words + [f"{first} {second}" for first, second in pairwise(words)]
+    found = [word for word in words(text) if word[0].isalnum()]
+    return found + [f"{first} {second}" for first, second in pairwise(found)]
 
 
 def said(train: Column, target: Tensor, kind: TargetKind) -> Tensor:

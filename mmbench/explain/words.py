@@ -5,15 +5,12 @@ Li, Monroe & Jurafsky, "Understanding Neural Networks through Representation Era
 before the encoder sees it, so that nothing need be known of its tokens.
 """
 
-import re
-
 import torch
 
 from mmbench.explain.parts import LEAVE_ONE_OUT, Explained, Part
 from mmbench.explain.subject import Subject, log_odds
 from mmbench.types import Column
-
-WORD = re.compile(r"\w+|[^\w\s]")
+from mmbench.words import WORD
 
 
 @torch.no_grad()

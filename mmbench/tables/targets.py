@@ -1,6 +1,5 @@
 """What is to be predicted: classes, labels, a number, words or pairs, as the model reads them."""
 
-import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from mmbench.sequences import END
 from mmbench.tables.copies import NONE, Groups
 from mmbench.tables.findings import Finding, counted, listed, rows_named
 from mmbench.tables.kinds import strings
+from mmbench.words import words
 
 TargetIs = Literal["classification", "multilabel", "regression", "sequence", "retrieval"]
 TARGETS_ARE: tuple[TargetIs, ...] = get_args(TargetIs)
@@ -133,11 +133,6 @@ def _labels(texts: pd.Series, separator: str) -> Target:
     return Target(
         "multilabel", tuple(outputs), values, np.ones(len(each), dtype=bool), separator or "|"
     )
-
-
-def words(text: str) -> list[str]:
-    """In lower case; a sign of punctuation is a word of its own."""
-    return re.findall(r"\w+|[^\w\s]", text.lower())
 
 
 def _sequences(texts: pd.Series, name: str) -> tuple[Target, list[Finding]]:

@@ -75,7 +75,8 @@ def entries_of(rows: Sequence[Row]) -> list[Entries]:
 def _often(chosen: Sequence[Mapping[str, Row]]) -> list[str]:
     """The methods with a row on half as many tasks, at least, as the one that has most."""
     counts = Counter(method for own in chosen for method in own)
-    return sorted(m for m, n in counts.items() if 2 * n >= max(counts.values()))
+    most = max(counts.values())
+    return sorted(method for method, n in counts.items() if 2 * n >= most)
 
 
 def _newest(rows: Sequence[Row], task: str) -> list[Row]:

@@ -100,7 +100,7 @@ def _reading(found: Across) -> str:
         "A method is a fusion, with its paradigm where that is not plain; its row on a task is the "
         "one that validation prefers.",
         f"*{CHOICE}*, *{SINGLE}*: another one on each task, chosen by validation from all that "
-        f"were searched.",
+        "were searched.",
         "*average rank*: methods are ranked on each fresh seed of a task; ranks are averaged over "
         "seeds, then over tasks.",
         "*Elo*: Bradley–Terry strengths, 400 points for odds of 10 to 1, mean 1000; every pair has "
