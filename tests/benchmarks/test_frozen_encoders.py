@@ -11,6 +11,7 @@ import torch
 
 from mmbench import trial
 from mmbench.feature_cache import FeatureCache
+from mmbench.features import prepare
 from mmbench.plugins import load_plugins
 from mmbench.spec import Component, TrainSpec, TrialSpec
 from mmbench.trial import Workbench, train_trial
@@ -45,7 +46,7 @@ def test_ten_times_the_trials_at_equal_scores(
     bench = Workbench(torch.device("cpu"), FeatureCache(tmp_path))
     first, _ = seconds_and_scores(FUSIONS[:1], bench)
     kept, scores = seconds_and_scores(FUSIONS, bench)
-    monkeypatch.setattr(trial, "precompute", lambda split, *_: split)
+    monkeypatch.setattr(trial, "precompute", lambda split, encoders, *_: prepare(split, encoders))
     live, expected = seconds_and_scores(FUSIONS[:1], bench)
     shared = kept + (first - kept) / 48
     print(f"\nlive {live:.1f} s, first {first:.1f} s, kept {kept:.2f} s: {live / kept:.1f} ×")
