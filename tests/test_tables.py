@@ -467,6 +467,47 @@ def test_what_makes_no_pair_is_refused(options, asked, words, tmp_path):
         prepare_anew(given, asked)
 
 
+def test_texts_that_read_the_same_are_one_item(tmp_path):
+    """ "a" beside nothing reads as nothing beside "a" does: a model cannot tell them apart."""
+    rows = pd.read_csv(paired(tmp_path))
+    rows["more"] = np.where(rows.index % 2, rows["title"], "")
+    rows["title"] = np.where(rows.index % 2, "", rows["title"])
+    asked = Asked((("image", ("photo",)), ("text", ("title", "more"))))
+    found = prepare_anew(
+        TableOptions(path=str(saved(tmp_path, rows)), target_kind="retrieval"), asked
+    )
+    title = found.target[:, 1].tolist()
+    assert title[0] == title[1] == title[2] != title[3]
+
+
+@pytest.mark.parametrize(
+    ("modalities", "words"),
+    [
+        ({"both": {"number": ["age"], "text": ["note"]}}, "'both' mixes .*A modality is one"),
+        ({"both": {"image": ["age", "note"]}}, "'both' mixes"),
+        ({"a": {"nombre": ["age"]}}, "kind 'nombre'. Did you mean 'number'"),
+        ({"a": {"ignored": ["age"]}}, "kind 'ignored'"),
+        ({"a": {"number": "age"}}, "modalities is JSON such as"),
+        ({"a": {"number": []}}, "modalities is JSON such as"),
+        ({"a": {}}, "modalities is JSON such as"),
+    ],
+)
+def test_a_modality_that_cannot_be_is_refused(modalities, words, tmp_path):
+    options = TableOptions(
+        path=str(saved(tmp_path, frame())), target="label", modalities=json.dumps(modalities)
+    )
+    with pytest.raises(InvalidParameter, match=words):
+        prepare_anew(options)
+
+
+def test_columns_whose_names_read_alike_are_two_modalities(tmp_path):
+    rows = frame().rename(columns={"note": "my note"})
+    rows["my_note"] = rows["my note"].str.upper()
+    found = prepared(saved(tmp_path, rows))
+    assert json.loads(found.options.modalities)["my_note"] == {"text": ["my note"]}
+    assert json.loads(found.options.modalities)["my_note_"] == {"text": ["my_note"]}
+
+
 def test_a_modality_that_reads_the_target_is_refused(tmp_path):
     read = json.dumps({"table": {"number": ["age"], "category": ["breed"]}})
     options = TableOptions(path=str(saved(tmp_path, frame())), target="breed", modalities=read)

@@ -105,20 +105,16 @@ def _columns(prepared: "Prepared") -> "Table":
     from rich.table import Table
     from rich.text import Text
 
-    from mmbench.tables.options import parsed_modalities
+    from mmbench.tables.modalities import parsed_modalities, read_columns
 
-    modality = {
-        column: (m, kind)
-        for m, made in parsed_modalities(prepared.options.modalities).items()
-        for kind, columns in made.items()
-        for column in columns
-    }
+    modalities = parsed_modalities(prepared.options.modalities)
+    read = {column: (modality, kind) for column, kind, modality in read_columns(modalities)}
     table = Table(box=None, pad_edge=False)
     for title in ("column", "kind", "modality", "why"):
         table.add_column(title)
     for name, seem in prepared.seems.items():
         role = "target" if name == prepared.options.target else ""
-        m, kind = modality.get(name, ("", role or "not used"))
+        m, kind = read.get(name, ("", role or "not used"))
         table.add_row(*(Text(cell) for cell in (name, kind, m, "" if role else seem.why)))
     return table
 

@@ -15,9 +15,9 @@ from torch import Tensor
 
 from mmbench.errors import DataUnavailable, InvalidParameter, UnusableData, did_you_mean
 from mmbench.tables.fields import Fields
-from mmbench.tables.kinds import infer_kind
+from mmbench.tables.kinds import ColumnKind, infer_kind
 from mmbench.tables.media import FULL_SCALE, Array, Broken, decode_sound, fit_sound, picture
-from mmbench.tables.options import TABLE, TABULAR, modality_name
+from mmbench.tables.modalities import TABLE, TABULAR, modality_name
 from mmbench.tables.recipe import text_column
 from mmbench.tables.splitting import NAMES, draw_parts
 from mmbench.tables.targets import Target, infer_target, read_target
@@ -162,7 +162,7 @@ def _parts(splits: Mapping[Part, Any], target: Target, seed: int) -> np.ndarray:
 def _columns(table: pd.DataFrame, parts: np.ndarray) -> dict[str, Column]:
     """Texts, and one modality of numbers, categories and dates; what is constant is left out."""
     found: dict[str, Column] = {}
-    fields: dict[str, list[str]] = {}
+    fields: dict[ColumnKind, list[str]] = {}
     for name in table.columns:
         kind = infer_kind(table[name], Path())
         if kind.kind == "text":

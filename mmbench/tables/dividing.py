@@ -42,11 +42,11 @@ def ties(
         found.append(Tied(OF_ONE_GROUP, keyed(owners.where(owners.notna(), None).tolist())))
     contents = [strings(frame[name]).fillna("").str.lower().tolist() for name in cells]
     for name, (named, store) in files.items():
-        of_row = named.usable(store)
-        digests = [store.digests[i] if i >= 0 else None for i in of_row]
+        digests = named.digests(store)
         contents.append([digest or "" for digest in digests])
         found.append(Tied(f"of one file of {name!r}", keyed(digests)))
         if store.near is not None:
+            of_row = named.usable(store)
             keys = np.where(of_row >= 0, store.near[of_row.clip(min=0)], NONE)
             found.append(Tied(f"near-copies in {name!r}", keys))
     equal = keyed(list(zip(*contents, strict=True)))

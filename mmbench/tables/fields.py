@@ -14,6 +14,7 @@ from torch import Tensor
 
 from mmbench.tables.findings import Finding
 from mmbench.tables.kinds import strings
+from mmbench.tables.modalities import Made
 
 MOST_CATEGORIES = 64
 """The most frequent categories of a column have a place of their own, the others share one."""
@@ -31,7 +32,7 @@ class Fields:
     """By column: the categories with a place of their own."""
 
     @classmethod
-    def fit(cls, train: pd.DataFrame, columns: Mapping[str, Sequence[str]]) -> "Fields":
+    def fit(cls, train: pd.DataFrame, columns: Made) -> "Fields":
         """``columns`` by kind: number, date, category."""
         return cls(
             tuple(columns.get("number", ())),

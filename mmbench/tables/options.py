@@ -1,28 +1,25 @@
 """What a user says of a table, and all of it written out: the parameters of the task ``table``."""
 
 import json
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from torch import nn
 
 from mmbench.errors import InvalidParameter, UnusableData, did_you_mean
-from mmbench.tables.kinds import COLUMN_KINDS, ColumnKind, Seems, infer_kind
+from mmbench.tables.kinds import COLUMN_KINDS, Seems, infer_kind
+from mmbench.tables.modalities import (
+    TABULAR,
+    as_written,
+    check_not_read,
+    inferred,
+    parsed_modalities,
+    read_columns,
+)
 from mmbench.tables.splitting import parse_split
 from mmbench.tables.targets import TARGETS_ARE, infer_target
-
-TABULAR: tuple[ColumnKind, ...] = ("number", "category", "date")
-TABLE = "table"
-"""The modality of all numbers, categories and dates that are not grouped otherwise."""
-MOST_TEXTS = 3
-"""More text columns than that are read as one text."""
-
-Modalities = Mapping[str, Mapping[str, Sequence[str]]]
-"""By modality: the columns of each kind that it is made of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,26 +73,6 @@ class TableOptions:
         return {f.name: getattr(self, f.name) for f in fields(self)}
 
 
-def parsed_modalities(text: str) -> Modalities:
-    """The ``modalities`` option, read back."""
-    try:
-        found = json.loads(text)
-        fine = all(
-            kind in COLUMN_KINDS and isinstance(columns, list)
-            for by_kind in found.values()
-            for kind, columns in by_kind.items()
-        )
-    except (json.JSONDecodeError, AttributeError):
-        fine = False
-    if not fine:
-        raise InvalidParameter(
-            f'modalities is JSON such as {{"photo": {{"image": ["photo"]}}}}; got {text!r}. '
-            "Leave it out, and it is inferred."
-        )
-    modalities: Modalities = found
-    return modalities
-
-
 def complete(
     options: TableOptions, frame: pd.DataFrame, asked: Asked = NOTHING
 ) -> tuple[TableOptions, dict[str, Seems]]:
@@ -113,9 +90,9 @@ def complete(
     how = parse_split(options.split, [c for c in columns if c != options.target])
     seems = _seems(frame, options, asked)
     if options.modalities:
-        seems = _as_written(seems, parsed_modalities(options.modalities), options.path)
+        seems = as_written(seems, parsed_modalities(options.modalities), options.path)
     roles = {options.target: "the target", how.column: "the split"}
-    _check_not_read(parsed_modalities(options.modalities or "{}"), roles)
+    check_not_read(parsed_modalities(options.modalities or "{}"), roles)
     for name, why in {**roles, how.group: "the groups of the split"}.items():
         if name:
             seems[name] = Seems("ignored", why)
@@ -123,7 +100,7 @@ def complete(
     if pairs and asked.groups and not modalities:
         seems = _pair_alone(seems, asked)
     if not modalities:
-        modalities = json.dumps(_modalities(seems, asked), ensure_ascii=False)
+        modalities = json.dumps(inferred(seems, asked.groups), ensure_ascii=False)
     if not parsed_modalities(modalities):
         raise UnusableData(
             f"{options.path} has no column to learn from besides the target: "
@@ -140,10 +117,9 @@ def complete(
 def mirrored(options: TableOptions) -> tuple[str, ...]:
     """The modalities whose pictures may be mirrored in training: see ``train.flip``."""
     shown = {
-        name: modality
-        for modality, made in parsed_modalities(options.modalities).items()
-        for kind in ("image", "video")
-        for name in made.get(kind, ())
+        column: modality
+        for column, kind, modality in read_columns(parsed_modalities(options.modalities))
+        if kind in ("image", "video")
     }
     asked = [name.strip() for name in options.mirrored.split(",") if name.strip()]
     for name in asked:
@@ -153,17 +129,6 @@ def mirrored(options: TableOptions) -> tuple[str, ...]:
                 f"{did_you_mean(name, shown)} Those are: {', '.join(shown) or 'none'}."
             )
     return tuple(shown[name] for name in asked)
-
-
-def _check_not_read(modalities: Modalities, roles: Mapping[str, str]) -> None:
-    """A model that reads what it is to say would learn nothing else."""
-    for modality, made in modalities.items():
-        for name in (column for columns in made.values() for column in columns):
-            if name in roles:
-                raise InvalidParameter(
-                    f"The modality {modality!r} reads the column {name!r}, which is {roles[name]}. "
-                    f"Take it out of `modalities`, or leave `modalities` out to have it inferred."
-                )
 
 
 def _pair_alone(seems: Mapping[str, Seems], asked: Asked) -> dict[str, Seems]:
@@ -220,54 +185,3 @@ def _seems(frame: pd.DataFrame, options: TableOptions, asked: Asked) -> dict[str
             seem = Seems("category", "as you said")
         found[name] = seem
     return found
-
-
-def _as_written(seems: Mapping[str, Seems], modalities: Modalities, path: str) -> dict[str, Seems]:
-    """Columns of modalities that are given are what those say; the others are not read."""
-    written = {
-        name: kind for made in modalities.values() for kind, names in made.items() for name in names
-    }
-    if unknown := [name for name in written if name not in seems]:
-        raise InvalidParameter(
-            f"{path} has no column {unknown[0]!r}, which is one of modalities."
-            f"{did_you_mean(unknown[0], seems)} Columns: {', '.join(seems)}."
-        )
-    found: dict[str, Seems] = {}
-    for name, seem in seems.items():
-        kind = written.get(name, "ignored")
-        left = "left out" if kind == "ignored" else "as you said"
-        found[name] = seem if seem.kind == kind else Seems(kind, left)  # type: ignore[arg-type]
-    return found
-
-
-def _modalities(seems: Mapping[str, Seems], asked: Asked) -> dict[str, dict[str, list[str]]]:
-    """Columns that were named together are one modality; so are all numbers, categories, dates."""
-    found: dict[str, dict[str, list[str]]] = {}
-    grouped = {name for _, group in asked.groups for name in group}
-
-    def add(modality: str, columns: Sequence[str]) -> None:
-        for name in columns:
-            kind = seems[name].kind
-            if kind != "ignored":
-                found.setdefault(modality, {}).setdefault(kind, []).append(name)
-
-    for kind, group in asked.groups:
-        if kind in ("text", "tabular"):
-            add(TABLE if kind == "tabular" else modality_name("_".join(group)), group)
-        else:
-            for name in group:
-                add(modality_name(name), [name])
-    left = [name for name in seems if name not in grouped]
-    texts = [name for name in left if seems[name].kind == "text"]
-    together = texts if len(texts) > MOST_TEXTS else []
-    add("text", together)
-    for name in left:
-        if name not in together:
-            add(TABLE if seems[name].kind in TABULAR else modality_name(name), [name])
-    return found
-
-
-def modality_name(column: str) -> str:
-    """A modality's name: letters that a module may be named with, and no method of its holder."""
-    name = re.sub(r"\W+", "_", column).strip("_") or "column"
-    return f"{name}_" if hasattr(nn.ModuleDict, name) or name == TABLE else name

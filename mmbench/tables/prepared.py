@@ -23,15 +23,9 @@ from mmbench.tables.copies import Groups, Tied, keyed
 from mmbench.tables.dividing import Division, divide, official, ties
 from mmbench.tables.fields import Fields
 from mmbench.tables.findings import Finding, counted, rows_named
-from mmbench.tables.kinds import Seems, strings
-from mmbench.tables.options import (
-    NOTHING,
-    Asked,
-    TableOptions,
-    complete,
-    mirrored,
-    parsed_modalities,
-)
+from mmbench.tables.kinds import ColumnKind, Seems, strings
+from mmbench.tables.modalities import Made, parsed_modalities, read_columns
+from mmbench.tables.options import NOTHING, Asked, TableOptions, complete, mirrored
 from mmbench.tables.read import file_digest, read_table
 from mmbench.tables.recipe import (
     Files,
@@ -49,7 +43,7 @@ RULES = 1
 """Changes when the same table would be read or split otherwise."""
 ASKED = ("target", "target_kind", "separator", "split", "seed")
 """Options that decide what is asked of which rows: others are another way to read them."""
-FILE_KINDS = ("image", "audio", "video", "series")
+FILE_KINDS: tuple[ColumnKind, ...] = ("image", "audio", "video", "series")
 
 Watch = Callable[[str], Progress]
 """Told which column is being decoded; returns what is told how far that is."""
@@ -188,27 +182,26 @@ class _Preparation:
 
     def _by_kind(self) -> dict[str, list[str]]:
         found: dict[str, list[str]] = {}
-        for made in self.modalities.values():
-            for kind, columns in made.items():
-                found.setdefault(kind, []).extend(columns)
+        for column, kind, _ in read_columns(self.modalities):
+            found.setdefault(kind, []).append(column)
         return found
 
-    def _media(self, modality: str, made: Mapping[str, Any]) -> None:
+    def _media(self, modality: str, made: Made) -> None:
         """Texts are noted; files are decoded, once."""
-        if "text" in made:
-            self.texts[modality] = tuple(made["text"])
+        kind = next(iter(made))
+        if kind == "text":
+            self.texts[modality] = tuple(made[kind])
+        if kind not in FILE_KINDS:
             return
-        for kind in FILE_KINDS:
-            for name in made.get(kind, ()):
-                if kind == "series" and not _are_paths(self.frame[name]):
-                    shape = shape_of_sequences(self.frame[name])
-                    self.sequences[modality] = (name, shape)
-                    continue
-                files = Files.of(self.frame[name], self.options.folder)
-                shape = shape_of_files(kind, files.paths, self.options)  # type: ignore[arg-type]
-                found = store(files.paths, shape, self.watch(name))
-                self.findings += cleaning.check_files(name, files, found)
-                self.files[modality], self.stores[modality] = (name, shape), (files, found)
+        (name,) = made[kind]
+        if kind == "series" and not _are_paths(self.frame[name]):
+            self.sequences[modality] = (name, shape_of_sequences(self.frame[name]))
+            return
+        files = Files.of(self.frame[name], self.options.folder)
+        shape = shape_of_files(kind, files.paths, self.options)
+        found = store(files.paths, shape, self.watch(name))
+        self.findings += cleaning.check_files(name, files, found)
+        self.files[modality], self.stores[modality] = (name, shape), (files, found)
 
     def _anything_there(self) -> np.ndarray:
         """(rows,) whether a row has a value of any modality."""
@@ -242,25 +235,19 @@ class _Preparation:
 
     def _items(self, modality: str) -> Groups:
         """(rows,) which item of a modality each row shows; equal contents are one item."""
-        there = self._there(modality)
         if modality in self.stores:
             files, found = self.stores[modality]
-            contents = [(found.digests[i],) for i in files.usable(found).clip(min=0)]
-        else:
-            names = [name for group in self.modalities[modality].values() for name in group]
-            cells = [strings(self.frame[name]).fillna("").map(str.strip) for name in names]
-            contents = list(zip(*cells, strict=True))
-        return keyed([key if has else None for key, has in zip(contents, there, strict=True)])
+            return keyed(files.digests(found))
+        if modality in self.texts:
+            return keyed([text or None for text in joined_text(self.frame, self.texts[modality])])
+        names = [c for c, _, m in read_columns(self.modalities) if m == modality]
+        rows = zip(*(strings(self.frame[name]).fillna("") for name in names), strict=True)
+        there = self._there(modality)
+        return keyed([row if has else None for row, has in zip(rows, there, strict=True)])
 
     def _ties(self) -> list[Tied]:
         files = {self.files[m][0]: of for m, of in self.stores.items()}
-        cells = [
-            name
-            for modality, made in self.modalities.items()
-            if modality not in self.stores
-            for names in made.values()
-            for name in names
-        ]
+        cells = [c for c, _, m in read_columns(self.modalities) if m not in self.stores]
         return ties(self.frame, self.how.group, files, cells)
 
     def _finish(self, target: Target, division: Division) -> Prepared:

@@ -179,3 +179,7 @@ class Files:
             return self.index
         there = (self.index >= 0) & fine[self.index.clip(min=0)]
         return np.where(there, self.index, MISSING)
+
+    def digests(self, decoded: Store) -> list[str | None]:
+        """(rows,) of the bytes of each row's file; None where there is none or it is broken."""
+        return [None if i == MISSING else decoded.digests[i] for i in self.usable(decoded)]
