@@ -40,6 +40,13 @@ class ShiftsInPlace(Accuracy):
         return super().__call__(scores.sub_(scores.mean()), target)
 
 
+class InPercent(Accuracy):
+    best, worst = 1.0, 0.0
+
+    def __call__(self, scores, target):
+        return 100 * super().__call__(scores, target)
+
+
 class Digits(Dataset):
     name = "digits"
     version = "1"

@@ -1,6 +1,7 @@
 """Commands, and what they say to bad input: one message, exit code 2, no traceback."""
 
 import json
+import os
 import subprocess
 import sys
 from importlib.metadata import version
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from mmbench import threads
 from mmbench.cli import main as cli
 
 SMALL = ["--set", "task.size=200", "--set", "train.max_epochs=1"]
@@ -160,6 +162,23 @@ def test_a_corrupt_spec_file_is_named(call, tmp_path: Path) -> None:
 
 def test_the_version_is_that_of_the_distribution(call) -> None:
     assert call("--version") == (0, f"mmbench {version('mmbench')}\n", "")
+
+
+@pytest.mark.parametrize(("told", "has"), [({}, 1), ({"OMP_NUM_THREADS": "2"}, 2)])
+def test_a_command_has_one_thread_unless_told(told: dict[str, str], has: int) -> None:
+    code = (
+        "import mmbench.cli.main as cli\n"
+        "def app():\n"
+        "    import torch\n"
+        "    print(torch.get_num_threads())\n"
+        "cli.app = app\n"
+        "cli.main()"
+    )
+    others = {name: value for name, value in os.environ.items() if name not in threads.LIMITS}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=others | told, capture_output=True, text=True, check=True
+    )
+    assert int(done.stdout) == has
 
 
 def test_help_is_instant_and_imports_nothing_heavy() -> None:

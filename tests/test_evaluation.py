@@ -196,14 +196,18 @@ def test_seeds_that_disagree_widen_the_interval() -> None:
     assert width(spread) > 3 * width(same)
 
 
-def test_no_interval_reaches_beyond_the_best_there_is() -> None:
+def test_no_interval_reaches_beyond_what_a_metric_can_be() -> None:
     class Bounded(FastAccuracy):
-        best = 1.0
+        best, worst = 1.0, 0.0
 
     scores, target = seeds_with_accuracy([coin(500, p, 1) for p in (0.9, 1.0, 1.0)])
     free = bootstrap(FastAccuracy(), scores, target, source=None)
     assert free.high > 1, "the scaled deviations of seeds alone"
     assert bootstrap(Bounded(), scores, target, source=None) == replace(free, high=1.0)
+    scores, target = seeds_with_accuracy([coin(500, p, 1) for p in (0.1, 0.0, 0.0)])
+    free = bootstrap(FastAccuracy(), scores, target, source=None)
+    assert free.low < 0
+    assert bootstrap(Bounded(), scores, target, source=None) == replace(free, low=0.0)
 
 
 def test_pairing_cancels_what_is_hard_for_both() -> None:

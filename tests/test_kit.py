@@ -13,6 +13,7 @@ from broken_data import (
     DropsTheLastBatch,
     FirstHalf,
     GivesATensor,
+    InPercent,
     NoVarianceIsNaN,
     PointsBeyond,
     SaysLowerIsBetter,
@@ -305,6 +306,7 @@ METRIC_BUGS = [
     (DropsTheLastBatch, "row_order_does_not_matter"),
     (GivesATensor, "figure_is_a_finite_float"),
     (NoVarianceIsNaN, "figure_is_a_finite_float"),
+    (InPercent, "figures_lie_between_its_ends"),
     (ShiftsInPlace, "arguments_are_never_modified"),
 ]
 

@@ -295,6 +295,16 @@ def test_the_headline_is_honest_about_the_gain(interval: Gain | None, says: str)
     assert headline([make_row(1, gain=interval)])[0].startswith(says)
 
 
+def test_the_headline_names_a_better_single_modality_than_validation_chose() -> None:
+    fused = make_row(1, 0.95, gain=gain(0.2, 0.1, 0.3))
+    chosen = make_row(2, 0.75, fusion="only-question", gain=None)
+    better = make_row(3, 0.9, fusion="only-image", gain=None)
+    says = "Validation chose only-question; on test only-image does better, 0.900, which leaves"
+    assert f"{says} +0.050." in headline([fused, chosen, better])
+    assert "Validation chose" not in " ".join(headline([fused, chosen]))
+    assert "Validation chose" not in " ".join(headline([fused, chosen, replace(better, seeds=[1])]))
+
+
 def test_a_row_that_does_not_help_is_marked() -> None:
     helps, noise, hurts = (
         make_row(1, gain=gain(0.2, 0.1, 0.3)),

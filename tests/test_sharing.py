@@ -29,6 +29,7 @@ from small_search import SEARCH
 from typer.main import get_command
 from typer.testing import CliRunner
 
+from mmbench import threads
 from mmbench.cli.main import app
 from mmbench.datasets.synthetic import Synergy
 from mmbench.errors import InvalidSpec, StorageError
@@ -418,7 +419,7 @@ def test_a_container_has_as_many_workers_as_it_is_given_cores(
 @pytest.fixture
 def mmbench(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., str]:
     """The command line in this process; what it prints."""
-    for name in (*placement.THREADS, placement.GPUS):
+    for name in (*threads.LIMITS, placement.GPUS):
         monkeypatch.setenv(name, "")
     monkeypatch.chdir(tmp_path)
     runner = CliRunner()

@@ -30,6 +30,7 @@ from mmbench.cli import (
 from mmbench.cli.data_options import takes_data
 from mmbench.cli.plugin_files import plugin_option
 from mmbench.errors import MMBenchError
+from mmbench.threads import one_unless_told
 
 USAGE_ERROR = 2
 INTERRUPTED = 130
@@ -130,6 +131,7 @@ app.command("ui")(board.ui)
 
 def main() -> None:
     """Run a command. What the user can mend is one message and exit code 2, never a traceback."""
+    one_unless_told()
     try:
         app()
     except MMBenchError as error:

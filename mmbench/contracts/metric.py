@@ -16,6 +16,8 @@ class Metric(ABC):
     higher_is_better: ClassVar[bool] = True
     best: ClassVar[float | None] = None
     """The value that cannot be beaten, if there is one: training that has it may stop."""
+    worst: ClassVar[float | None] = None
+    """The other end, if there is one: no interval reaches beyond either."""
 
     @abstractmethod
     def __call__(self, scores: Tensor, target: Tensor) -> float:

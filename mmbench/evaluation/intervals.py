@@ -11,7 +11,7 @@ their deviations are scaled up to make good for it.
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -213,12 +213,12 @@ def _interval(mean: float, drawn: Tensor, level: float) -> Interval:
 
 
 def _possible(interval: Interval, metric: Metric) -> Interval:
-    """Not beyond the best there is, where scaled deviations of seeds may have reached."""
-    if metric.best is None:
-        return interval
-    if metric.higher_is_better:
-        return replace(interval, high=min(interval.high, metric.best))
-    return replace(interval, low=max(interval.low, metric.best))
+    """Not beyond what the metric can be, where scaled deviations of seeds may have reached."""
+    ends = (metric.worst, metric.best)
+    lowest, highest = ends if metric.higher_is_better else reversed(ends)
+    low = interval.low if lowest is None else max(interval.low, lowest)
+    high = interval.high if highest is None else min(interval.high, highest)
+    return Interval(interval.mean, low, high)
 
 
 def _check(scores: Sequence[Tensor], target: Tensor, source: Tensor | None) -> None:

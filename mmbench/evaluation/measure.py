@@ -26,6 +26,7 @@ from mmbench.evaluation.latency import measure_latency
 from mmbench.evaluation.memory import measure_memory, release_freed_memory, resident_mib
 from mmbench.plugins import Plugins, load_plugins
 from mmbench.saved import load_answers, load_model, load_requests
+from mmbench.threads import limits
 from mmbench.types import Split
 
 MODULE = "mmbench.evaluation.measure"
@@ -42,12 +43,11 @@ def measure_in_fresh_process(
 ) -> dict[str, Any]:
     """The document of ``measure`` from a fresh Python process, or its error."""
     command = [sys.executable, "-m", MODULE, str(folder), "--device", device]
-    limits = {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
     try:
         done = subprocess.run(
             [*command, "--threads", str(threads)],
             capture_output=True, text=True, timeout=timeout_s, check=True,
-            env={**os.environ, **limits},
+            env={**os.environ, **limits(threads)},
         )  # fmt: skip
         document: dict[str, Any] = json.loads(done.stdout)
     except subprocess.TimeoutExpired:

@@ -17,7 +17,7 @@ def headline(rows: Sequence[Row]) -> list[str]:
     fused = best_fused(standings)
     best = standings[0].row
     return [
-        *(_gain(fused, fused.gain) if fused and fused.gain else [_no_gain(best, newest)]),
+        *(_gain(fused, fused.gain, newest) if fused and fused.gain else [_no_gain(best, newest)]),
         *_ties(standings),
         *_optimum(best),
     ]
@@ -35,7 +35,7 @@ def versions(rows: Sequence[Row]) -> list[str]:
     return list(dict.fromkeys(row.task_version for row in newest))
 
 
-def _gain(row: Row, gain: Gain) -> list[str]:
+def _gain(row: Row, gain: Gain, rows: Sequence[Row]) -> list[str]:
     size = signed_interval(gain["low"], gain["high"])
     if gain["low"] > 0:
         claim = f"Fusion helps on {row.task}: {signed(gain['mean'])} {row.metric} {size}"
@@ -50,6 +50,21 @@ def _gain(row: Row, gain: Gain) -> list[str]:
         f"{claim} over the best single modality ({gain['over']}).",
         f"The best fusion is {_named(row)}: {row.metric} {score(row.main['mean'])} "
         f"{interval(row.main['low'], row.main['high'])} over {len(row.seeds)} seeds.",
+        *_better_alone(row, gain, rows),
+    ]
+
+
+def _better_alone(row: Row, gain: Gain, rows: Sequence[Row]) -> list[str]:
+    """A single modality that does better on test than the one that validation chose."""
+    sign = 1 if row.higher_is_better else -1
+    alone = (r for r in rows if r.of_one_modality and not r.preview)
+    best = max(alone, key=lambda r: sign * r.main["mean"], default=row)
+    left = sign * (row.main["mean"] - best.main["mean"])
+    if best is row or left >= gain["mean"] or score(left) == score(gain["mean"]):
+        return []
+    return [
+        f"Validation chose {gain['over']}; on test {best.fusion} does better, "
+        f"{score(best.main['mean'])}, which leaves {signed(left)}."
     ]
 
 

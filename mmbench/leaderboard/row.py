@@ -155,6 +155,11 @@ class Row:
         return self.target is None or self.target in FUSED_TARGETS
 
     @property
+    def of_one_modality(self) -> bool:
+        """A yardstick of what one modality says alone."""
+        return self.fusion == "only" or self.fusion.startswith("only-")
+
+    @property
     def level(self) -> Level:
         """How much the row can be trusted, by its number of fresh seeds."""
         return next((name for n, name in LEVELS if len(self.seeds) >= n), "preview")

@@ -36,7 +36,7 @@ class Accuracy(ClassMetric):
     """Share of rows whose highest score is the target's."""
 
     name = "accuracy"
-    best = 1.0
+    best, worst = 1.0, 0.0
 
     def measure(self, scores: Tensor, target: Tensor) -> float:
         return self.per_row(scores, target).mean().item()
@@ -50,7 +50,7 @@ class BalancedAccuracy(ClassMetric):
     """Mean recall over the classes that occur in the target."""
 
     name = "balanced-accuracy"
-    best = 1.0
+    best, worst = 1.0, 0.0
 
     def measure(self, scores: Tensor, target: Tensor) -> float:
         from sklearn.metrics import recall_score
@@ -64,7 +64,7 @@ class MacroF1(ClassMetric):
     """Mean F1 over classes; 0 for a class that is never predicted, or never right."""
 
     name = "macro-f1"
-    best = 1.0
+    best, worst = 1.0, 0.0
 
     def measure(self, scores: Tensor, target: Tensor) -> float:
         from sklearn.metrics import f1_score
@@ -76,6 +76,7 @@ class MacroPrecision(ClassMetric):
     """Mean precision over classes; 0 for a class that is never predicted."""
 
     name = "macro-precision"
+    best, worst = 1.0, 0.0
 
     def measure(self, scores: Tensor, target: Tensor) -> float:
         from sklearn.metrics import precision_score
@@ -87,6 +88,7 @@ class MacroRecall(ClassMetric):
     """Mean recall over classes; 0 for one that is predicted but does not occur."""
 
     name = "macro-recall"
+    best, worst = 1.0, 0.0
 
     def measure(self, scores: Tensor, target: Tensor) -> float:
         from sklearn.metrics import recall_score
@@ -101,6 +103,7 @@ class AUROC(ClassMetric):
     """
 
     name = "auroc"
+    best, worst = 1.0, 0.0
 
     def measure(self, scores: Tensor, target: Tensor) -> float:
         from sklearn.metrics import roc_auc_score
@@ -126,6 +129,7 @@ class LogLoss(ClassMetric):
     """Mean negative log-likelihood of the target, in nats."""
 
     name = "log-loss"
+    best = 0.0
     higher_is_better = False
 
     def measure(self, scores: Tensor, target: Tensor) -> float:
@@ -143,6 +147,7 @@ class ExpectedCalibrationError(ClassMetric):
     """
 
     name = "ece"
+    best, worst = 0.0, 1.0
     higher_is_better = False
 
     def measure(self, scores: Tensor, target: Tensor) -> float:

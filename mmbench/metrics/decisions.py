@@ -25,6 +25,7 @@ class MicroF1(Metric):
     """
 
     name = "micro-f1"
+    best, worst = 1.0, 0.0
     targets = EITHER
 
     def __call__(self, scores: Tensor, target: Tensor) -> float:
@@ -39,6 +40,7 @@ class AveragePrecision(Metric):
     """Area under precision against recall, the mean over outputs that occur; 0 if none does."""
 
     name = "average-precision"
+    best, worst = 1.0, 0.0
     targets = EITHER
 
     def __call__(self, scores: Tensor, target: Tensor) -> float:

@@ -32,6 +32,7 @@ class MacroF1Multilabel(LabelMetric):
     """Mean F1 over the labels that occur in the target or in the predictions; 0 if none does."""
 
     name = "macro-f1-multilabel"
+    best, worst = 1.0, 0.0
 
     def measure(self, scores: Tensor, target: Tensor) -> float:
         from sklearn.metrics import f1_score

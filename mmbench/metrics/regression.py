@@ -33,6 +33,7 @@ class NumberMetric(Metric):
 
 class MeanAbsoluteError(NumberMetric):
     name = "mae"
+    best = 0.0
     higher_is_better = False
 
     def measure(self, predicted: Tensor, true: Tensor) -> float:
@@ -41,6 +42,7 @@ class MeanAbsoluteError(NumberMetric):
 
 class RootMeanSquaredError(NumberMetric):
     name = "rmse"
+    best = 0.0
     higher_is_better = False
 
     def measure(self, predicted: Tensor, true: Tensor) -> float:
@@ -54,6 +56,7 @@ class R2(NumberMetric):
     """
 
     name = "r2"
+    best = 1.0
 
     def measure(self, predicted: Tensor, true: Tensor) -> float:
         from sklearn.metrics import r2_score
@@ -67,6 +70,7 @@ class Pearson(NumberMetric):
     """Linear correlation; 0 if the predictions or the target are constant."""
 
     name = "pearson"
+    best, worst = 1.0, -1.0
 
     def measure(self, predicted: Tensor, true: Tensor) -> float:
         return correlation(predicted, true)
@@ -76,6 +80,7 @@ class Spearman(NumberMetric):
     """Correlation of ranks, ties at their mean rank; 0 if either side is constant."""
 
     name = "spearman"
+    best, worst = 1.0, -1.0
 
     def measure(self, predicted: Tensor, true: Tensor) -> float:
         from scipy.stats import rankdata  # type: ignore[import-untyped]

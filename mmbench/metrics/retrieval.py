@@ -184,7 +184,7 @@ class MeanRecall(Metric):
 
     name = "mean-recall"
     targets = RETRIEVAL
-    best = 1.0
+    best, worst = 1.0, 0.0
 
     def __call__(self, scores: Tensor, target: Tensor) -> float:
         return self.per_row(scores, target).mean().item()

@@ -24,7 +24,7 @@ LONGEST = 4
 
 class SequenceMetric(Metric):
     targets = SEQUENCE
-    best = 1.0
+    best, worst = 1.0, 0.0
 
     def __call__(self, scores: Tensor, target: Tensor) -> float:
         return self.measure(self.said(scores, target), target)

@@ -7,9 +7,10 @@ a CPU as many workers as it has cores, and a machine with GPUs one for each.
 
 import os
 
+from mmbench.threads import limits
+
 MOST_WORKERS = 8
 """On a CPU, unasked; each holds the data and a model in memory."""
-THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 GPUS = "CUDA_VISIBLE_DEVICES"
 
 
@@ -37,7 +38,7 @@ def worker_environment(number: int, threads: int) -> dict[str, str]:
     """
     gpus = visible_gpus()
     placed = {GPUS: gpus[number % len(gpus)]} if gpus else {}
-    return {**dict.fromkeys(THREADS, str(threads)), **placed}
+    return {**limits(threads), **placed}
 
 
 def placement_line(device: str) -> str:

@@ -67,6 +67,20 @@ def figure_is_a_finite_float(cls: type[Metric]) -> None:
             )
 
 
+def figures_lie_between_its_ends(cls: type[Metric]) -> None:
+    """No figure is better than ``best`` or worse than ``worst``, where those are stated."""
+    metric, sign = cls(), 1 if cls.higher_is_better else -1
+    for kind in sorted(cls.targets):
+        scores, target = _example(kind)
+        for given in (scores, -scores, torch.randn_like(scores)):
+            figure = metric(given, target)
+            for end, beyond in ((cls.best, sign), (cls.worst, -sign)):
+                assert end is None or beyond * (figure - end) < 1e-6, (
+                    f"metric {cls.name!r} of {kind}: it gives {figure:.5g}, which is beyond "
+                    f"{end:g}. Intervals are cut there: state the true end, or none."
+                )
+
+
 def row_order_does_not_matter(cls: type[Metric]) -> None:
     """The same rows in another order give the same figure."""
     metric = cls()
@@ -115,6 +129,7 @@ def metric_checks(reference: Reference | None = None) -> tuple[Check, ...]:
     own = (
         perfect_predictions_score_best,
         figure_is_a_finite_float,
+        figures_lie_between_its_ends,
         row_order_does_not_matter,
         arguments_are_never_modified,
     )

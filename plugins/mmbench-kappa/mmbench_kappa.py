@@ -19,7 +19,7 @@ class CohensKappa(Metric):
 
     name = "cohens-kappa"
     targets = frozenset({"classification"})
-    best = 1.0
+    best, worst = 1.0, -1.0
 
     def __call__(self, scores: Tensor, target: Tensor) -> float:
         from sklearn.metrics import cohen_kappa_score

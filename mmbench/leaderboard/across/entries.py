@@ -94,7 +94,7 @@ def methods_of(rows: Sequence[Row]) -> dict[str, str]:
 def _method(row: Row, *, has_plain: bool) -> str:
     if row.fusion == MAJORITY:
         return MAJORITY
-    if row.fusion == "only" or row.fusion.startswith("only-"):
+    if row.of_one_modality:
         return SINGLE
     if row.objective == PLAIN or (row.fusion == CONCAT and not has_plain):
         return row.fusion
