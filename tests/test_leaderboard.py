@@ -301,6 +301,8 @@ def test_the_headline_names_a_better_single_modality_than_validation_chose() -> 
     better = make_row(3, 0.9, fusion="only-image", gain=None)
     says = "Validation chose only-question; on test only-image does better, 0.900, which leaves"
     assert f"{says} +0.050." in headline([fused, chosen, better])
+    near = replace(better, quality=make_row(3, 0.8).quality)
+    assert "Validation chose" not in " ".join(headline([fused, chosen, near]))
     assert "Validation chose" not in " ".join(headline([fused, chosen]))
     assert "Validation chose" not in " ".join(headline([fused, chosen, replace(better, seeds=[1])]))
 

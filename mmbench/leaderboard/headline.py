@@ -55,12 +55,15 @@ def _gain(row: Row, gain: Gain, rows: Sequence[Row]) -> list[str]:
 
 
 def _better_alone(row: Row, gain: Gain, rows: Sequence[Row]) -> list[str]:
-    """A single modality that does better on test than the one that validation chose."""
+    """A single modality that does better on test than the one that validation chose.
+
+    Only if it matters: what is left of the gain is below its interval.
+    """
     sign = 1 if row.higher_is_better else -1
     alone = (r for r in rows if r.of_one_modality and not r.preview)
     best = max(alone, key=lambda r: sign * r.main["mean"], default=row)
     left = sign * (row.main["mean"] - best.main["mean"])
-    if best is row or left >= gain["mean"] or score(left) == score(gain["mean"]):
+    if best is row or left >= gain["low"]:
         return []
     return [
         f"Validation chose {gain['over']}; on test {best.fusion} does better, "
