@@ -188,6 +188,10 @@ def answers(model: FusionModel, requests: Split) -> Tensor:
 
 @contextmanager
 def _readable(folder: Path) -> Iterator[None]:
+    if not folder.is_dir():
+        raise DataUnavailable(
+            f"There is no folder {folder}: `mmbench export ROW --out {folder}` writes one."
+        )
     try:
         yield
     except FileNotFoundError as error:

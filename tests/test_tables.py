@@ -30,10 +30,12 @@ from mmbench.spec import Component, TrainSpec, TrialSpec
 from mmbench.tables import media, targets
 from mmbench.tables.copies import near_copies
 from mmbench.tables.kinds import infer_kind
+from mmbench.tables.media import Shape
 from mmbench.tables.options import NOTHING, Asked, TableOptions
 from mmbench.tables.prepared import Prepared, prepare_anew
 from mmbench.tables.read import read_table
 from mmbench.tables.recipe import Recipe
+from mmbench.tables.samples import media_column
 from mmbench.tables.store import Stored, store
 from mmbench.tables.targets import infer_target
 from mmbench.tables.taskfile import read_task_file, write_task_file
@@ -465,6 +467,13 @@ def test_what_makes_no_pair_is_refused(options, asked, words, tmp_path):
     given = TableOptions(path=str(paired(tmp_path)), target_kind="retrieval", **options)
     with pytest.raises(InvalidParameter, match=words):
         prepare_anew(given, asked)
+
+
+def test_an_empty_cell_is_a_missing_file_in_new_rows_too(tmp_path):
+    picture(tmp_path / "a.png", 1)
+    cells = ["a.png", "", "  ", None, float("nan"), pd.NA]
+    column = media_column(cells, Shape("image", 8), tmp_path, "photo")
+    assert column.index.tolist() == [0] + 5 * [MISSING]
 
 
 def test_texts_that_read_the_same_are_one_item(tmp_path):

@@ -71,7 +71,7 @@ class LogMel(nn.Module):
         padded = nn.functional.pad(clips, (WINDOW // 2, WINDOW // 2))
         frames = padded.unfold(1, WINDOW, HOP) * self.window  # (clips, frames, window)
         # an empty batch, of rows that all miss the modality, is more than the FFT can take
-        spectrum = torch.fft.rfft(frames) if len(frames) else frames[..., : len(self.bands)]
+        spectrum = torch.fft.rfft(frames) if frames.shape[0] else frames[..., : len(self.bands)]
         power = spectrum.abs().square() / WINDOW
         return (power @ self.bands + FLOOR).log()
 

@@ -13,5 +13,5 @@ def encoded_states(states: Tensor, mask: Tensor) -> Encoded:
     """Tokens are the states (batch, time, width); the pooled vector is the last real one."""
     steps = torch.arange(mask.shape[1], device=mask.device)
     last = (mask * steps).amax(1)  # (batch,)
-    pooled = states[torch.arange(len(states), device=mask.device), last]
+    pooled = states[torch.arange(states.shape[0], device=mask.device), last]
     return Encoded(states, mask, pooled * mask.any(1, keepdim=True))

@@ -54,7 +54,7 @@ class Conformer(MelEncoder):
         frames = nn.functional.pad(mel * mask.unsqueeze(-1), (0, 0, 0, short))
         tokens = self.token(frames.unflatten(1, (-1, FRAMES)).flatten(2))
         mask = mask[:, ::FRAMES]
-        for layer in self.layers.conformer_layers if len(tokens) else ():
+        for layer in self.layers.conformer_layers if tokens.shape[0] else ():
             tokens = conformed(layer, tokens, mask)
         return Encoded(tokens, mask)
 

@@ -60,7 +60,7 @@ class FTTransformer(FieldEncoder):
     def tokens(self, cells: Tensor) -> Tensor:
         """(rows, 1 + fields, width) from (rows, columns)."""
         fields = (cells.unsqueeze(1) * self.member) @ self.vectors + self.biases
-        row = self.row.expand(len(cells), 1, -1)
+        row = self.row.expand(cells.shape[0], 1, -1)
         return torch.cat([row, fields], dim=1)
 
 

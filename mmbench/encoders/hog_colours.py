@@ -96,7 +96,7 @@ def colours(scaled: Tensor) -> Tensor:
 def _shares(codes: Tensor, n: int) -> Tensor:
     """(images, n) of (images, pixels): which share of the pixels has each code."""
     each = torch.full(codes.shape, 1 / codes.shape[1], device=codes.device)
-    return torch.zeros(len(codes), n, device=codes.device).scatter_add(1, codes, each)
+    return torch.zeros(codes.shape[0], n, device=codes.device).scatter_add(1, codes, each)
 
 
 @hookimpl

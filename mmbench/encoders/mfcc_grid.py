@@ -78,7 +78,7 @@ def stretches(values: Tensor, first: Tensor, last: Tensor, parts: int) -> Tensor
     share = torch.arange(parts + 1, device=values.device) / parts
     borders = first.unsqueeze(1) + share * (last - first).unsqueeze(1)
     before = borders.long().clamp(max=values.shape[1] - 1)
-    rows = torch.arange(len(values), device=values.device).unsqueeze(1)
+    rows = torch.arange(values.shape[0], device=values.device).unsqueeze(1)
     part = (borders - before).unsqueeze(-1)
     reached = torch.lerp(sums[rows, before], sums[rows, before + 1], part.to(sums.dtype))
     width = (last - first).clamp(min=1)[:, None, None] / parts

@@ -107,7 +107,7 @@ def energies(centred: Tensor, mask: Tensor) -> list[Tensor]:
     window = torch.hann_window(SEGMENT, dtype=centred.dtype, device=centred.device)
     segments = padded.unfold(1, SEGMENT, half) * window  # (series, segments, channels, steps)
     # an empty batch, of rows that all miss the modality, is more than the FFT can take
-    spectrum = torch.fft.rfft(segments) if len(segments) else segments[..., : half + 1]
+    spectrum = torch.fft.rfft(segments) if segments.shape[0] else segments[..., : half + 1]
     power = spectrum.abs().square().sum(1) / SEGMENT  # (series, channels, frequencies)
     power = power / mask.sum(1).clamp(min=1)[:, None, None]
     edges = [*(2**octave for octave in range(OCTAVES)), half + 1]

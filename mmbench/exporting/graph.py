@@ -11,7 +11,7 @@ from torch.export import ExportedProgram
 
 from mmbench.model import FusionModel
 from mmbench.saved import SavedModel
-from mmbench.types import Column, Split
+from mmbench.types import MISSING, Column, Split
 
 GRAPH = "model.pt2"
 TOLERANCE = 1e-4
@@ -65,19 +65,18 @@ def write_graph(saved: SavedModel, folder: Path) -> Parity:
 
 
 def some_inputs(saved: SavedModel) -> Inputs:
-    """By modality, one entry per row, of a few requests. ``NotTraced`` if there are none."""
+    """By modality, one entry per row, of a few whole requests. ``NotTraced`` if there are none."""
     if not saved.model.encoders_by_modality:
         raise NotTraced("the model reads nothing")
+    columns = saved.requests.columns
+    there = torch.stack([column.value_of_row != MISSING for column in columns.values()])
+    whole = there.all(0).nonzero().flatten()[:TRIED]
+    if not len(whole):
+        raise NotTraced("every request kept with the model misses a modality")
     found: Inputs = {}
-    rows = saved.requests.rows(torch.arange(min(TRIED, len(saved.requests))))
-    for modality, column in rows.columns.items():
-        values = column.values
-        assert isinstance(values, Tensor)
-        if column.index is not None:
-            if (column.index < 0).any():
-                raise NotTraced("a modality is missing in the requests kept with the model")
-            values = values[column.index]
-        found[modality] = values
+    for modality, column in columns.items():
+        assert isinstance(column.values, Tensor)
+        found[modality] = column.values[column.value_of_row[whole]]
     return found
 
 
@@ -86,7 +85,7 @@ def traced(model: FusionModel, inputs: Inputs) -> ExportedProgram:
     try:
         return _export(Graph(model).eval(), inputs)
     except Exception as error:  # noqa: BLE001 - a component of any author may not be traceable
-        reason = f"{type(error).__name__}: {error}".splitlines()[0]
+        reason = f"{type(error).__name__}: {error}".splitlines()[0].rstrip(".")
         raise NotTraced(f"{_culprit(model, inputs)}: {reason}") from None
 
 
@@ -98,7 +97,8 @@ def differs(model: FusionModel, inputs: Inputs, graph: Callable[[Inputs], Tensor
 
 def _export(module: nn.Module, inputs: Inputs) -> ExportedProgram:
     rows = torch.export.Dim("batch")
-    with torch.no_grad():
+    with torch.no_grad(), warnings.catch_warnings():  # recurrent layers list their weights anew
+        warnings.filterwarnings("ignore", "The tensor attributes .* were assigned during export")
         shapes = {"inputs": {m: {0: rows} for m in inputs}}
         return torch.export.export(module, (inputs,), dynamic_shapes=shapes)
 

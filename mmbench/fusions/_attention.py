@@ -51,7 +51,7 @@ def joined(tokens: Mapping[str, Tensor], features: Features) -> tuple[Tensor, Te
 
 def led(leader: Tensor, tokens: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
     """Learned tokens (k, width), always real, before the others: (batch, k + time, width)."""
-    front = leader.expand(len(tokens), *leader.shape)  # (batch, k, width)
+    front = leader.expand(tokens.shape[0], *leader.shape)  # (batch, k, width)
     always = torch.ones_like(front[..., 0], dtype=torch.bool)
     return torch.cat([front, tokens], dim=1), torch.cat([always, mask], dim=1)
 

@@ -57,7 +57,7 @@ class BottleneckFusion(Fusion):
         shares = presence(features, self.dims).to(self.bottlenecks.dtype)  # (batch, modality)
         shares = shares / shares.sum(dim=1, keepdim=True).clamp(min=1)
         streams = self._streams(features)
-        shared = self.bottlenecks.expand(len(shares), *self.bottlenecks.shape)
+        shared = self.bottlenecks.expand(shares.shape[0], *self.bottlenecks.shape)
         *before, last = self.layers
         for layer in before:
             streams, shared = self._exchanged(layer, streams, shared, shares)

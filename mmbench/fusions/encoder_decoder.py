@@ -55,7 +55,8 @@ class EncoderDecoderFusion(Fusion):
         encoded = {m: encode(tokens[m], features[m].mask) for m, encode in self.encoders.items()}
         memory, mask = joined(encoded, features)
         memory = self.memory(memory)  # (batch, Σ time, width)
-        hidden = self.queries.expand(len(memory), *self.queries.shape)  # (batch, queries, width)
+        batch = memory.shape[0]
+        hidden = self.queries.expand(batch, *self.queries.shape)  # (batch, queries, width)
         for layer in self.decoder:
             hidden = layer(hidden, memory, mask)
         return self.norm(hidden.mean(dim=1))  # type: ignore[no-any-return]

@@ -79,7 +79,7 @@ class _Sketch(nn.Module):
         self.width = width
 
     def forward(self, vector: Tensor) -> Tensor:
-        empty = vector.new_zeros(len(vector), self.width)
+        empty = vector.new_zeros(vector.shape[0], self.width)
         return empty.index_add(1, self.buckets, vector * self.signs.to(vector.dtype))
 
 

@@ -59,7 +59,7 @@ class MixerFusion(Fusion):
 
     def _slots(self, modality: str, tokens: Tensor, features: Features) -> Tensor:
         queries = self.queries[modality]
-        asked = queries.expand(len(tokens), *queries.shape)  # (batch, slots, width)
+        asked = queries.expand(tokens.shape[0], *queries.shape)  # (batch, slots, width)
         found = self.read[modality](asked, tokens, features[modality].mask)
         return torch.where(features[modality].present[:, None, None], found, 0.0)
 

@@ -51,7 +51,8 @@ class PerceiverFusion(Fusion):
 
     def forward(self, features: Features) -> Tensor:
         tokens, mask = joined(self.tokens(features), features)
-        latents = self.latents.expand(len(tokens), *self.latents.shape)  # (batch, latents, width)
+        batch = tokens.shape[0]
+        latents = self.latents.expand(batch, *self.latents.shape)  # (batch, latents, width)
         always = torch.ones_like(latents[..., 0], dtype=torch.bool)
         for _ in range(self.repeats):
             latents = self.think(self.read(latents, tokens, mask), always)

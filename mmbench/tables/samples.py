@@ -15,10 +15,10 @@ from mmbench.types import MISSING, Column
 
 
 def media_column(cells: Sequence[Any], shape: Shape, folder: Path, name: str) -> Column:
-    """Decoded now and kept in memory; None is missing, a file that cannot be read is an error."""
+    """Decoded now and kept in memory; an empty cell is missing, an unreadable file an error."""
     values, index = [], []
     for row, cell in enumerate(cells):
-        if cell is None or cell is pd.NA or (isinstance(cell, float) and np.isnan(cell)):
+        if _empty(cell):
             index.append(MISSING)
             continue
         try:
@@ -34,6 +34,13 @@ def media_column(cells: Sequence[Any], shape: Shape, folder: Path, name: str) ->
     if shape.media == "audio":
         found = found.float() / np.iinfo(np.int16).max
     return Column(found, torch.tensor(index))
+
+
+def _empty(cell: Any) -> bool:
+    """As in a table: nothing, not a number, or blank."""
+    if isinstance(cell, str):
+        return not cell.strip()
+    return cell is None or cell is pd.NA or (isinstance(cell, float) and np.isnan(cell))
 
 
 def _decoded(cell: Any, shape: Shape, folder: Path) -> Array:
