@@ -332,6 +332,18 @@ def test_the_headline_speaks_of_the_newest_version() -> None:
     assert markdown(rank([old, new])).index("version `2`") < markdown(rank([old, new])).index("`1`")
 
 
+def test_each_task_has_a_table_of_its_own(monkeypatch, capsys) -> None:
+    from mmbench.cli.board import _show
+
+    monkeypatch.setenv("COLUMNS", "80")
+    quality = {"a-metric-of-a-long-name": {"mean": 0.5, "low": 0.4, "high": 0.6, "per_seed": [0.5]}}
+    other = {"task": "other", "metric": "a-metric-of-a-long-name", "quality": quality}
+    _show([make_row(1), make_row(2, **other)], None, "accuracy", as_json=False)
+    text = capsys.readouterr().out
+    assert text.index("\nother\n") < text.index("a-metric-of-a-long-name")
+    assert text.count("1.25 / 1.75") == 2 and text.count("Fusion helps on") == 2
+
+
 @pytest.mark.parametrize("width", [80, 160])
 def test_the_terminal_table_fits_and_breaks_no_figure(width: int) -> None:
     from rich.console import Console

@@ -19,7 +19,8 @@ from mmbench.datasets.cmu_mosi import MOSI, _series
 from mmbench.datasets.hateful_memes import HatefulMemes
 from mmbench.datasets.mm_imdb import MMIMDb
 from mmbench.datasets.vqa_v2 import VQAv2
-from mmbench.errors import DataUnavailable, MMBenchError
+from mmbench.errors import DataUnavailable, InvalidParameter, MMBenchError
+from mmbench.parts import PARTS
 from mmbench.testing import check_dataset
 from mmbench.types import MISSING
 
@@ -288,3 +289,71 @@ def test_a_data_set_of_the_library_from_a_folder(tmp_path):
         HuggingFace(path=str(folder), target="labels")
     with pytest.raises(DataUnavailable, match="is no data set"):
         HuggingFace(path=str(tmp_path / "nothing"))
+
+
+def things(folder: Path, n: int = 60, without: int | None = None) -> Path:
+    """Pictures in pairs, captions, two texts of one name but for a blank, and a large price."""
+    datasets = pytest.importorskip("datasets")
+    draw = np.random.default_rng(0)
+    features = datasets.Features(
+        {
+            "image": datasets.Image(), "my text": datasets.Value("string"),
+            "my_text": datasets.Value("string"), "caption": datasets.Value("string"),
+            "price": datasets.Value("float32"),
+        }
+    )  # fmt: skip
+    pictures = [Image.fromarray(draw.integers(0, 255, (9, 9, 3), np.uint8)) for _ in range(n // 2)]
+    rows = {
+        "image": [None if i == without else pictures[i // 2] for i in range(n)],
+        "my text": [f"a long text number {draw.integers(10**6)}" for _ in range(n)],
+        "my_text": [f"some other words {draw.integers(10**6)}" for _ in range(n)],
+        "caption": [f"a {'red' if i // 2 % 2 else 'small green'} thing" for i in range(n)],
+        "price": [250_000 + 40_000 * (i % 2) + draw.normal() for i in range(n)],
+    }
+    datasets.Dataset.from_dict(rows, features=features).save_to_disk(folder)
+    return folder
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_every_kind_of_target_of_the_library(tmp_path):
+    folder = str(things(tmp_path / "saved", without=7))
+    from mmbench.datasets.huggingface import HuggingFace
+
+    number = HuggingFace(path=folder, target="price", image_size=8)
+    check_dataset(number)
+    assert list(number.task.modalities) == ["image", "my_text", "my_text_", "table"]
+    train = number.load("train").target
+    assert float(train.mean()) == pytest.approx(0, abs=1e-5)
+    assert float(train.std(correction=0)) == pytest.approx(1, abs=1e-5)
+    missing = [int((number.load(p).columns["image"].index == MISSING).sum()) for p in PARTS]
+    assert sum(missing) == 1
+
+    said = HuggingFace(path=folder, target="caption", target_kind="sequence", columns="image")
+    check_dataset(said)
+    assert said.task.length == 5 and list(said.task.modalities) == ["image"]
+
+    pairs = HuggingFace(path=folder, target_kind="retrieval", columns="image,my text")
+    check_dataset(pairs)
+    items = [set(pairs.load(part).target[:, 0].tolist()) for part in PARTS]
+    assert not items[0] & items[1] and not items[0] & items[2], "an item is in one part"
+    few = HuggingFace(path=folder, target_kind="retrieval", columns="image,caption")
+    assert dict(few.task.modalities) == {"image": "image", "caption": "text"}
+    assert len(set.union(*items)) == 30 and sum(len(pairs.load(part)) for part in PARTS) == 59
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"target_kind": "clasification"}, "Did you mean 'classification'"),
+        ({"columns": "image,text"}, "no column 'text'"),
+        ({"columns": "image,price"}, "names 'price', which is the target"),
+        ({"target_kind": "retrieval"}, "it takes two, and here are image, my_text, my_text_"),
+    ],
+)
+def test_what_is_asked_of_the_library_must_be_there(options, words, tmp_path):
+    folder = str(things(tmp_path / "saved"))
+    from mmbench.datasets.huggingface import HuggingFace
+
+    with pytest.raises(InvalidParameter, match=words):
+        HuggingFace(path=folder, **{"target": "price", **options})

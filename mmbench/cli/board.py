@@ -94,14 +94,18 @@ def _show(rows: "list[Row]", task: str | None, sort: str, *, as_json: bool) -> N
         typer.echo(json.dumps([public(s.row) for s in standings], indent=2))
         return
     from rich.console import Console
+    from rich.text import Text
 
     from mmbench.leaderboard.headline import headline
     from mmbench.leaderboard.terminal import terminal_table
 
     console = Console()
-    console.print(terminal_table(standings, console.width))
-    if task is not None:
-        for line in headline(rows):
+    for name in dict.fromkeys(s.row.task for s in standings):
+        own = [s for s in standings if s.row.task == name]
+        if task is None:
+            console.print(Text(f"\n{name}", style="bold"))
+        console.print(terminal_table(own, console.width))
+        for line in headline([s.row for s in own]):
             console.print(line, highlight=False)
 
 

@@ -3,16 +3,18 @@
 ``path`` is a folder that ``save_to_disk`` wrote, a folder of Parquet files and the like, or a name
 on the hub (with a connection, or from the library's own cache). Nothing is loaded whole: pictures
 and sounds stay in the Arrow files, memory-mapped by the library, and are decoded when asked for.
-Without a validation or test split, a tenth of the training rows each are drawn for it.
+Without a validation or test split, a tenth of the training rows each are drawn for it. For
+retrieval, ``columns`` names the pair.
 """
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from mmbench.contracts import Dataset
 from mmbench.errors import DataUnavailable
 from mmbench.hookspecs import hookimpl
-from mmbench.types import Column, Part, Split, Task
+from mmbench.types import MISSING, Column, Part, Split, Task
 
 
 class HuggingFace(Dataset):
@@ -25,6 +27,7 @@ class HuggingFace(Dataset):
         *,
         path: str = "",
         config: str = "",
+        columns: str = "",
         target: str = "label",
         target_kind: str = "",
         image_size: int = 64,
@@ -36,31 +39,38 @@ class HuggingFace(Dataset):
                 "The task 'huggingface' needs a folder or a name: --set task.path=FOLDER "
                 "--set task.target=COLUMN. It takes pip install 'mmbench[huggingface]'."
             )
-        from mmbench.datasets._arrow import read
+        from mmbench.datasets._library import read
         from mmbench.tables.targets import METRIC
 
         self.image_size, self.samples = image_size, round(audio_seconds * 16_000)
-        self.read = read(path, config, target, target_kind, seed)
+        self.read = read(path, config, columns, target, target_kind, seed)
         self.version = f"{self.read.digest}/size={image_size},seconds={audio_seconds},seed={seed}"
+        asked = self.read.target
         self.task = Task(
-            self.read.kinds, self.read.target.kind, self.read.target.outputs,
-            METRIC[self.read.target.kind],
-        )  # fmt: skip
+            self.read.kinds, asked.kind, asked.outputs, METRIC[asked.kind], length=asked.length
+        )
 
     def load(self, part: Part) -> Split:
-        from mmbench.datasets._arrow import ArrowFiles
-
         read = self.read
         which = torch.from_numpy(np.flatnonzero(read.parts == part))
-        columns: dict[str, Column] = {}
-        for modality, kind in read.kinds.items():
-            if modality in read.columns:
-                columns[modality] = read.columns[modality].rows(which)
-            else:
-                size = self.image_size if kind == "image" else self.samples
-                values = ArrowFiles(read.rows, read.media[modality], kind, size, which)
-                columns[modality] = Column(values)
-        return Split(columns, read.target.values[which], source=which)
+        columns = {
+            modality: read.columns[modality].rows(which)
+            if modality in read.columns
+            else self._files(modality, which)
+            for modality in read.kinds
+        }
+        source = torch.from_numpy(read.groups)[which]
+        return Split(columns, read.target.values[which], source=source)
+
+    def _files(self, modality: str, which: Tensor) -> Column:
+        """Those of some rows; a row without one misses the modality."""
+        from mmbench.datasets._arrow import ArrowFiles
+
+        column, kind, there = self.read.media[modality]
+        has = torch.from_numpy(there)[which]
+        size = self.image_size if kind == "image" else self.samples
+        files = ArrowFiles(self.read.rows, column, kind, size, which[has])
+        return Column(files, torch.where(has, has.cumsum(0) - 1, MISSING))
 
 
 @hookimpl

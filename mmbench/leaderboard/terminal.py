@@ -20,10 +20,10 @@ WRAPPED = frozenset({"encoders", "fusion", "configuration"})
 
 
 def terminal_table(standings: Sequence[Standing], width: int = ROOMY) -> Table:
-    """The standings as a table for a terminal ``width`` characters wide.
+    """The standings of one task as a table for a terminal ``width`` characters wide.
 
-    A narrow one drops what the Markdown page also says. A blank line sets apart tasks, versions
-    and hardware that are not ranked together.
+    A narrow one drops what the Markdown page also says. A blank line sets apart versions and
+    hardware that are not ranked together.
     """
     from rich import box
     from rich.table import Table
@@ -36,7 +36,7 @@ def terminal_table(standings: Sequence[Standing], width: int = ROOMY) -> Table:
         table.add_column(title, justify=side, overflow="fold", no_wrap=title not in WRAPPED)
     last = None
     for standing in standings:
-        board = (standing.row.task, standing.row.task_version, standing.group)
+        board = (standing.row.task_version, standing.group)
         if last is not None and board != last:
             table.add_section()
         last = board
@@ -47,7 +47,6 @@ def terminal_table(standings: Sequence[Standing], width: int = ROOMY) -> Table:
 
 def _wide(standings: Sequence[Standing], letters: dict[str, str]) -> list[Column]:
     return [
-        *_task(standings),
         ("", "right", cells.rank_cell),
         ("encoders", "left", _encoders),
         ("fusion", "left", _fusion),
@@ -67,7 +66,6 @@ def _wide(standings: Sequence[Standing], letters: dict[str, str]) -> list[Column
 
 def _narrow(standings: Sequence[Standing], letters: dict[str, str]) -> list[Column]:
     return [
-        *_task(standings),
         ("", "right", cells.rank_cell),
         ("configuration", "left", _configuration),
         (_metric(standings), "left", _score),
@@ -77,13 +75,6 @@ def _narrow(standings: Sequence[Standing], letters: dict[str, str]) -> list[Colu
         ("para-\nmeters", "right", lambda s: cells.count(s.row.parameters)),
         ("on", "left", lambda s: letters[s.row.hardware]),
     ]
-
-
-def _task(standings: Sequence[Standing]) -> list[Column]:
-    """A column for the task, where there are several."""
-    if len({s.row.task for s in standings}) <= 1:
-        return []
-    return [("task", "left", lambda s: s.row.task)]
 
 
 def _metric(standings: Sequence[Standing]) -> str:

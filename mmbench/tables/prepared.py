@@ -15,8 +15,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from mmbench.errors import DataUnavailable, UnusableData
-from mmbench.parts import PARTS
+from mmbench.errors import DataUnavailable
 from mmbench.spec import digest as digest_of
 from mmbench.tables import cleaning
 from mmbench.tables.copies import Groups, Tied, keyed
@@ -36,7 +35,7 @@ from mmbench.tables.recipe import (
 from mmbench.tables.shapes import shape_of_files, shape_of_sequences
 from mmbench.tables.splitting import parse_split
 from mmbench.tables.store import Progress, Store, store
-from mmbench.tables.targets import METRIC, Target, pair_target, read_target
+from mmbench.tables.targets import METRIC, Target, pair_target, read_target, standardised
 from mmbench.types import MISSING, Column, Part, Split, Task
 
 RULES = 1
@@ -261,14 +260,14 @@ class _Preparation:
         for made in tables.values():
             self.findings += made.findings(self.frame)
         recipe = Recipe(self.texts, tables, self.files, self.sequences, tuple(self.modalities))
-        values, scale = _scaled(target, parts)
+        target, scale = standardised(target, parts)
         return Prepared(
             self.options, self.seems, tuple(self.findings),
             Task(
                 recipe.kinds, target.kind, target.outputs, METRIC[target.kind],
                 mirrored=self.mirrored, length=target.length,
             ),
-            self._version(), recipe, self._in_memory(recipe), values, scale, division,
+            self._version(), recipe, self._in_memory(recipe), target.values, scale, division,
             self.stores,
         )  # fmt: skip
 
@@ -290,17 +289,3 @@ class _Preparation:
 def _are_paths(cells: pd.Series) -> bool:
     there = cells.dropna()
     return bool(len(there)) and isinstance(there.iloc[0], str) and there.iloc[0].endswith(".npy")
-
-
-def _scaled(target: Target, parts: np.ndarray) -> tuple[Tensor, tuple[float, float]]:
-    """A regression target with mean 0 and standard deviation 1 over the training rows."""
-    if target.kind != "regression":
-        return target.values, (0.0, 1.0)
-    train = target.values[torch.from_numpy(parts == PARTS[0])].double()
-    mean, std = float(train.mean()), float(train.std(correction=0))
-    if std == 0:
-        raise UnusableData(
-            f"The target {target.outputs[0]!r} is {mean:g} in all training rows: there is nothing "
-            "to learn. Split otherwise, or add rows."
-        )
-    return ((target.values.double() - mean) / std).float(), (mean, std)

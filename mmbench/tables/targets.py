@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 import numpy as np
@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from mmbench.errors import UnusableData
+from mmbench.parts import PARTS
 from mmbench.sequences import END
 from mmbench.tables.copies import NONE, Groups
 from mmbench.tables.findings import Finding, counted, listed, rows_named
@@ -169,6 +170,21 @@ def pair_target(one: Groups, other: Groups) -> tuple[Target, list[Finding]]:
         raise UnusableData("No row has both sides of a pair: there is nothing to retrieve.")
     items = torch.from_numpy(np.stack([one, other], axis=1))
     return Target("retrieval", (), items, known), _left_out(known, "pairs", "only one side")
+
+
+def standardised(target: Target, parts: np.ndarray) -> tuple[Target, tuple[float, float]]:
+    """A regression target with mean 0 and standard deviation 1 over the training rows, and both."""
+    if target.kind != "regression":
+        return target, (0.0, 1.0)
+    train = target.values[torch.from_numpy(parts == PARTS[0])].double()
+    mean, std = float(train.mean()), float(train.std(correction=0))
+    if std == 0:
+        raise UnusableData(
+            f"The target {target.outputs[0]!r} is {mean:g} in all training rows: there is nothing "
+            "to learn. Split otherwise, or add rows."
+        )
+    values = ((target.values.double() - mean) / std).float()
+    return replace(target, values=values), (mean, std)
 
 
 def _unknown(known: np.ndarray, name: str) -> list[Finding]:

@@ -1,0 +1,209 @@
+"""A data set of the library ``datasets`` as columns, target and parts."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from mmbench.datasets._arrow import MEDIA, MediaKind, digests, present
+from mmbench.errors import DataUnavailable, InvalidParameter, UnusableData, did_you_mean
+from mmbench.tables.copies import Groups, Tied, groups_of, keyed
+from mmbench.tables.fields import Fields
+from mmbench.tables.kinds import Seems, infer_kind
+from mmbench.tables.modalities import Modalities, inferred
+from mmbench.tables.recipe import Recipe, joined_text
+from mmbench.tables.shapes import shape_of_sequences
+from mmbench.tables.splitting import NAMES, draw_parts
+from mmbench.tables.targets import (
+    TARGETS_ARE,
+    Target,
+    infer_target,
+    pair_target,
+    read_target,
+    standardised,
+)
+from mmbench.types import Column, Kind, Part
+
+DRAWN = 0.1
+"""Share of the training rows that stands in for a split that is not there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Library:
+    """A data set but for its pictures and sounds."""
+
+    rows: Any
+    """Of all splits, one after the other; files are not decoded."""
+    digest: str
+    kinds: Mapping[str, Kind]
+    """By modality."""
+    media: Mapping[str, tuple[str, MediaKind, np.ndarray]]
+    """By modality: a column of files, what they are, and (rows,) whether a row has one."""
+    columns: Mapping[str, Column]
+    """The other modalities."""
+    target: Target
+    parts: np.ndarray
+    groups: Groups
+    """(rows,) the same number for rows that share an item of a pair."""
+
+
+@lru_cache(maxsize=2)
+def read(path: str, config: str, columns: str, target: str, target_kind: str, seed: int) -> Library:
+    """``columns``: those that are read, ``a,b``; all if empty. Of retrieval there is no target."""
+    splits = _splits(path, config)
+    import datasets
+
+    rows = datasets.concatenate_datasets(list(splits.values()))
+    target = "" if target_kind == "retrieval" else target
+    names = _read(rows.column_names, columns, target, target_kind, path)
+    seems: dict[str, Seems] = {}
+    for name, feature in rows.features.items():
+        if (kind := MEDIA.get(type(feature).__name__)) and name in names:
+            rows = rows.cast_column(name, type(feature)(decode=False))
+            seems[name] = Seems(kind, "files of the data set")
+    table = rows.select_columns([n for n in (*names, target) if n and n not in seems]).to_pandas()
+    seems |= {n: _seems(table[n], pairs=not target) for n in names if n not in seems}
+    made = inferred({name: seems[name] for name in names}, ())
+    media = {
+        m: (of[kind][0], kind, present(rows, of[kind][0]))
+        for m, of in made.items()
+        for kind in MEDIA.values()
+        if kind in of
+    }
+    if target:
+        found = _target(table, target, target_kind, rows.features[target])
+        groups = np.arange(len(rows))
+    else:
+        found, groups = _pairs(rows, table, made)
+    parts = _parts(splits, found, groups, seed)
+    recipe = _recipe(table, made, parts)
+    kinds: dict[str, Kind] = {**recipe.kinds, **{m: kind for m, (_, kind, _) in media.items()}}
+    digest = hashlib.sha256("".join(s._fingerprint for s in splits.values()).encode())
+    return Library(
+        rows, digest.hexdigest()[:12], {m: kinds[m] for m in made}, media,
+        recipe.apply(table, Path()), standardised(found, parts)[0], parts, groups,
+    )  # fmt: skip
+
+
+def _splits(path: str, config: str) -> dict[Part, Any]:
+    """By part; what has no such name is left aside."""
+    try:
+        import datasets
+    except ImportError:
+        raise DataUnavailable(
+            "The task 'huggingface' takes the library datasets: pip install 'mmbench[huggingface]'."
+        ) from None
+    try:
+        saved = (Path(path) / "dataset_dict.json").exists() or (Path(path) / "state.json").exists()
+        found = (
+            datasets.load_from_disk(path) if saved else datasets.load_dataset(path, config or None)
+        )
+    except Exception as error:  # noqa: BLE001 - the library raises whatever its readers and the network do
+        raise DataUnavailable(
+            f"{path} is no data set that the library datasets can read: {type(error).__name__}: "
+            f"{str(error).splitlines()[0] if str(error) else ''}. Give a folder, or a name with a "
+            "connection."
+        ) from None
+    if isinstance(found, datasets.Dataset):
+        return {"train": found}
+    return {NAMES[name]: split for name, split in found.items() if name in NAMES}  # type: ignore[misc]
+
+
+def _read(there: list[str], asked: str, target: str, kind: str, path: str) -> list[str]:
+    """The columns that modalities are made of."""
+    if kind not in ("", *TARGETS_ARE):
+        raise InvalidParameter(
+            f"task.target_kind={kind}: allowed are {', '.join(TARGETS_ARE)}."
+            f"{did_you_mean(kind, TARGETS_ARE)}"
+        )
+    names = [name.strip() for name in asked.split(",") if name.strip()]
+    for name, setting in [*((n, "task.columns") for n in names), (target, "task.target")]:
+        if name and name not in there:
+            raise InvalidParameter(
+                f"{path} has no column {name!r}.{did_you_mean(name, there)} "
+                f"Columns: {', '.join(there)}. Set {setting}."
+            )
+    if target in names:
+        raise InvalidParameter(
+            f"task.columns names {target!r}, which is the target: a model that reads what it is to "
+            "say learns nothing else. Take it out."
+        )
+    return names or [name for name in there if name != target]
+
+
+def _seems(cells: pd.Series, *, pairs: bool) -> Seems:
+    """Only what lies in the table itself: a path in it is no file of the data set."""
+    seems = infer_kind(cells, Path())
+    if pairs and seems.kind == "category":
+        return Seems("text", "one side of a pair")  # few captions, each of many pictures
+    inside = seems.kind in ("text", "number", "category", "date") or (
+        seems.kind == "series" and not isinstance(cells.dropna().iloc[0], str)
+    )
+    return seems if inside else Seems("ignored", seems.why)
+
+
+def _target(table: pd.DataFrame, name: str, kind: str, feature: Any) -> Target:
+    """Classes by their names, where the data set has them; every row needs a target."""
+    cells = table[name]
+    if hasattr(feature, "int2str"):
+        cells = cells.map(lambda code: feature.int2str(int(code)) if code >= 0 else None)
+        kind = kind or "classification"
+    inferred_kind, separator = infer_target(cells)
+    found, _ = read_target(cells, kind or inferred_kind, separator)  # type: ignore[arg-type]
+    return found
+
+
+def _pairs(rows: Any, table: pd.DataFrame, made: Modalities) -> tuple[Target, Groups]:
+    """Which item each side of a row shows, and which rows share one."""
+    if len(made) != 2:
+        raise InvalidParameter(
+            f"Retrieval finds one modality by another: it takes two, and here are "
+            f"{', '.join(made)}. Name the two, as in --set task.columns=image,caption."
+        )
+    items = []
+    for modality, of in made.items():
+        kind = next(iter(of))
+        if kind in MEDIA.values():
+            items.append(keyed(list(digests(rows, of[kind][0]))))
+        elif kind == "text":
+            items.append(keyed([text or None for text in joined_text(table, of[kind])]))
+        else:
+            raise UnusableData(f"{modality} is no picture, sound or text, which retrieval finds.")
+    target, _ = pair_target(*items)
+    return target, groups_of([Tied("of one item", keys) for keys in items], len(rows))
+
+
+def _parts(splits: Mapping[Part, Any], target: Target, groups: Groups, seed: int) -> np.ndarray:
+    """(rows,) the library's splits; missing ones are drawn from the training rows, by class."""
+    parts = np.concatenate([np.full(len(split), part) for part, split in splits.items()])
+    parts = np.where(target.known, parts.astype(object), "")
+    absent = [part for part in ("val", "test") if part not in splits]
+    rows = np.flatnonzero(parts == "train")
+    if absent and len(rows):
+        held = [DRAWN if part in absent else 0.0 for part in ("val", "test")]
+        classes = target.kind == "classification"
+        strata = target.values.numpy()[rows] if classes else np.zeros(len(rows), dtype=np.int64)
+        shares = (1 - sum(held), *held)
+        parts[rows] = draw_parts(groups[rows], strata, shares, seed)
+    return parts
+
+
+def _recipe(table: pd.DataFrame, made: Modalities, parts: np.ndarray) -> Recipe:
+    """How the modalities without files are made, learnt from training rows."""
+    train = table[parts == "train"]
+    texts = {m: tuple(of["text"]) for m, of in made.items() if "text" in of}
+    sequences = {
+        m: (of["series"][0], shape_of_sequences(table[of["series"][0]]))
+        for m, of in made.items()
+        if "series" in of
+    }
+    files = [m for m, of in made.items() if set(of) & set(MEDIA.values())]
+    rest = made.keys() - texts.keys() - sequences.keys() - set(files)
+    tables = {m: Fields.fit(train, made[m]) for m in made if m in rest}
+    order = tuple(m for m in made if m not in files)
+    return Recipe(texts, tables, {}, sequences, order)
