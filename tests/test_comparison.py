@@ -382,7 +382,17 @@ def test_page_pictures_rows_and_figures_lie_together(home):
     assert len(document["tuning"]["concat"]) == 2, "every trial is listed, not the best alone"
     for checked in verify([folder / "rows"], load_plugins()):
         assert not checked.problems and "predictions are not here" in " ".join(checked.notes)
-    assert document["headline"][0] in (folder.parent / "README.md").read_text()
+    (line,) = (
+        line
+        for line in (folder.parent / "README.md").read_text().splitlines()
+        if line.startswith(f"| [{folder.name}]")
+    )
+    contestants = [v for v in document["verdicts"] if not v["reference"]]
+    _, n, best, leading, plain, single = (cell.strip() for cell in line.strip("|").split("|"))
+    assert (int(n), best.split(",")[0]) == (len(contestants), contestants[0]["label"])
+    assert int(leading) == sum(v["leads"] for v in contestants) - 1
+    assert sum(map(int, plain.split(" / "))) == len(contestants) - 1, "all but concat itself"
+    assert sum(map(int, single.split(" / "))) == len(contestants)
     product = next(v for v in document["verdicts"] if v["label"] == "product")
     assert product["yardstick"]["other"] == "concat" and product["leads"]
     assert product["yardstick"]["p_holm"] >= product["yardstick"]["p"]

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from mmbench.comparison import cells
+from mmbench.comparison.index import write_index
 from mmbench.comparison.job import Outcome
 from mmbench.comparison.pictures import draw
 from mmbench.comparison.verdicts import Verdict
@@ -44,7 +45,7 @@ def write_comparison(
     pictures = draw(outcome, folder)
     write_whole(folder / "comparison.json", json.dumps(_document(outcome), indent=2) + "\n")
     written = write_whole(folder / "README.md", page(outcome, dropped, command, pictures))
-    write_whole(folder.parent / "README.md", _index(folder.parent))
+    write_index(folder.parent)
     return written
 
 
@@ -133,22 +134,6 @@ def _missing(title: str, reasons: Mapping[str, str]) -> list[str]:
         return []
     lines = "\n".join(f"- {escape(name)}: {escape(why)}" for name, why in sorted(reasons.items()))
     return [f"## {title}\n\n{lines}"]
-
-
-def _index(folder: Path) -> str:
-    """All comparisons in ``folder``, with what each found."""
-    header = [("comparison", "l"), ("contestants", "r"), ("what came out", "l")]
-    lines = []
-    for path in sorted(folder.glob("*/comparison.json")):
-        document, name = json.loads(path.read_text()), escape(path.parent.name)
-        n = sum(not v["reference"] for v in document["verdicts"])
-        found = escape(" ".join(document["headline"]))
-        lines.append([f"[{name}]({path.parent.name}/README.md)", str(n), found])
-    return (
-        "# Controlled comparisons\n\nOne thing varies in each; encoders, head, batches, tuning "
-        f"budget and seeds are equal.\n\n{table(header, lines)}\n\n"
-        "*Written by `mmbench compare`; do not edit.*\n"
-    )
 
 
 def _document(outcome: Outcome) -> dict[str, object]:

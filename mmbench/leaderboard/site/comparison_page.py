@@ -114,13 +114,14 @@ def _line(
         differences.whisker((against["low"], against["mean"], against["high"]))
         if against
         else None,
-        _verdict(contestant),
+        against_plain(contestant),
         standing.latency_vs_concat,
         row.id in best,
     )
 
 
-def _verdict(contestant: Contestant) -> Verdict:
+def against_plain(contestant: Contestant) -> Verdict:
+    """Of the corrected test against the plain choice."""
     against = contestant["yardstick"]
     if against is None:
         return NONE
