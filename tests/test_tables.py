@@ -469,6 +469,19 @@ def test_what_makes_no_pair_is_refused(options, asked, words, tmp_path):
         prepare_anew(given, asked)
 
 
+def test_a_column_that_gives_the_target_away_is_named(tmp_path):
+    table = frame()
+    table["outcome"] = table["label"].map({"yes": "alive", "no": "dead"})
+    table["rank"] = [i % 2 + 2 * (i % 3) for i in range(len(table))]
+    text = said(prepared(saved(tmp_path, table)))
+    assert "outcome: each of its 2 values goes with one class of the target" in text
+    assert "rank: each of its 6 values" in text and "--kind rank=ignored" in text
+    assert "breed: each" not in text and "age: each" not in text
+    table["cents"] = 100 * table["age"] + 3
+    text = said(prepared(saved(tmp_path, table), target="age"))
+    assert "cents: it orders the rows as the target does" in text and "rank: it" not in text
+
+
 def test_an_empty_cell_is_a_missing_file_in_new_rows_too(tmp_path):
     picture(tmp_path / "a.png", 1)
     cells = ["a.png", "", "  ", None, float("nan"), pd.NA]

@@ -22,6 +22,7 @@ from mmbench.tables.copies import Groups, Tied, keyed
 from mmbench.tables.dividing import Division, divide, official, ties
 from mmbench.tables.fields import Fields
 from mmbench.tables.findings import Finding, counted, rows_named
+from mmbench.tables.giveaways import giveaways
 from mmbench.tables.kinds import ColumnKind, Seems, strings
 from mmbench.tables.modalities import Made, parsed_modalities, read_columns
 from mmbench.tables.options import NOTHING, Asked, TableOptions, complete, mirrored
@@ -158,6 +159,7 @@ class _Preparation:
         if target is None:
             target, found = pair_target(*map(self._items, self.modalities))
             self.findings += found
+        self.findings += giveaways(self.frame, self._by_kind(), target)
         usable = target.known & self._anything_there()
         if self.sources is not None:
             division = official(self.frame[self.how.column], usable, self.sources)
