@@ -15,7 +15,7 @@ from mmbench.batching import fits, groups_of
 from mmbench.cache import features_root
 from mmbench.contracts import Encoder, Metric
 from mmbench.contracts import Fitted as FittedEncoder
-from mmbench.errors import DeviceUnavailable
+from mmbench.errors import DeviceUnavailable, UnusableData
 from mmbench.feature_cache import FeatureCache
 from mmbench.features import precompute, prepare
 from mmbench.model import FusionModel, build_encoders, build_model, build_objective
@@ -79,7 +79,7 @@ class Workbench:
         if any(other != task for other, _ in self.loaded):
             self.loaded.clear()
         if (task, part) not in self.loaded:
-            self.loaded[task, part] = resolved.dataset.load(part)
+            self.loaded[task, part] = filled(resolved.dataset.load(part), part, resolved)
         return self.loaded[task, part]
 
     def splits(self, resolved: Resolved) -> dict[str, str]:
@@ -94,6 +94,16 @@ class Workbench:
             )
             self.digests[task] = {part: split_digest(split) for part, split in parts.items()}
         return self.digests[task]
+
+
+def filled(split: Split, part: Part, resolved: Resolved) -> Split:
+    """``UnusableData`` if it has no rows."""
+    if not len(split):
+        raise UnusableData(
+            f"The part {part} of {resolved.spec.task.name} has no rows. Look over its files and "
+            "its parameters: mmbench describe task says what they are."
+        )
+    return split
 
 
 @dataclass(frozen=True, slots=True)

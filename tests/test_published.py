@@ -19,9 +19,12 @@ from mmbench.datasets.cmu_mosi import MOSI, _series
 from mmbench.datasets.hateful_memes import HatefulMemes
 from mmbench.datasets.mm_imdb import MMIMDb
 from mmbench.datasets.vqa_v2 import VQAv2
-from mmbench.errors import DataUnavailable, InvalidParameter, MMBenchError
+from mmbench.errors import DataUnavailable, InvalidParameter, MMBenchError, UnusableData
 from mmbench.parts import PARTS
+from mmbench.plugins import load_plugins
+from mmbench.spec import Component, TrialSpec
 from mmbench.testing import check_dataset
+from mmbench.trial import Workbench, train_trial
 from mmbench.types import MISSING
 
 
@@ -248,6 +251,22 @@ def test_prepare_says_what_is_missing_and_what_is_there(tmp_path, monkeypatch, c
     assert command("hateful-memes", "--root", str(tmp_path)) == 1
     assert "train.jsonl is missing (8,500 training memes)" in capsys.readouterr().out
     assert command("synergy", "--root", str(tmp_path)) == 2
+    (few := tmp_path / "few").mkdir()
+    av_mnist(few)  # all of its training digits are validation rows
+    assert command("av-mnist", "--root", str(few)) == 1
+    assert "train cannot be empty" in capsys.readouterr().out
+
+
+def test_a_part_without_rows_is_named(tmp_path):
+    av_mnist(tmp_path)
+    spec = TrialSpec(
+        Component("av-mnist", {"root": str(tmp_path)}),
+        {"image": Component("hog"), "audio": Component("hog")},
+        Component("concat"),
+        Component("linear"),
+    )
+    with pytest.raises(UnusableData, match="The part train of av-mnist has no rows"):
+        train_trial(spec, load_plugins(), Workbench(torch.device("cpu")))
 
 
 def saved_by_the_library(folder: Path) -> Path:

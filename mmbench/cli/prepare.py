@@ -72,6 +72,7 @@ def _check(cls: type["Published"], root: Path, *, as_json: bool) -> None:
         rows = _rows(dataset)
         prepared = getattr(dataset, "prepared", None)
         findings = [f"{f.where}: {f.says}" for f in prepared.findings] if prepared else []
+    empty = [part for part, n in rows.items() if not n]
     if as_json:
         _print_json(cls.name, missing, rows, findings)
     else:
@@ -83,10 +84,12 @@ def _check(cls: type["Published"], root: Path, *, as_json: bool) -> None:
             typer.echo(f"   {finding}")
         if missing:
             typer.secho(f"not whole: {'; '.join(missing)}. Source: {cls.home}", fg="red")
+        elif empty:
+            typer.secho(f"{_counted(rows)}: {' and '.join(empty)} cannot be empty.", fg="red")
         else:
             asked = f"mmbench search --task {cls.name} --set task.root={root}"
             typer.echo(f"{_counted(rows)}. {asked}")
-    if missing:
+    if missing or empty:
         raise typer.Exit(1)
 
 

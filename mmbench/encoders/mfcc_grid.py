@@ -65,7 +65,7 @@ def spoken(level: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
     quiet, loud = (ordered.gather(1, (q * steps).round().long()) for q in (QUIET, LOUD))
     clear = loud - quiet >= CONTRAST  # False of a clip that is missing: infinity less infinity
     loud_enough = (level > quiet + ABOVE * (loud - quiet)) & mask
-    on = torch.where(clear, loud_enough, mask).long()
+    on = torch.where(clear, loud_enough.long(), mask.long())
     return on.argmax(1), on.shape[1] - on.flip(1).argmax(1)
 
 

@@ -13,7 +13,7 @@ def compacted(tokens: Tensor, mask: Tensor) -> Tensor:
     """Tokens (batch, time, dim) with the real ones first, in their order; the rest as it comes."""
     if tokens.shape[1] == 1:
         return tokens  # plain vectors: the sort and the gather would cost more than their reading
-    order = mask.to(torch.uint8).argsort(dim=1, descending=True, stable=True)  # (batch, time)
+    order = mask.int().argsort(dim=1, descending=True, stable=True)  # (batch, time)
     return tokens.gather(1, order.unsqueeze(-1).expand_as(tokens))
 
 

@@ -46,6 +46,11 @@ class MCBFusion(Fusion):
     ) -> None:
         super().__init__(dims)
         self.sketches = nn.ModuleDict({m: _Sketch(m, d, width) for m, d in dims.items()})
+        one = torch.nn.functional.pad(
+            torch.ones(1), (0, width - 1)
+        )  # its transform is 1 throughout
+        self.register_buffer("one", one, persistent=False)
+        self.one: Tensor
         self.out_dim = width
 
     def forward(self, features: Features) -> Tensor:
@@ -55,10 +60,12 @@ class MCBFusion(Fusion):
 
     def _spectrum(self, modality: str, features: Features) -> Tensor:
         sketch = self.sketches[modality](_wide(pooled(features[modality])))
+        if len(self.dims) == 2:  # a missing modality leaves the other as it is
+            sketch = torch.where(features[modality].present.unsqueeze(1), sketch, self.one)
+        else:  # the sketch of [x; 1]: its last entry is in bucket 0, sign +
+            sketch = sketch + self.one
         spectrum: Tensor = torch.fft.rfft(sketch)
-        if len(self.dims) > 2:
-            return spectrum + 1  # the sketch of [x; 1]: its last entry is in bucket 0, sign +
-        return torch.where(features[modality].present.unsqueeze(1), spectrum, 1.0)
+        return spectrum
 
 
 class _Sketch(nn.Module):
