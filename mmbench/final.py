@@ -24,7 +24,6 @@ from mmbench.contracts import Metric
 from mmbench.diagnosing import Document
 from mmbench.errors import Incompatible, StorageError
 from mmbench.evaluation.intervals import Interval, PerRow, bootstrap, paired_gain
-from mmbench.evaluation.memory import PeakMemory
 from mmbench.evaluation.predictions import storable
 from mmbench.evaluation.quality import by_slice, confusion, quality
 from mmbench.evaluation.reliability import reliability_bins
@@ -53,7 +52,6 @@ class SeedResult:
     validation: float
     seconds: float
     curve: list[dict[str, float]]
-    training_peak_mib: float | None
     splits: Mapping[str, str] | None = None
     """A hash of the target and sources of each part."""
     diagnoses: Mapping[str, Document] = field(default_factory=dict)
@@ -101,9 +99,8 @@ def evaluate_seed(
 
     ``diagnose``: also examine the model, which takes seconds with small encoders.
     """
-    with PeakMemory(bench.device) as peak:
-        result = run_trial(spec, plugins, bench, on_epoch)
-    return keep_seed(result, plugins, bench, folder, peak.mib, diagnose=diagnose)
+    result = run_trial(spec, plugins, bench, on_epoch)
+    return keep_seed(result, plugins, bench, folder, diagnose=diagnose)
 
 
 def keep_seed(
@@ -111,11 +108,10 @@ def keep_seed(
     plugins: Plugins,
     bench: Workbench,
     folder: Path,
-    training_peak_mib: float | None = None,
     *,
     diagnose: bool = True,
 ) -> SeedResult:
-    """Write all of it into ``folder``; the peak is not known of one that trained with others."""
+    """Write all of it into ``folder``."""
     trained = result.trained
     used = used_by(trained.resolved, plugins)
     save_model(folder / MODEL, trained.resolved, trained.model, trained.requests, used)
@@ -126,7 +122,6 @@ def keep_seed(
         "best_epoch": trained.fitted.best_epoch,
         "seconds": trained.fitted.seconds,
         "curve": trained.fitted.curve,
-        "training_peak_mib": training_peak_mib,
         "splits": dict(result.splits),
     }
     scores = storable(result.test_scores, trained.resolved.task)
@@ -148,7 +143,6 @@ def load_seed(folder: Path) -> SeedResult:
         validation=document["validation"],
         seconds=document["seconds"],
         curve=document["curve"],
-        training_peak_mib=document["training_peak_mib"],
         splits=document.get("splits"),
         diagnoses=diagnosing.diagnoses(folder),
     )

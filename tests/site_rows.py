@@ -135,8 +135,10 @@ def _cost(p50: float) -> dict[str, Any]:
     stages = {name: {"ms_p50": p50 * share} for name, share in shares.items()}
     return {
         "latency": {"batch_1": stages, "batch_32": stages, "throughput_rows_per_s": 751466.5},
-        "memory": {"parameters_encoders": {"image": 5000, "question": 2000}},
-        "training_peak_memory_mib": [12.5, 13.5],
+        "memory": {
+            "parameters_encoders": {"image": 5000, "question": 2000},
+            "training": {"batch_size": 128, "peak_memory_mib": 12.5},
+        },
     }
 
 

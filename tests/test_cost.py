@@ -13,6 +13,7 @@ import time
 from collections import namedtuple
 from collections.abc import Mapping
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -23,6 +24,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from mmbench.compression import Compression
 from mmbench.contracts import Dataset, Encoder, Fitted, Fusion, Head, Objective, Outputs
 from mmbench.errors import DataUnavailable
 from mmbench.evaluation.disturbance import (
@@ -46,11 +48,12 @@ from mmbench.evaluation.memory import (
 )
 from mmbench.evaluation.nvml import gpu_state
 from mmbench.evaluation.timing import Pace, draw_requests, percentiles
+from mmbench.evaluation.training_memory import measure_training
 from mmbench.hookspecs import hookimpl
 from mmbench.model import FusionModel, build_encoders, build_model
 from mmbench.plugins import PluginRecord, Plugins
 from mmbench.resolve import resolve
-from mmbench.saved import load_answers, load_model, load_requests, save_model
+from mmbench.saved import load_answers, load_model, load_requests, save_compressed, save_model
 from mmbench.spec import Component, TrialSpec
 from mmbench.types import Column, Encoded, Features, Part, Split, Task
 
@@ -105,6 +108,19 @@ class TinyHead(Head):
         return self.linear(fused)
 
 
+class LargeHead(TinyHead):
+    """Trains a weight of 16 MiB besides."""
+
+    name = "cost-large-head"
+
+    def __init__(self, in_dim: int, n_outputs: int) -> None:
+        super().__init__(in_dim, n_outputs)
+        self.large = nn.Parameter(torch.ones(16 * MIB // 4))
+
+    def forward(self, fused: Tensor) -> Tensor:
+        return super().forward(fused) + self.large.mean()
+
+
 class TinyObjective(Objective):
     name = "cost-objective"
 
@@ -129,7 +145,7 @@ def register_fusions() -> list[type[Fusion]]:
 
 @hookimpl
 def register_heads() -> list[type[Head]]:
-    return [TinyHead]
+    return [TinyHead, LargeHead]
 
 
 @hookimpl
@@ -539,6 +555,7 @@ def test_a_gpu_is_measured(tmp_path: Path, installed: Plugins) -> None:
     json.dumps(document, allow_nan=False)
     assert document["memory"]["method"] == "cuda"
     assert document["memory"]["batch_32"]["peak_memory_reserved_mib"] > 0
+    assert document["memory"]["training"]["peak_memory_reserved_mib"] > 0
     assert document["hardware"]["gpus"][0]["name"]
 
 
@@ -589,17 +606,18 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Plugins:
     plugins.encoders.add(TinyEncoder, "test")
     plugins.fusions.add(TinyFusion, "test")
     plugins.heads.add(TinyHead, "test")
+    plugins.heads.add(LargeHead, "test")
     plugins.objectives.add(TinyObjective, "test")
     return plugins
 
 
-def save(folder: Path, plugins: Plugins) -> FusionModel:
+def save(folder: Path, plugins: Plugins, head: str = "cost-head") -> FusionModel:
     encoder = Component("cost-encoder", {"width": 16})
     spec = TrialSpec(
         Component("cost-task"),
         {"a": encoder, "b": encoder},
         Component("cost-fusion"),
-        Component("cost-head"),
+        Component(head),
         Component("cost-objective"),
     )
     resolved = resolve(spec, plugins)
@@ -622,6 +640,27 @@ def test_a_fresh_process_measures_everything(tmp_path: Path, installed: Plugins)
     assert document["device"] == "cpu"
     assert "caches" not in document["flags"]
     assert document["others_cores"] >= 0
+
+
+def test_training_takes_gradients_moments_and_the_best_weights_too(
+    tmp_path: Path, installed: Plugins
+) -> None:
+    save(tmp_path / "model", installed, "cost-large-head")
+    memory = measure_in_fresh_process(tmp_path / "model", "cpu", threads=1)["memory"]
+    assert memory["training"]["batch_size"] == 128
+    # the weight, its gradient, two moments and the copy that is gone back to, of 16 MiB each
+    assert 80 <= memory["training"]["peak_memory_mib"] < 140
+    assert memory["batch_1"]["peak_memory_mib"] < 40
+
+
+def test_what_cannot_be_trained_is_said(tmp_path: Path, installed: Plugins) -> None:
+    built = save(tmp_path, installed)
+    saved = load_model(tmp_path, installed, CPU)
+    save_compressed(tmp_path, replace(saved, model=built), Compression(prune=0.5))
+    assert measure_training(tmp_path, installed, CPU) == {"reason": "the model is 50% pruned"}
+    save(tmp_path / "other", installed)  # whose plugins lack the metric that training is judged by
+    reason = measure_training(tmp_path / "other", installed, CPU)["reason"]
+    assert "accuracy" in reason
 
 
 def test_a_model_that_is_not_the_saved_one_is_not_measured(

@@ -24,6 +24,7 @@ from mmbench.evaluation.flops import flops
 from mmbench.evaluation.hardware import hardware
 from mmbench.evaluation.latency import measure_latency
 from mmbench.evaluation.memory import measure_memory, release_freed_memory, resident_mib
+from mmbench.evaluation.training_memory import measure_training
 from mmbench.plugins import Plugins, load_plugins
 from mmbench.saved import load_answers, load_model, load_requests
 from mmbench.threads import limits
@@ -102,7 +103,9 @@ def _memory(
     baseline_mib = resident_mib()
     model = load_model(folder, plugins, device).model
     memory = measure_memory(model, requests, device, baseline_mib=baseline_mib)
-    return {**memory, "baseline_mib": round(baseline_mib, 2)}
+    del model
+    training = measure_training(folder, plugins, device)
+    return {**memory, "training": training, "baseline_mib": round(baseline_mib, 2)}
 
 
 def _flags(machine: dict[str, Any], latency: dict[str, Any], disturbance: Disturbance) -> list[str]:

@@ -105,15 +105,16 @@ def measure_memory(
         with PeakMemory(device, baseline_mib) as peak, undisturbed(model):
             for request in drawn:
                 ask(model, request.batch, device)
-        document[f"batch_{size}"] = _figures(peak)
+        document[f"batch_{size}"] = figures(peak)
     return {**document, "method": peak.method}
 
 
-def _figures(peak: PeakMemory) -> dict[str, float]:
-    figures = {"peak_memory_mib": round(peak.mib, 2)}
+def figures(peak: PeakMemory) -> dict[str, float]:
+    """As they stand in a cost document."""
+    found = {"peak_memory_mib": round(peak.mib, 2)}
     if peak.reserved_mib is not None:
-        figures["peak_memory_reserved_mib"] = round(peak.reserved_mib, 2)
-    return figures
+        found["peak_memory_reserved_mib"] = round(peak.reserved_mib, 2)
+    return found
 
 
 def resident_mib() -> float:

@@ -63,7 +63,7 @@ def row_of(
         fusion_parameters=cost["memory"]["parameters_fusion"],
         flops=cost["flops"],
         train_seconds=fmean(s.seconds for s in final.seeds),
-        cost={**cost, "training_peak_memory_mib": [s.training_peak_mib for s in final.seeds]},
+        cost=dict(cost),
         gain=None
         if final.gain is None
         else {

@@ -37,8 +37,7 @@ def from_predictions(
 ) -> Row:
     """Every metric, interval and slice computed again; the gain too, if ``single`` is given."""
     alone = None if single is None else seeds_of(*single)
-    cost = _cost(row)
-    final = evaluate_family(seeds_of(row, scores), alone, cost, test, plugins)
+    final = evaluate_family(seeds_of(row, scores), alone, row.cost, test, plugins)
     return row_of(final, row.search, row.environment)
 
 
@@ -51,7 +50,7 @@ def from_spec(row: Row, plugins: Plugins) -> Row:
         gain = row.gain["over"], Interval(row.gain["mean"], row.gain["low"], row.gain["high"])
     final = FinalEvaluation(
         resolve(seeds[0].spec, plugins), seeds, quality, row.slices, row.confusion,  # type: ignore[arg-type]
-        row.reliability, gain, _cost(row), plugins.metrics[row.metric].higher_is_better, {},
+        row.reliability, gain, row.cost, plugins.metrics[row.metric].higher_is_better, {},
     )  # fmt: skip
     return row_of(final, row.search, row.environment)
 
@@ -63,11 +62,10 @@ Single = tuple[Row, Sequence[Tensor]]
 def seeds_of(row: Row, scores: Sequence[Tensor]) -> list[SeedResult]:
     """The seeds of a row as its final evaluation had them, without models."""
     spec = spec_from_dict(row.spec)
-    peaks = row.cost.get("training_peak_memory_mib") or [None] * len(row.seeds)
-    each = zip(row.seeds, scores, row.validation["per_seed"], peaks, strict=True)
+    each = zip(row.seeds, scores, row.validation["per_seed"], strict=True)
     return [
-        SeedResult(spec.with_seed(seed), Path(), own, validation, row.train_seconds, [], peak)
-        for seed, own, validation, peak in each
+        SeedResult(spec.with_seed(seed), Path(), own, validation, row.train_seconds, [])
+        for seed, own, validation in each
     ]
 
 
@@ -105,7 +103,3 @@ def _equal(one: Any, other: Any) -> bool:
 def _interval(quality: Mapping[str, Any]) -> Interval | None:
     low, high = quality["low"], quality["high"]
     return None if low is None or high is None else Interval(quality["mean"], low, high)
-
-
-def _cost(row: Row) -> dict[str, Any]:
-    return {k: v for k, v in row.cost.items() if k != "training_peak_memory_mib"}

@@ -97,12 +97,11 @@ def _weights(row: Row) -> list[tuple[str, int]]:
 def _further(row: Row) -> list[tuple[str, str]]:
     """Other costs that were measured."""
     rate = _mapping(row.cost, "latency").get("throughput_rows_per_s")
-    peaks = row.cost.get("training_peak_memory_mib")
-    numbers = [p for p in peaks if isinstance(p, int | float)] if isinstance(peaks, list) else []
-    peak = max(numbers, default=0.0)
+    training = _mapping(_mapping(row.cost, "memory"), "training")
+    peak, size = training.get("peak_memory_mib"), training.get("batch_size")
     return [
         ("Peak memory, one request", f"{cells.memory_cell(row)} MiB"),
-        *([("Peak memory, training", f"{peak:,.1f} MiB")] if peak else []),
+        *([(f"Peak memory, training on {size} rows", f"{peak:,.1f} MiB")] if peak else []),
         *([("FLOPs of one sample", cells.count(row.flops))] if row.flops is not None else []),
         *([("Throughput", f"{rate:,.0f} samples/s")] if isinstance(rate, int | float) else []),
         ("Training", f"{row.train_seconds:,.1f} s per seed"),
