@@ -26,9 +26,9 @@ STEPS = 3
 def measure_training(folder: Path, plugins: Plugins, device: torch.device) -> dict[str, Any]:
     """A few steps and one look at validation, as the model was trained; its requests are the data.
 
-    ``batch_size`` and ``peak_memory_mib``, of which the data are no part. Frozen encoders are held
-    and do not run: training reads from the cache what they say. ``reason`` instead of a figure
-    where the model cannot be trained.
+    ``batch_size`` and ``peak_memory_mib``, of which the data are no part, nor what a first training
+    leaves in the process. Frozen encoders are held and do not run: training reads from the cache
+    what they say. ``reason`` instead of a figure where the model cannot be trained.
     """
     saved = load_model(folder, plugins, device)
     if saved.compression != AS_TRAINED:
@@ -36,13 +36,14 @@ def measure_training(folder: Path, plugins: Plugins, device: torch.device) -> di
     requests = _as_training_reads(saved)
     size = saved.spec.train.batch_size
     train = requests.rows(torch.arange(STEPS * size) % len(requests)).to(device)
-    del saved
-    release_freed_memory()
-    baseline_mib = resident_mib()
-    saved = load_model(folder, plugins, device)
     try:
+        _train(saved, plugins, device, train, requests)  # imports what a metric or paradigm needs
+        del saved
+        release_freed_memory()
+        baseline_mib = resident_mib()
+        saved = load_model(folder, plugins, device)
         with PeakMemory(device, baseline_mib) as peak:
-            _trainer(saved, plugins, device).fit(saved.model, train, requests, None, _unheard)
+            _train(saved, plugins, device, train, requests)
     except Exception as error:  # noqa: BLE001 - a paradigm may need more than a few rows
         return {"reason": f"{type(error).__name__}: {error}".splitlines()[0]}
     return {"batch_size": size, **figures(peak)}
@@ -59,11 +60,14 @@ def _as_training_reads(saved: SavedModel) -> Split:
     return replace(saved.requests, columns=columns)
 
 
-def _trainer(saved: SavedModel, plugins: Plugins, device: torch.device) -> Trainer:
+def _train(
+    saved: SavedModel, plugins: Plugins, device: torch.device, train: Split, val: Split
+) -> None:
     objective = build_objective(resolve(saved.spec, plugins, Elsewhere(saved.task)), saved.model)
     once = replace(saved.spec.train, max_epochs=1)
     metric = plugins.metrics[saved.task.metric]()
-    return Trainer(once, objective, metric, saved.spec.seed, device)
+    trainer = Trainer(once, objective, metric, saved.spec.seed, device)
+    trainer.fit(saved.model, train, val, None, _unheard)
 
 
 def _unheard(_epoch: int, _values: dict[str, float]) -> None:

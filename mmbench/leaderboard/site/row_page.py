@@ -101,7 +101,7 @@ def _further(row: Row) -> list[tuple[str, str]]:
     peak, size = training.get("peak_memory_mib"), training.get("batch_size")
     return [
         ("Peak memory, one request", f"{cells.memory_cell(row)} MiB"),
-        *([(f"Peak memory, training on {size} rows", f"{peak:,.1f} MiB")] if peak else []),
+        *([(f"… training on {size} rows, kernels loaded", f"{peak:,.1f} MiB")] if peak else []),
         *([("FLOPs of one sample", cells.count(row.flops))] if row.flops is not None else []),
         *([("Throughput", f"{rate:,.0f} samples/s")] if isinstance(rate, int | float) else []),
         ("Training", f"{row.train_seconds:,.1f} s per seed"),
