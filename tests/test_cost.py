@@ -369,7 +369,7 @@ def test_the_peak_is_seen_although_it_has_passed() -> None:
     with PeakMemory(CPU) as peak:
         held = torch.ones(48 * MIB // 4)
         del held
-    assert 40 <= peak.mib < 90  # of 48: the kernel may take other pages back meanwhile
+    assert 47 <= peak.mib < 90
     with PeakMemory(CPU) as nothing:
         pass
     assert nothing.mib < 40
@@ -380,11 +380,11 @@ def test_where_the_kernel_keeps_no_peak_it_is_sampled(monkeypatch: pytest.Monkey
     monkeypatch.setattr("mmbench.evaluation.memory._forget_peak", lambda: False)
     release_freed_memory()
     with PeakMemory(CPU) as peak:
-        held = torch.ones(48 * MIB // 4)
+        held = torch.ones(240 * MIB // 4)  # much: the kernel may take other pages back meanwhile
         time.sleep(0.05)
         del held
     assert peak.method == "sampled"
-    assert 40 <= peak.mib < 90  # of 48: the kernel may take other pages back meanwhile
+    assert 235 <= peak.mib < 282
 
 
 def test_shared_weights_count_once() -> None:
@@ -648,8 +648,9 @@ def test_training_takes_gradients_moments_and_the_best_weights_too(
     save(tmp_path / "model", installed, "cost-large-head")
     memory = measure_in_fresh_process(tmp_path / "model", "cpu", threads=1)["memory"]
     assert memory["training"]["batch_size"] == 128
-    # the weight, its gradient, two moments and the copy that is gone back to, of 16 MiB each
-    assert 80 <= memory["training"]["peak_memory_mib"] < 140
+    # of 16 MiB each: the weight, two moments, and the gradient or, once that is cleared, the copy
+    # that is gone back to; the allocator may still hold what was cleared
+    assert 62 <= memory["training"]["peak_memory_mib"] < 100
     assert memory["batch_1"]["peak_memory_mib"] < 40
 
 

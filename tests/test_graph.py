@@ -28,6 +28,8 @@ NO_GRAPH = {"regions"}
 """Finds connected areas outside torch."""
 QUICK = {"mfcc-grid", "hog-colours", "gru", "early-transformer", "concat-early", "mcb"}
 """Those that took something to be graphs."""
+NEAR, NEAR_OF_ROOTS = 1e-4, 1e-3
+"""A signed root makes 1e-4 of a rounding of 1e-8: mcb's is the last thing that it does."""
 TRACED, ASKED = 6, 4
 """Rows that the graph is made with, and that it is asked."""
 
@@ -58,21 +60,18 @@ def is_one_graph(module: nn.Module, inputs, asked, rows) -> ExportedProgram:
     """Made with some rows, it says of fewer what the module says."""
     with torch.no_grad():
         program = export(module.eval(), (inputs,), dynamic_shapes=(rows,))
-        assert_close(program.module()(asked), module(asked))
+        torch.testing.assert_close(program.module()(asked), module(asked), rtol=1e-3, atol=NEAR)
     return program
 
 
-def assert_close(found: Tensor, expected: Tensor) -> None:
-    """As near as signed roots are, which make 1e-4 of a rounding of 1e-8 (mcb)."""
-    torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-3)
-
-
-def says_the_same_in_onnx(program: ExportedProgram, module: nn.Module, asked, path: Path) -> None:
+def says_the_same_in_onnx(
+    program: ExportedProgram, module: nn.Module, asked, path: Path, near: float = NEAR
+) -> None:
     pytest.importorskip("onnxruntime")
     inputs = asked if isinstance(asked, dict) else {"values": asked}
     as_onnx(program, list(inputs), "out", path)
     with torch.no_grad():
-        assert_close(answer(path, inputs), module(asked))
+        torch.testing.assert_close(answer(path, inputs), module(asked), rtol=1e-3, atol=near)
 
 
 def cases(names):
@@ -98,7 +97,8 @@ def test_a_fusion_is_a_graph_for_any_number_of_rows(name, tmp_path):
     rows = {key: {0: Dim("batch")} for key in given.inputs}
     module = FusionAlone(given.build(), modalities_of(given))
     program = is_one_graph(module, given.inputs, asked, rows)
-    says_the_same_in_onnx(program, module, asked, tmp_path / "fusion.onnx")
+    near = NEAR_OF_ROOTS if name == "mcb" else NEAR
+    says_the_same_in_onnx(program, module, asked, tmp_path / "fusion.onnx", near)
 
 
 def test_a_graph_is_tried_with_requests_that_miss_nothing():
