@@ -68,6 +68,11 @@ class TrainingDiverged(MMBenchError):
     """A loss or a score became NaN or infinite."""
 
 
+def brief(error: BaseException) -> str:
+    """Its name and the first line of what it says."""
+    return f"{type(error).__name__}: {error}".splitlines()[0]
+
+
 def did_you_mean(given: str, known: Iterable[str]) -> str:
     """`` Did you mean 'x'?`` with the nearest match, or an empty string if none is near."""
     near = difflib.get_close_matches(given, list(known), n=1)

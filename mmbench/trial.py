@@ -15,11 +15,11 @@ from mmbench.batching import fits, groups_of
 from mmbench.cache import features_root
 from mmbench.contracts import Encoder, Metric
 from mmbench.contracts import Fitted as FittedEncoder
-from mmbench.errors import DeviceUnavailable, UnusableData
+from mmbench.errors import DeviceUnavailable
 from mmbench.feature_cache import FeatureCache
 from mmbench.features import precompute, prepare
 from mmbench.model import FusionModel, build_encoders, build_model, build_objective
-from mmbench.parts import PARTS, check_parts, split_digest
+from mmbench.parts import PARTS, check_filled, check_parts, split_digest
 from mmbench.pieces import within_memory
 from mmbench.plugins import Plugins
 from mmbench.remembered import Remembered
@@ -79,7 +79,9 @@ class Workbench:
         if any(other != task for other, _ in self.loaded):
             self.loaded.clear()
         if (task, part) not in self.loaded:
-            self.loaded[task, part] = filled(resolved.dataset.load(part), part, resolved)
+            split = resolved.dataset.load(part)
+            check_filled(split, part, resolved.spec.task.name)
+            self.loaded[task, part] = split
         return self.loaded[task, part]
 
     def splits(self, resolved: Resolved) -> dict[str, str]:
@@ -94,16 +96,6 @@ class Workbench:
             )
             self.digests[task] = {part: split_digest(split) for part, split in parts.items()}
         return self.digests[task]
-
-
-def filled(split: Split, part: Part, resolved: Resolved) -> Split:
-    """``UnusableData`` if it has no rows."""
-    if not len(split):
-        raise UnusableData(
-            f"The part {part} of {resolved.spec.task.name} has no rows. Look over its files and "
-            "its parameters: mmbench describe task says what they are."
-        )
-    return split
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from functools import partial
 import typer
 
 from mmbench.cli.options import AsJson
+from mmbench.errors import brief
 
 COMPANIONS = ("torchvision", "torchaudio", "timm", "transformers", "sklearn", "optuna", "mlflow")
 
@@ -49,7 +50,7 @@ def _looked(name: str, look: Callable[[], str]) -> Finding:
     try:
         return Finding(name, sound=True, says=look())
     except Exception as error:  # noqa: BLE001 - whatever is broken is what we came to find
-        why = f"{type(error).__name__}: {error}".splitlines()[0]
+        why = brief(error)
         return Finding(name, sound=False, says=f"{why}. {_mend(name)}")
 
 

@@ -9,6 +9,7 @@ from mmbench.leaderboard import cells
 from mmbench.leaderboard.markdown_table import escape, table
 from mmbench.leaderboard.site.comparison_file import Comparison, read_comparisons
 from mmbench.leaderboard.site.comparison_page import BETTER, TIE, WORSE, against_plain
+from mmbench.leaderboard.site.verdict import HELPS, HURTS, UNSURE, Verdict, verdict
 
 HEADER = [
     ("comparison", "l"),
@@ -18,8 +19,6 @@ HEADER = [
     ("against the plain choice: better / not shown to differ / worse", "r"),
     ("against the best single modality: better / not shown to be / worse", "r"),
 ]
-GAINS = ("", "not shown to help", "shown to hurt")
-"""What may be said of the gain over the best single modality: see ``cells.gain_verdict``."""
 
 
 def write_index(folder: Path) -> Path:
@@ -41,18 +40,18 @@ def _line(comparison: Comparison) -> list[str]:
     """Contestants are in their order, best first."""
     contestants = [c for c in comparison.contestants if not c["reference"]]
     best, rows = contestants[0], [comparison.rows[c["row"]] for c in contestants]
-    plain = Counter(against_plain(c).words for c in contestants if c["yardstick"])
-    gains = Counter(cells.gain_verdict(row) for row in rows if row.gain is not None)
+    plain = Counter(against_plain(c) for c in contestants if c["yardstick"])
+    gains = Counter(verdict(row) for row in rows if row.gain is not None)
     return [
         f"[{escape(comparison.name)}]({comparison.name}/README.md)",
         str(len(contestants)),
         f"{escape(best['label'])}, {cells.score(best['score'])} {escape(rows[0].metric)}",
         str(sum(c["leads"] for c in contestants) - 1),
-        _counts(plain, (v.words for v in (BETTER, TIE, WORSE))),
-        _counts(gains, GAINS),
+        _counts(plain, (BETTER, TIE, WORSE)),
+        _counts(gains, (HELPS, UNSURE, HURTS)),
     ]
 
 
-def _counts(found: Mapping[str, int], kinds: Iterable[str]) -> str:
+def _counts(found: Mapping[Verdict, int], kinds: Iterable[Verdict]) -> str:
     """``0 / 55 / 9``, or a dash where nothing was compared."""
     return " / ".join(str(found[kind]) for kind in kinds) if found else cells.NONE

@@ -81,7 +81,7 @@ def read(path: str, config: str, columns: str, target: str, target_kind: str, se
     else:
         found, groups = _pairs(rows, table, made)
     parts = _parts(splits, found, groups, seed)
-    recipe = _recipe(table, made, parts)
+    recipe = _recipe(table, {m: of for m, of in made.items() if m not in media}, parts)
     kinds: dict[str, Kind] = {**recipe.kinds, **{m: kind for m, (_, kind, _) in media.items()}}
     digest = hashlib.sha256("".join(s._fingerprint for s in splits.values()).encode())
     return Library(
@@ -194,16 +194,13 @@ def _parts(splits: Mapping[Part, Any], target: Target, groups: Groups, seed: int
 
 
 def _recipe(table: pd.DataFrame, made: Modalities, parts: np.ndarray) -> Recipe:
-    """How the modalities without files are made, learnt from training rows."""
+    """How modalities that are not files are made, learnt from training rows."""
     train = table[parts == "train"]
     texts = {m: tuple(of["text"]) for m, of in made.items() if "text" in of}
     sequences = {
-        m: (of["series"][0], shape_of_sequences(table[of["series"][0]]))
+        m: (name, shape_of_sequences(table[name]))
         for m, of in made.items()
-        if "series" in of
+        for name in of.get("series", ())
     }
-    files = [m for m, of in made.items() if set(of) & set(MEDIA.values())]
-    rest = made.keys() - texts.keys() - sequences.keys() - set(files)
-    tables = {m: Fields.fit(train, made[m]) for m in made if m in rest}
-    order = tuple(m for m in made if m not in files)
-    return Recipe(texts, tables, {}, sequences, order)
+    tables = {m: Fields.fit(train, of) for m, of in made.items() if m not in {*texts, *sequences}}
+    return Recipe(texts, tables, {}, sequences, tuple(made))

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from mmbench.compression import AS_TRAINED
+from mmbench.errors import brief
 from mmbench.evaluation.memory import PeakMemory, figures, release_freed_memory, resident_mib
 from mmbench.features import encode_in_batches
 from mmbench.model import build_objective
@@ -45,7 +46,7 @@ def measure_training(folder: Path, plugins: Plugins, device: torch.device) -> di
         with PeakMemory(device, baseline_mib) as peak:
             _train(saved, plugins, device, train, requests)
     except Exception as error:  # noqa: BLE001 - a paradigm may need more than a few rows
-        return {"reason": f"{type(error).__name__}: {error}".splitlines()[0]}
+        return {"reason": brief(error)}
     return {"batch_size": size, **figures(peak)}
 
 
@@ -53,7 +54,7 @@ def _as_training_reads(saved: SavedModel) -> Split:
     """The requests, with what frozen encoders say of them."""
     encoders, columns = saved.model.encoders_by_modality, dict(saved.requests.columns)
     for modality, encoder in encoders.items():
-        if encoder.frozen and not columns[modality].is_encoded:
+        if encoder.frozen:
             values = columns[modality].values
             assert isinstance(values, torch.Tensor | LazyValues)
             columns[modality] = Column(encode_in_batches(encoder, values), columns[modality].index)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.export import ExportedProgram
 
+from mmbench.errors import brief
 from mmbench.model import FusionModel
 from mmbench.saved import SavedModel
 from mmbench.types import MISSING, Column, Split
@@ -85,7 +86,7 @@ def traced(model: FusionModel, inputs: Inputs) -> ExportedProgram:
     try:
         return _export(Graph(model).eval(), inputs)
     except Exception as error:  # noqa: BLE001 - a component of any author may not be traceable
-        reason = f"{type(error).__name__}: {error}".splitlines()[0].rstrip(".")
+        reason = brief(error).rstrip(".")
         raise NotTraced(f"{_culprit(model, inputs)}: {reason}") from None
 
 

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.export import ExportedProgram
 
-from mmbench.errors import DataUnavailable
+from mmbench.errors import DataUnavailable, brief
 from mmbench.exporting.graph import (
     TOLERANCE,
     Inputs,
@@ -112,7 +112,7 @@ def _reason(error: BaseException) -> str:
     """Of what the exporter wraps in advice, the innermost: the operation that is not in ONNX."""
     while error.__cause__ is not None:
         error = error.__cause__
-    return f"{type(error).__name__}: {error}".splitlines()[0].rstrip(".")
+    return brief(error).rstrip(".")
 
 
 @contextlib.contextmanager

@@ -46,9 +46,8 @@ class MCBFusion(Fusion):
     ) -> None:
         super().__init__(dims)
         self.sketches = nn.ModuleDict({m: _Sketch(m, d, width) for m, d in dims.items()})
-        one = torch.nn.functional.pad(
-            torch.ones(1), (0, width - 1)
-        )  # its transform is 1 throughout
+        # its transform is 1 throughout
+        one = torch.nn.functional.pad(torch.ones(1), (0, width - 1))
         self.register_buffer("one", one, persistent=False)
         self.one: Tensor
         self.out_dim = width

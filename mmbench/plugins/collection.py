@@ -8,6 +8,7 @@ import pluggy
 
 from mmbench import hookspecs
 from mmbench.contracts import Dataset, Encoder, Fusion, Head, Metric, Objective
+from mmbench.errors import brief
 from mmbench.installed.offers import GROUP, Offer
 from mmbench.installed.records import PluginRecord
 from mmbench.registry import Registry
@@ -65,7 +66,7 @@ class Plugins:
         if (plugin, hook) in self.complained:
             return
         self.complained.add((plugin, hook))
-        what = f"{type(error).__name__}: {error}".splitlines()[0]
+        what = brief(error)
         log.warning(
             "plugin %s: its hook %s raised %s; everything else goes on. Tell its author, or switch "
             "it off with MMBENCH_DISABLE_PLUGINS.", plugin, hook, what, exc_info=error,

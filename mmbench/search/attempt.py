@@ -17,6 +17,7 @@ import torch
 from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
 
 from mmbench.contracts import count_parameters
+from mmbench.errors import brief
 from mmbench.evaluation.latency import quick_latency_ms
 from mmbench.evaluation.preflight import quick_peak_memory_mib
 from mmbench.model import FusionModel
@@ -110,7 +111,7 @@ class Attempt:
             case Exception():
                 state = "failed"
                 self.record["error"] = "".join(traceback.format_exception(end))
-                self.record["reason"] = f"{type(end).__name__}: {end}".splitlines()[0]
+                self.record["reason"] = brief(end)
                 if isinstance(end, torch.OutOfMemoryError):
                     torch.cuda.empty_cache()
             case _:

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 import pandas as pd
 
+from mmbench.tables.fields import numeric
 from mmbench.tables.findings import Finding, counted
 from mmbench.tables.kinds import strings
 from mmbench.tables.targets import Target
@@ -59,7 +60,7 @@ def _values_of_one_class(cells: pd.Series, classes: np.ndarray) -> int:
 def _same_order(cells: pd.Series, numbers: np.ndarray) -> bool:
     from scipy.stats import spearmanr  # type: ignore[import-untyped]
 
-    column = pd.to_numeric(cells, errors="coerce").to_numpy(dtype=float, na_value=np.nan)
+    column = numeric(cells)
     both = np.isfinite(column)
     if both.sum() < len(column) / 2 or len(np.unique(column[both])) < 2:
         return False
