@@ -261,7 +261,9 @@ def test_those_that_cannot_be_batched_say_so() -> None:
     assert not is_batched(resolve(spec(0, objective=C("ogm-ge"), head=C("linear")), PLUGINS))
 
 
-@pytest.mark.parametrize("name", ["patches", "text-transformer", "conv1d", "bag-of-words"])
+@pytest.mark.parametrize(
+    "name", ["patches", "text-transformer", "conv1d", "bag-of-words", "fasttext"]
+)
 def test_trained_encoders_are_stacked(name: str) -> None:
     cls = PLUGINS.encoders[name]
     draws = torch.Generator().manual_seed(0)

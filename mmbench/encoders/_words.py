@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -28,6 +29,12 @@ def word_ids(texts: Sequence[str], known: Mapping[str, int], limit: int) -> Tens
         [known.get(word, UNKNOWN) for word in words(text)[:limit]] or [UNKNOWN] for text in texts
     ]
     return padded(ids, PADDING)
+
+
+def terms(text: str) -> list[str]:
+    """Lower-cased words, and each two that follow one another."""
+    found = [word for word in words(text) if word[0].isalnum()]
+    return found + [f"{first} {second}" for first, second in pairwise(found)]
 
 
 def padded(ids: Sequence[Sequence[int]], filler: int) -> Tensor:

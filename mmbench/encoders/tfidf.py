@@ -8,7 +8,6 @@ that the frequent go before the rare; that serves every kind of target.
 """
 
 from collections.abc import Sequence
-from itertools import pairwise
 from typing import Annotated, Any
 
 import numpy as np
@@ -19,11 +18,10 @@ from mmbench.contracts import Encoder, Fitted
 from mmbench.encoders._length import to_length
 from mmbench.encoders._to_target import outputs
 from mmbench.encoders._training_column import used_values
-from mmbench.encoders._words import strings
+from mmbench.encoders._words import strings, terms
 from mmbench.hookspecs import hookimpl
 from mmbench.space import Choice
 from mmbench.types import ALL_TARGETS, MISSING, Column, Encoded, TargetKind, Values
-from mmbench.words import words
 
 MOST = 4096
 """Terms are chosen once, the most telling first; fewer of them are the first ones."""
@@ -80,12 +78,6 @@ class TfIdf(Encoder):
         counts = inputs.float()
         weights = torch.where(counts > 0, 1 + counts.clamp(min=1).log(), 0.0) * self.rarity
         return to_length(Encoded.vector(weights))
-
-
-def terms(text: str) -> list[str]:
-    """Lower-cased words, and each two that follow one another."""
-    found = [word for word in words(text) if word[0].isalnum()]
-    return found + [f"{first} {second}" for first, second in pairwise(found)]
 
 
 def said(train: Column, target: Tensor, kind: TargetKind) -> Tensor:
