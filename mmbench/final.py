@@ -23,7 +23,7 @@ from mmbench import diagnosing
 from mmbench.contracts import Metric
 from mmbench.diagnosing import Document
 from mmbench.errors import Incompatible, StorageError
-from mmbench.evaluation.intervals import Interval, PerRow, bootstrap, paired_gain
+from mmbench.evaluation.intervals import Interval, OfSums, PerRow, bootstrap, gain_estimate
 from mmbench.evaluation.predictions import storable
 from mmbench.evaluation.quality import by_slice, confusion, quality
 from mmbench.evaluation.reliability import reliability_bins
@@ -185,7 +185,7 @@ def evaluate_family(
 def _quality(
     scores: Sequence[Tensor], test: Split, resolved: Resolved, plugins: Plugins
 ) -> dict[str, tuple[Interval | None, list[float]]]:
-    """Every metric of every seed; an interval for the main one and those that are plain means.
+    """Every metric of every seed; an interval for the main one and those that sums over rows give.
 
     The others (AUROC, F1 …) would have to be computed anew on each of 1,000 resamples: minutes.
     """
@@ -203,7 +203,7 @@ def _quality(
 def _interval(
     metric: Metric, scores: Sequence[Tensor], test: Split, resolved: Resolved
 ) -> Interval | None:
-    if metric.name != resolved.task.metric and not isinstance(metric, PerRow):
+    if metric.name != resolved.task.metric and not isinstance(metric, PerRow | OfSums):
         return None
     return bootstrap(metric, scores, test.target, source=test.source)
 
@@ -239,5 +239,5 @@ def _gain(
     if single is None:
         return None
     baseline = [s.test_scores for s in single]
-    gain = paired_gain(metric, scores, baseline, test.target, source=test.source)
-    return single[0].spec.fusion_label, gain
+    gain = gain_estimate(metric, scores, baseline, test.target, test.source)
+    return single[0].spec.fusion_label, gain.interval()

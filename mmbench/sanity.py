@@ -1,7 +1,9 @@
-"""A trial whose training labels mean nothing: it must fall to chance, or something leaks.
+"""A trial whose labels mean nothing: it must fall to chance, or something leaks.
 
-The labels of the training part are permuted over its rows; all else is as ever. What is still
-learnt of validation and test came in by another way than training (Ojala & Garriga, "Permutation
+The labels of the training part are permuted over its rows, and those of validation for the choice
+of the epoch (true ones choose an epoch that happens to be right, of a few people's windows well
+above chance on test too); all else is as ever. What is still learnt of validation and test, whose
+true labels judge, came in by another way than training (Ojala & Garriga, "Permutation
 tests for studying classifier performance", JMLR 2010; Zhang et al., ICLR 2017, for training on
 random labels).
 """
@@ -14,6 +16,7 @@ from torch import Tensor
 
 from mmbench.contracts import Metric
 from mmbench.evaluation.intervals import Interval, bootstrap
+from mmbench.parts import PARTS
 from mmbench.plugins import Plugins
 from mmbench.resolve import resolve
 from mmbench.seeds import stream
@@ -23,9 +26,10 @@ from mmbench.training import predict
 from mmbench.trial import Workbench, data_key, main_metric, ready, train_trial
 from mmbench.types import Part, Split, Task
 
+DEALT: tuple[Part, ...] = ("train", "val")
 SCORED: tuple[Part, ...] = ("val", "test")
 LEVEL = 0.99
-"""Of the interval that chance must lie in; validation also chose the epoch."""
+"""Of the interval that chance must lie in."""
 SHUFFLES = 20
 
 
@@ -41,19 +45,19 @@ class Fallen:
     """Not above chance by more than noise."""
 
 
-def permuted(train: Split, seed: int) -> Split:
+def permuted(split: Split, seed: int) -> Split:
     """The same rows with their targets dealt anew."""
-    dealt = torch.randperm(len(train), generator=stream(seed, "data"))
-    return replace(train, target=train.target[dealt])
+    dealt = torch.randperm(len(split), generator=stream(seed, "data"))
+    return replace(split, target=split.target[dealt])
 
 
-def parted(train: Split, seed: int) -> Split:
+def parted(split: Split, seed: int) -> Split:
     """The same pairs with their second sides, and the items that they are, dealt anew."""
-    dealt = torch.randperm(len(train), generator=stream(seed, "data"))
-    first, second = train.columns
-    target = torch.stack([train.target[:, 0], train.target[dealt, 1]], dim=1)
-    columns = {first: train.columns[first], second: train.columns[second].dealt(dealt)}
-    return replace(train, columns=columns, target=target)
+    dealt = torch.randperm(len(split), generator=stream(seed, "data"))
+    first, second = split.columns
+    target = torch.stack([split.target[:, 0], split.target[dealt, 1]], dim=1)
+    columns = {first: split.columns[first], second: split.columns[second].dealt(dealt)}
+    return replace(split, columns=columns, target=target)
 
 
 def fall_to_chance(
@@ -61,18 +65,19 @@ def fall_to_chance(
 ) -> list[Fallen]:
     """Train once per seed, each with a permutation of its own; score on validation and test."""
     resolved = resolve(spec, plugins)
-    parts = {part: bench.load(resolved, part) for part in SCORED}
-    train = bench.load(resolved, "train")
+    parts = {part: bench.load(resolved, part) for part in PARTS}
     deal = permuted if resolved.task.fuses else parted
     scores: dict[Part, list[Tensor]] = {part: [] for part in SCORED}
     for seed in seeds:
-        bench.loaded[data_key(resolved), "train"] = deal(train, seed)
+        for part in DEALT:
+            bench.loaded[data_key(resolved), part] = deal(parts[part], seed)
         trained = train_trial(spec.with_seed(seed), plugins, bench)
         encoders = trained.model.encoders_by_modality
-        for part, split in parts.items():
-            given = ready(split, part, trained.resolved, encoders, bench)
+        for part in SCORED:
+            given = ready(parts[part], part, trained.resolved, encoders, bench)
             scores[part].append(predict(trained.model, given, bench.device))
-    bench.loaded[data_key(resolved), "train"] = train
+    for part in DEALT:
+        bench.loaded[data_key(resolved), part] = parts[part]
     metric = main_metric(resolved, plugins)
     return [judged(part, scores[part], parts[part], resolved.task, metric) for part in SCORED]
 

@@ -27,14 +27,15 @@ from mmbench.comparison.verdicts import expected_best
 from mmbench.contracts import Fusion
 from mmbench.datasets.synthetic import Synergy
 from mmbench.errors import Incompatible, InvalidParameter
-from mmbench.evaluation.paired import Resampled, holm, mean_ranks
+from mmbench.evaluation.intervals import Estimate, Spread
+from mmbench.evaluation.paired import Resampled, holm, mean_ranks, tukey
 from mmbench.features import FeatureCache
 from mmbench.fusions.concat import ConcatFusion
 from mmbench.leaderboard.row import read_rows
 from mmbench.leaderboard.site.comparison_file import read_comparisons
 from mmbench.leaderboard.verify import verify
 from mmbench.metrics.classification import Accuracy
-from mmbench.metrics.regression import MeanAbsoluteError
+from mmbench.metrics.regression import MeanAbsoluteError, Pearson
 from mmbench.plugins import Plugins, load_plugins
 from mmbench.search.finals import evaluate
 from mmbench.search.jobs import work_on_jobs
@@ -209,6 +210,17 @@ def test_seeds_that_disagree_make_a_difference_uncertain():
     assert found.p > 0.05 and found.gain.low < 0 < found.gain.high
 
 
+def test_majority_is_worse_on_a_metric_that_is_no_mean_over_rows_however_many_are_compared():
+    draws = torch.Generator().manual_seed(0)
+    target = torch.randn(300, generator=draws)
+    noisy = [[(target + 0.1 * torch.randn(300, generator=draws))[:, None] for _ in range(3)]]
+    scores = {f"good {i}": noisy[0] for i in range(60)} | {"mean": [torch.zeros(300, 1)] * 3}
+    resampled = Resampled(Pearson(), scores, target, None)
+    assert (
+        holm({n: resampled.difference(n, "mean").p for n in scores if n != "mean"})["good 0"] < 1e-6
+    )
+
+
 def test_an_error_is_better_when_it_is_lower():
     target = torch.zeros(100, 1)
     scores = {"small": [torch.full((100, 1), 0.1)] * 2, "large": [torch.ones(100, 1)] * 2}
@@ -227,6 +239,29 @@ def test_holm_is_the_step_down_of_its_paper():
         {"d": 0.02, "a": 0.03, "c": 0.06, "b": 0.06}
     )
     assert holm({"a": 0.9, "b": 0.8}) == {"b": 1.0, "a": 1.0} and holm({}) == {}
+
+
+def test_the_best_of_two_is_a_pair_and_of_many_what_their_range_says():
+    estimate = Estimate(0.3, [Spread(0.01, 12)])
+    assert tukey(estimate, 2) == pytest.approx(estimate.p, rel=1e-3)
+    assert estimate.p < tukey(estimate, 3) < tukey(estimate, 30)
+    assert tukey(Estimate(0.0, []), 5) == 1.0
+
+
+def test_of_equals_hardly_any_is_taken_to_be_worse_than_the_best():
+    """Thirty that are right by chance alone: the best was chosen by the scores that are tested."""
+    draws, any_worse = torch.Generator().manual_seed(2), 0
+    target = torch.zeros(200, dtype=torch.long)
+    for _ in range(40):
+        scores = {
+            str(i): [scores_that_are_right(torch.rand(200, generator=draws) < 0.5)] * 2
+            for i in range(30)
+        }
+        resampled = Resampled(Accuracy(), scores, target, None, resamples=200)
+        best = max(resampled.plain, key=resampled.plain.__getitem__)
+        worst = min(resampled.plain, key=resampled.plain.__getitem__)
+        any_worse += tukey(resampled.estimate(worst, best), 30) < 0.05
+    assert any_worse <= 40 * 0.15
 
 
 def test_mean_ranks_share_ties_and_follow_the_metric():
@@ -395,7 +430,7 @@ def test_page_pictures_rows_and_figures_lie_together(home):
     assert sum(map(int, single.split(" / "))) == len(contestants)
     product = next(v for v in document["verdicts"] if v["label"] == "product")
     assert product["yardstick"]["other"] == "concat" and product["leads"]
-    assert product["yardstick"]["p_holm"] >= product["yardstick"]["p"]
+    assert product["yardstick"]["p_corrected"] >= product["yardstick"]["p"]
     assert len(product["best_after"]) == 2
 
 

@@ -7,14 +7,25 @@ from typing import ClassVar
 
 import pytest
 import torch
+from scipy import stats
 from torch import Tensor
 
 from mmbench.contracts import Metric
-from mmbench.evaluation.intervals import Interval, PerRow, bootstrap, paired_gain
+from mmbench.evaluation.intervals import (
+    Estimate,
+    Interval,
+    OfSums,
+    PerRow,
+    Resampler,
+    Spread,
+    bootstrap,
+    gain_estimate,
+    spread_of_seeds,
+)
 from mmbench.evaluation.quality import by_slice, confusion, quality
 from mmbench.evaluation.reliability import reliability_bins
 from mmbench.metrics.classification import ExpectedCalibrationError
-from mmbench.plugins import Plugins
+from mmbench.plugins import Plugins, load_plugins
 from mmbench.types import Task
 
 
@@ -43,6 +54,19 @@ class Error(Metric):
 
     def per_row(self, scores: Tensor, target: Tensor) -> Tensor:
         return (scores[:, 0] - target).abs()
+
+
+class Level(Metric):
+    """The mean of what is predicted."""
+
+    name = "level"
+    targets: ClassVar = frozenset({"regression"})
+
+    def __call__(self, scores: Tensor, target: Tensor) -> float:
+        return float(scores.double().mean())
+
+    def per_row(self, scores: Tensor, target: Tensor) -> Tensor:
+        return scores[:, 0]
 
 
 class Broken(Accuracy):
@@ -145,27 +169,84 @@ def test_mean_is_the_plain_mean_over_seeds_and_the_interval_is_reproducible() ->
     assert found != bootstrap(FastAccuracy(), scores, target, source=None, seed=1)
 
 
-def test_fast_and_general_paths_agree_with_a_slow_reference() -> None:
-    """The same draws, scored row by row: both paths give the same figures to rounding."""
+def test_an_interval_is_students_of_a_slow_bootstrap_and_of_the_seeds() -> None:
+    """Sources drawn row by row, the seeds by their variance, pooled degrees of freedom."""
     scores, target = seeds_with_accuracy([coin(60, 0.8, s) for s in range(3)])
     source = torch.arange(60) // 4 * 10  # ids need not be consecutive
-    settings = {"source": source, "resamples": 150}
+    generator, slow = torch.Generator().manual_seed(7), []
+    for _ in range(4000):
+        drawn = torch.randint(15, (15,), generator=generator).tolist()
+        rows = torch.cat([torch.where(source == 10 * c)[0] for c in drawn])
+        slow.append(sum(Accuracy()(s[rows], target[rows]) for s in scores) / 3)
+    of_sources = 15 / 14 * torch.tensor(slow).var().item()
+    plain = torch.tensor([Accuracy()(s, target) for s in scores])
+    of_seeds = plain.var().item() / 3
+    error = (of_sources + of_seeds) ** 0.5
+    freedom = error**4 / (of_sources**2 / 14 + of_seeds**2 / 2)
+    low, high = stats.t.interval(0.95, freedom, plain.mean().item(), error)
+    found = bootstrap(FastAccuracy(), scores, target, source=source, resamples=4000)
+    assert (found.low, found.high) == (pytest.approx(low, abs=3e-3), pytest.approx(high, abs=3e-3))
+
+
+def test_fast_and_general_paths_agree() -> None:
+    scores, target = seeds_with_accuracy([coin(60, 0.8, s) for s in range(3)])
+    settings = {"source": torch.arange(60) // 4, "resamples": 150}
     fast = bootstrap(FastAccuracy(), scores, target, **settings)
     general = bootstrap(Accuracy(), scores, target, **settings)
     assert fast.low == pytest.approx(general.low)
     assert fast.high == pytest.approx(general.high)
 
-    generator = torch.Generator().manual_seed(7)
-    slow = []
-    for _ in range(4000):
-        drawn = torch.randint(15, (15,), generator=generator).tolist()
-        rows = torch.cat([torch.where(source == 10 * c)[0] for c in drawn])
-        seeds = torch.randint(3, (3,), generator=generator).tolist()
-        slow.append(sum(Accuracy()(scores[s][rows], target[rows]) for s in seeds) / 3)
-    low, high = torch.tensor(slow).quantile(torch.tensor([0.025, 0.975])).tolist()
-    many = bootstrap(FastAccuracy(), scores, target, source=source, resamples=4000)
-    assert many.low == pytest.approx(low, abs=0.012)
-    assert many.high == pytest.approx(high, abs=0.012)
+
+@pytest.mark.parametrize("name", ["r2", "rmse", "mae", "micro-f1"])
+def test_metrics_of_sums_are_what_the_metric_says_of_each_resample(name: str) -> None:
+    metric = load_plugins().metrics[name]()
+    assert isinstance(metric, PerRow | OfSums)
+    draw = torch.Generator().manual_seed(0)
+    scores = [torch.randn(80, 3, generator=draw) for _ in range(2)]
+    target = torch.randn(80, 3, generator=draw)
+    target = (target > 0).float() if name == "micro-f1" else 1000 + target
+    sampler = Resampler(metric, scores, target, torch.arange(80) // 4)
+    weights = torch.randint(3, (5, 20), generator=draw).double()
+    fast = sampler.scores(weights)
+    slow = torch.stack([sampler._score(w) for w in weights.long()])
+    assert torch.allclose(fast, slow, atol=1e-9)
+
+
+@pytest.mark.parametrize(("sources", "seeds"), [(3, 5), (6, 3), (200, 3)])
+def test_an_interval_covers_as_often_as_it_says(sources: int, seeds: int) -> None:
+    """Sources and seeds that differ, few of either; plain percentiles of three cover 80 %."""
+    draw, covered = torch.Generator().manual_seed(sources), 0
+    source = torch.arange(sources).repeat_interleave(3)
+    target = torch.zeros(3 * sources)
+    for _ in range(300):
+        of_source = torch.randn(sources, generator=draw).repeat_interleave(3)
+        of_seed = 0.1 * torch.randn(seeds, generator=draw)
+        scores = [(of_source + s).unsqueeze(1) for s in of_seed]
+        found = bootstrap(Level(), scores, target, source=source, resamples=200)
+        covered += found.low <= 0 <= found.high
+    assert covered / 300 == pytest.approx(0.95, abs=0.04)  # three standard errors
+
+
+def test_of_one_source_or_seed_alone_nothing_is_known() -> None:
+    """One seed adds nothing; of one source the rows stand in, with one degree of freedom."""
+    scores, target = seeds_with_accuracy([coin(100, 0.6, 0)])
+    one, own = (
+        bootstrap(FastAccuracy(), scores, target, source=source)
+        for source in (torch.zeros(100), None)
+    )
+    assert width(one) > 6 * width(own)
+    assert spread_of_seeds([0.7]) == Spread(0.0, 0)
+
+
+def test_estimates_pool_their_degrees_of_freedom() -> None:
+    assert Estimate(1.0, [Spread(0.5, 4)]).freedom == pytest.approx(4)
+    assert Estimate(1.0, [Spread(0.5, 4), Spread(0.5, 4)]).freedom == pytest.approx(8)
+    assert Estimate(1.0, [Spread(1.0, 4), Spread(1e-9, 2)]).freedom == pytest.approx(4, rel=1e-6)
+    found = Estimate(2.0, [Spread(1.0, 4)])
+    assert found.p == pytest.approx(2 * stats.t.sf(2.0, 4))
+    certain = Estimate(2.0, [Spread(0.0, 0)])
+    assert certain.interval() == Interval(2.0, 2.0, 2.0)
+    assert (certain.p, Estimate(0.0, []).p) == (0.0, 1.0)
 
 
 def test_a_binomial_interval_is_as_wide_as_theory_says_and_covers() -> None:
@@ -202,7 +283,7 @@ def test_no_interval_reaches_beyond_what_a_metric_can_be() -> None:
 
     scores, target = seeds_with_accuracy([coin(500, p, 1) for p in (0.9, 1.0, 1.0)])
     free = bootstrap(FastAccuracy(), scores, target, source=None)
-    assert free.high > 1, "the scaled deviations of seeds alone"
+    assert free.high > 1
     assert bootstrap(Bounded(), scores, target, source=None) == replace(free, high=1.0)
     scores, target = seeds_with_accuracy([coin(500, p, 1) for p in (0.1, 0.0, 0.0)])
     free = bootstrap(FastAccuracy(), scores, target, source=None)
@@ -215,11 +296,11 @@ def test_pairing_cancels_what_is_hard_for_both() -> None:
     better = easy | coin(1000, 0.1, 1)  # never wrong where the other is right
     a, target = seeds_with_accuracy([better] * 3)
     b, _ = seeds_with_accuracy([easy] * 3)
-    gain = paired_gain(FastAccuracy(), a, b, target, None)
+    gain = gain_estimate(FastAccuracy(), a, b, target, None).interval()
     assert gain.mean == pytest.approx(float(better.double().mean() - easy.double().mean()))
     assert 0 < gain.low < gain.mean < gain.high
     assert width(gain) < 0.6 * width(bootstrap(FastAccuracy(), a, target, source=None))
-    reverse = paired_gain(FastAccuracy(), b, a, target, None)
+    reverse = gain_estimate(FastAccuracy(), b, a, target, None).interval()
     assert reverse.mean == pytest.approx(-gain.mean)
     assert reverse.high < 0
 
@@ -227,7 +308,7 @@ def test_pairing_cancels_what_is_hard_for_both() -> None:
 def test_a_positive_gain_is_better_whichever_way_the_metric_points() -> None:
     target = torch.linspace(0, 1, 100)
     near, far = [(target + 0.1)[:, None]], [(target + 0.3)[:, None]] * 2  # as many seeds as it has
-    gain = paired_gain(Error(), near, far, target, None)
+    gain = gain_estimate(Error(), near, far, target, None).interval()
     assert gain == Interval(pytest.approx(0.2), pytest.approx(0.2), pytest.approx(0.2))
 
 

@@ -22,6 +22,8 @@ CPU, GPU = "2-core Xeon, 8 GiB", "NVIDIA H200"
 
 def make_row(number: int, score: float = 0.9, spread: float = 0.01, **changes: Any) -> Row:
     seeds = changes.pop("seeds", [101, 102, 103])
+    if isinstance(on_validation := changes.get("validation"), float):
+        changes["validation"] = {"mean": on_validation, "per_seed": [on_validation] * len(seeds)}
     quality = {"mean": score, "low": score - spread, "high": score + spread}
     row = Row(
         id=f"{number:012x}",
@@ -313,15 +315,42 @@ def test_a_row_that_does_not_help_is_marked() -> None:
         make_row(2, gain=gain(0.0, -0.1, 0.1)),
         make_row(3, gain=gain(-0.2, -0.3, -0.1)),
     )
-    assert cells.gain_cell(helps) == "+0.200 [+0.100, +0.300]"
-    assert cells.gain_cell(noise).endswith("not shown to help")
-    assert cells.gain_cell(hurts).endswith("shown to hurt")
+    cell = {s.row.id: cells.gain_cell(s) for s in rank([helps, noise, hurts])}
+    assert cell[helps.id] == "+0.200 [+0.100, +0.300]"
+    assert cell[noise.id].endswith("not shown to help")
+    assert cell[hurts.id].endswith("shown to hurt")
+
+
+def test_a_gain_over_another_single_modality_than_the_boards_says_what_that_scores() -> None:
+    weak = make_row(2, 0.6, fusion="only-image", gain=None, validation=0.5)
+    strong = make_row(3, 0.7, fusion="only-text", gain=None, validation=0.8)
+    first, second = (
+        make_row(n, 0.8, search={"single": {"id": single.id, "sha256": ""}})
+        for n, single in ((4, weak), (5, strong))
+    )
+    cell = {s.row.id: cells.gain_cell(s) for s in rank([weak, strong, first, second])}
+    assert cell[first.id].endswith("] over 0.600")
+    assert "over" not in cell[second.id]
+
+
+def test_the_headline_is_of_the_fusion_that_validation_prefers() -> None:
+    """The first on test owes some of its place to luck there."""
+    lucky = make_row(1, 0.83, fusion="product", gain=gain(0.05, 0.01, 0.09), validation=0.7)
+    chosen = make_row(2, 0.82, fusion="gated", gain=gain(0.04, -0.01, 0.08), validation=0.8)
+    first, *rest = headline([lucky, chosen])
+    assert first.startswith("Fusion is not shown to help")
+    text = " ".join(rest)
+    assert "Validation prefers gated" in text
+    assert "On test product" in text and "does better, 0.830; chosen by test" in text
+    assert "chosen by test" not in " ".join(
+        headline([replace(lucky, quality=chosen.quality), chosen])
+    )
 
 
 def test_the_headline_tells_ties_and_the_share_of_the_optimum() -> None:
     rows = [make_row(1, 0.882, optimum=0.9), make_row(2, 0.88, optimum=0.9)]
     text = " ".join(headline(rows))
-    assert "One other row is within noise" in text
+    assert "One other row overlaps with the interval of the first" in text
     assert "0.900: the first row reaches 98.0% of it" in text
 
 

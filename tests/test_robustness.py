@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from scipy import stats
 from test_leaderboard import make_row
 from torch import Tensor
 from torch.nn.functional import one_hot
@@ -323,10 +324,12 @@ def test_intervals_take_seeds_and_rows() -> None:
     flat = {"clean": [0.5] * 200, "area": {"all": [0.5] * 200, "a/blur": [0.5] * 200}}
     other = {"clean": [0.7] * 200, "area": {"all": [0.7] * 200}}
     document = {"missing_share": {}, "corrupted": {}, "clean": 0.6}
+    document["sources"] = 50
     found = over_seeds([{**document, "draws": flat}, {**document, "draws": other}])
-    spread = 0.1 * 2**0.5  # two seeds show half of the variance between them
-    assert found["intervals"]["clean"] == pytest.approx([0.6 - spread, 0.6 + spread])
-    assert found["intervals"]["area"].keys() == {"all"} and "draws" not in found
+    reach = stats.t.ppf(0.975, 1) * 0.1  # two seeds that lie 0.2 apart have one degree of freedom
+    assert found["intervals"]["clean"] == pytest.approx([0.6 - reach, 0.6 + reach])
+    assert found["intervals"]["area"].keys() == {"all"}
+    assert found.keys().isdisjoint({"draws", "sources"})
     assert "intervals" not in over_seeds([{**document, "draws": flat}, document])
 
 

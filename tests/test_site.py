@@ -387,7 +387,13 @@ def compared(boards: Path, task: str = "vqa", **changes: Any) -> Path:
     for i, (label, p) in enumerate(PLACES):
         row = make_row(i, 0.9 - i / 10, task=task, fusion=label, reference=label == "majority")
         write_row(folder / "rows", row)
-        against = {"other": "concat", "mean": 0.2 - i / 10, "low": 0.1, "high": 0.3, "p_holm": p}
+        against = {
+            "other": "concat",
+            "mean": 0.2 - i / 10,
+            "low": 0.1,
+            "high": 0.3,
+            "p_corrected": p,
+        }
         verdicts.append(
             {
                 "label": label,

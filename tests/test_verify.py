@@ -306,6 +306,23 @@ def test_verify_says_what_and_where_and_its_exit_code(call, board: Path, product
         assert code == 2 and "There is no" in errors
 
 
+def test_restate_writes_intervals_that_follow_and_nothing_else(call, board, product) -> None:
+    """As rows of an older mmbench need it; a mean that does not follow stays invalid."""
+    before = product.read_text()
+    change(product, lambda r: r["quality"]["accuracy"].update(low=0.0))
+    change(product, lambda r: r["gain"].update(high=r["gain"]["high"] + 0.1))
+    code, output, _ = call("verify", product)
+    assert code == 1 and "only ends of intervals differ" in output and "--restate" in output
+    code, output, _ = call("verify", product, "--restate")
+    assert code == 0 and "computed again from its predictions" in output
+    assert json.loads(product.read_text()) == json.loads(before)
+
+    change(product, lambda r: r["quality"]["accuracy"].update(low=0.0, mean=0.99))
+    tampered = product.read_text()
+    code, output, _ = call("verify", product, "--restate")
+    assert code == 1 and "only ends" not in output and product.read_text() == tampered
+
+
 def test_verify_can_train_again(call, board: Path, product: Path, tmp_path, monkeypatch) -> None:
     monkeypatch.setattr("mmbench.standalone.measure_in_fresh_process", lambda *_: cost_document())
     monkeypatch.setattr("mmbench.tracking.Tracker.log_final", lambda *_, **__: "run")

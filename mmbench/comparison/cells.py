@@ -22,7 +22,7 @@ def difference(against: Against | None) -> str:
 
 def verdict(against: Against | None) -> str:
     """``better``, ``worse`` or ``tie``, with the corrected p-value."""
-    return NONE if against is None else f"{against.verdict} (p {p_value(against.p_holm)})"
+    return NONE if against is None else f"{against.verdict} (p {p_value(against.p_corrected)})"
 
 
 def best_validation(v: Verdict) -> str:

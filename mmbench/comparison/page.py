@@ -121,11 +121,14 @@ def _reading(outcome: Outcome) -> str:
         "Ordered by the mean over fresh seeds on test, which was read once. Brackets are 95 % "
         "intervals over seeds and samples.",
         "≈ and bold: not shown to be worse than the first (paired test over the same samples and "
-        "seeds, Holm-corrected over all contestants).",
+        "seeds; test chose the first, so p is corrected for all pairs: Tukey).",
         "*best on validation* chose the settings; it is the best of several and so too good.",
     ]
     if yardstick:
-        notes.insert(2, f"The verdict is that of the paired test against {escape(yardstick)}.")
+        notes.insert(
+            2,
+            f"The verdict is that of the paired test against {escape(yardstick)}, Holm-corrected.",
+        )
     return "\n".join(f"- {note}" for note in notes)
 
 

@@ -6,7 +6,7 @@ from math import comb
 from typing import Any
 
 from mmbench.contracts import Metric
-from mmbench.evaluation.paired import Difference, Resampled, holm, mean_ranks
+from mmbench.evaluation.paired import Resampled, holm, mean_ranks, tukey
 from mmbench.final import SeedResult
 from mmbench.types import Split
 
@@ -22,12 +22,12 @@ class Against:
     low: float
     high: float
     p: float
-    p_holm: float
-    """Corrected for all differences to that other contestant."""
+    p_corrected: float
+    """For all differences to that other contestant, and if test chose it for all of all pairs."""
 
     @property
     def verdict(self) -> str:
-        if self.p_holm >= ALPHA:
+        if self.p_corrected >= ALPHA:
             return "tie"
         return "better" if self.mean > 0 else "worse"
 
@@ -74,7 +74,8 @@ def judge(
     sign = 1 if metric.higher_is_better else -1
     order = sorted(families, key=lambda label: (-sign * resampled.plain[label], label))
     best = next((label for label in order if label not in references), order[0])
-    to_best, to_yardstick = _against(best, resampled), _against(yardstick, resampled)
+    to_best = _against(best, resampled, chosen=True)
+    to_yardstick = _against(yardstick, resampled, chosen=False)
     return [
         Verdict(
             label,
@@ -89,16 +90,19 @@ def judge(
     ]
 
 
-def _against(other: str | None, resampled: Resampled) -> dict[str, Against]:
+def _against(other: str | None, resampled: Resampled, *, chosen: bool) -> dict[str, Against]:
+    """Each difference to ``other``; ``chosen``: by the same scores, not named beforehand."""
     if other is None or other not in resampled.plain:
         return {}
-    found: dict[str, Difference] = {
-        label: resampled.difference(label, other) for label in resampled.plain if label != other
-    }
-    corrected = holm({label: difference.p for label, difference in found.items()})
+    found = {label: resampled.estimate(label, other) for label in resampled.plain if label != other}
+    if chosen:
+        corrected = {label: tukey(e, len(resampled.plain)) for label, e in found.items()}
+    else:
+        corrected = holm({label: e.p for label, e in found.items()})
+    gains = {label: e.interval() for label, e in found.items()}
     return {
-        label: Against(other, d.gain.mean, d.gain.low, d.gain.high, d.p, corrected[label])
-        for label, d in found.items()
+        label: Against(other, gain.mean, gain.low, gain.high, found[label].p, corrected[label])
+        for label, gain in gains.items()
     }
 
 

@@ -1,12 +1,18 @@
-"""How sure a score is: bootstrap intervals over seeds and samples.
+"""How sure a score is: intervals over seeds and samples.
 
 Two things would come out differently if an experiment were repeated: the seeds, and which samples
-happened to be in the test part. Each resample draws both again with replacement (Efron &
-Tibshirani, "An Introduction to the Bootstrap", 1993). Rows of one source (the questions about one
-image) are not independent, so whole sources are drawn (cluster bootstrap: Field & Welsh,
-"Bootstrapping clustered data", JRSS-B 2007). Intervals are percentile intervals. Drawing S
-seeds from S shows only (S - 1) / S of the variance between seeds, a third too little with three:
-their deviations are scaled up to make good for it.
+happened to be in the test part. What the samples contribute is the variance over bootstrap
+resamples of them (Efron & Tibshirani, "An Introduction to the Bootstrap", 1993); rows of one source
+(the questions about one image) are not independent, so whole sources are drawn (cluster bootstrap:
+Field & Welsh, "Bootstrapping clustered data", JRSS-B 2007). What the seeds contribute is the
+variance between them over their number.
+
+Both are known from few: three seeds, of some tasks three people. So n sources drawn from n, which
+show (n - 1) / n of their variance, are scaled up to all of it, and the interval is that of
+Student's t, whose degrees of freedom, sources - 1 and seeds - 1, are pooled as in Satterthwaite,
+"An Approximate Distribution of Estimates of Variance Components", Biometrics Bulletin 1946; for few
+clusters see Cameron & Miller, "A Practitioner's Guide to Cluster-Robust Inference", Journal of
+Human Resources 2015. With plain percentiles the 95 % interval of three sources covers 80 %.
 """
 
 import math
@@ -20,10 +26,12 @@ from torch import Tensor, cat
 from mmbench.contracts import Metric
 from mmbench.seeds import stream
 
+RESAMPLES = 1000
 GENERAL_RESAMPLES = 200
-"""Enough for a 95 % interval where every resample must call the metric itself."""
+"""Enough for a variance (to a tenth) where every resample must call the metric itself."""
 CHUNK = 100
 """Resamples drawn at a time: CHUNK × sources weights are held in memory."""
+LEVEL = 0.95
 
 
 @runtime_checkable
@@ -32,6 +40,19 @@ class PerRow(Protocol):
 
     def per_row(self, scores: Tensor, target: Tensor) -> Tensor:
         """(rows,) whose mean is the metric; boolean or floating point."""
+        ...
+
+
+@runtime_checkable
+class OfSums(Protocol):
+    """A metric that follows from sums over rows, such as R² or micro-F1."""
+
+    def summands(self, scores: Tensor, target: Tensor) -> Tensor:
+        """(rows, terms), what is summed over rows."""
+        ...
+
+    def of_sums(self, sums: Tensor) -> Tensor:
+        """(..., terms) to (...): the metric."""
         ...
 
 
@@ -44,78 +65,98 @@ class Interval:
     high: float
 
 
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """A variance of a figure, and from how many independent values it is known."""
+
+    variance: float
+    freedom: int
+    """Degrees of freedom; 0 if nothing could vary, and then the variance is 0. A single source has
+    1, the least there is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A figure, and what contributes to how far it would lie elsewhere if all were repeated."""
+
+    mean: float
+    spreads: Sequence[Spread]
+
+    @property
+    def error(self) -> float:
+        """The standard error."""
+        return math.sqrt(math.fsum(s.variance for s in self.spreads))
+
+    @property
+    def freedom(self) -> float:
+        """Satterthwaite's; infinite if nothing varied."""
+        pooled = math.fsum(s.variance**2 / s.freedom for s in self.spreads if s.variance)
+        return self.error**4 / pooled if pooled else math.inf
+
+    def interval(self, level: float = LEVEL) -> Interval:
+        from scipy.stats import t  # type: ignore[import-untyped]
+
+        reach = float(t.ppf((1 + level) / 2, self.freedom)) * self.error
+        return Interval(self.mean, self.mean - reach, self.mean + reach)
+
+    @property
+    def p(self) -> float:
+        """Two-sided: how likely so large a figure is if the true one is zero."""
+        from scipy.stats import t
+
+        if not self.error:
+            return float(self.mean == 0)
+        return float(2 * t.sf(abs(self.mean) / self.error, self.freedom))
+
+
 def bootstrap(
     metric: Metric,
     scores: Sequence[Tensor],
     target: Tensor,
     *,
     source: Tensor | None,
-    resamples: int = 1000,
-    level: float = 0.95,
+    resamples: int = RESAMPLES,
+    level: float = LEVEL,
     seed: int = 0,
 ) -> Interval:
     """The metric's mean over seeds and its interval over seeds × sources.
 
     ``scores`` holds one (rows, n_outputs) per seed, all of the same rows; ``source`` (rows,) says
-    what each row was taken from, None that rows are independent. A metric that is not ``PerRow`` is
-    called on each resample, of which there are then at most ``GENERAL_RESAMPLES``.
+    what each row was taken from, None that rows are independent. A metric that is neither
+    ``PerRow`` nor ``OfSums`` is called on each resample, of which there are then at most
+    ``GENERAL_RESAMPLES``.
     """
-    _check(scores, target, source)
-    generator = stream(seed, "bootstrap")
-    resampler = Resampler(metric, scores, target, source)
-    drawn = [
-        _mean_over_seeds(resampler.scores(weights), generator)
-        for weights in draws(resampler.n_sources, affordable(metric, resamples), generator)
-    ]
-    interval = _interval(plain_mean(metric, scores, target), torch.cat(drawn), level)
-    return _possible(interval, metric)
+    sampler = Resampler(metric, scores, target, source)
+    drawn = sampler.resampled(resamples, seed).mean(dim=1)
+    plain = sampler.plain()
+    spreads = [spread_of_sources(drawn, sampler.sources), spread_of_seeds(plain)]
+    found = Estimate(mean(plain), spreads)
+    return _possible(found.interval(level), metric)
 
 
-def paired_gain(
+def gain_estimate(
     metric: Metric,
     scores_a: Sequence[Tensor],
     scores_b: Sequence[Tensor],
     target: Tensor,
     source: Tensor | None,
     *,
-    resamples: int = 1000,
-    level: float = 0.95,
+    resamples: int = RESAMPLES,
     seed: int = 0,
-) -> Interval:
+) -> Estimate:
     """How much better a is than b; positive is better, whichever way the metric points.
 
     Both are scored on the same resampled sources (paired), so what is hard for both cancels out;
-    their seeds have nothing in common and are drawn independently.
+    their seeds have nothing in common.
     """
-    gain, drawn = gain_draws(
-        metric, scores_a, scores_b, target, source, resamples=resamples, seed=seed
+    a, b = (Resampler(metric, scores, target, source) for scores in (scores_a, scores_b))
+    drawn = a.resampled(resamples, seed).mean(dim=1) - b.resampled(resamples, seed).mean(dim=1)
+    plain_a, plain_b = a.plain(), b.plain()
+    sign = 1 if metric.higher_is_better else -1
+    return Estimate(
+        sign * (mean(plain_a) - mean(plain_b)),
+        [spread_of_sources(drawn, a.sources), spread_of_seeds(plain_a), spread_of_seeds(plain_b)],
     )
-    return _interval(gain, drawn, level)
-
-
-def gain_draws(
-    metric: Metric,
-    scores_a: Sequence[Tensor],
-    scores_b: Sequence[Tensor],
-    target: Tensor,
-    source: Tensor | None,
-    *,
-    resamples: int,
-    seed: int,
-) -> tuple[float, Tensor]:
-    """The gain of a over b, and what it is on each resample (resamples,)."""
-    _check(scores_a, target, source)
-    _check(scores_b, target, source)
-    generator = stream(seed, "bootstrap")
-    a = Resampler(metric, scores_a, target, source)
-    b = Resampler(metric, scores_b, target, source)
-    sign = 1.0 if metric.higher_is_better else -1.0
-    drawn = []
-    for weights in draws(a.n_sources, affordable(metric, resamples), generator):
-        mean_a = _mean_over_seeds(a.scores(weights), generator)
-        drawn.append(sign * (mean_a - _mean_over_seeds(b.scores(weights), generator)))
-    gain = plain_mean(metric, scores_a, target) - plain_mean(metric, scores_b, target)
-    return sign * gain, torch.cat(drawn)
 
 
 class Resampler:
@@ -124,32 +165,59 @@ class Resampler:
     def __init__(
         self, metric: Metric, scores: Sequence[Tensor], target: Tensor, source: Tensor | None
     ) -> None:
+        _check(scores, target, source)
         self.metric, self.all_scores, self.target = metric, scores, target
         rows = torch.arange(len(target))
-        self.source = rows if source is None else source.cpu().unique(return_inverse=True)[1]
-        self.n_sources = int(self.source.max()) + 1
-        self.sums = self._sum_by_source() if isinstance(metric, PerRow) else None
-        self.sizes = torch.bincount(self.source).double()  # (sources,)
+        source = rows if source is None else source.cpu().unique(return_inverse=True)[1]
+        self.sources = int(source.max()) + 1
+        # Of other sources one alone tells nothing: its rows stand in for them, see Spread.
+        self.drawn = source if self.sources > 1 else rows
+        self.sums = self._sum_by_drawn()
+
+    def plain(self) -> list[float]:
+        """Each seed's score on all rows."""
+        return [float(self.metric(s, self.target)) for s in self.all_scores]
+
+    def resampled(self, resamples: int, seed: int) -> Tensor:
+        """(resamples, seeds) scores."""
+        n = min(resamples, GENERAL_RESAMPLES) if self.sums is None else resamples
+        chunks = draws(int(self.drawn.max()) + 1, n, stream(seed, "bootstrap"))
+        return cat([self.scores(weights) for weights in chunks])
 
     def scores(self, weights: Tensor) -> Tensor:
         """(resamples, sources) draws to (resamples, seeds) scores."""
-        if self.sums is not None:
-            return (weights @ self.sums) / (weights @ self.sizes).unsqueeze(1)
-        return torch.stack([self._score(w) for w in weights.long()])
+        if self.sums is None:
+            return torch.stack([self._score(w) for w in weights.long()])
+        drawn = torch.einsum("rs,sem->rem", weights, self.sums)
+        if isinstance(self.metric, OfSums):
+            return self.metric.of_sums(drawn)
+        return drawn[..., 0] / drawn[..., 1]
 
-    def _sum_by_source(self) -> Tensor:
-        """(sources, seeds): a mean over rows only needs each source's sum and size."""
-        assert isinstance(self.metric, PerRow)
-        values = [self.metric.per_row(s, self.target).double() for s in self.all_scores]
-        sums = torch.zeros(self.n_sources, len(values), dtype=torch.float64)
-        return sums.index_add_(0, self.source, torch.stack(values, dim=1))
+    def _sum_by_drawn(self) -> Tensor | None:
+        """(sources, seeds, terms): what the metric follows from; None if it must be called."""
+        each = [_summands(self.metric, s, self.target) for s in self.all_scores]
+        if any(own is None for own in each):
+            return None
+        terms = torch.stack([own.double() for own in each if own is not None], dim=1)
+        sums = torch.zeros(int(self.drawn.max()) + 1, *terms.shape[1:], dtype=torch.float64)
+        return sums.index_add_(0, self.drawn, terms)
 
     def _score(self, weights: Tensor) -> Tensor:
         """(seeds,) the metric itself on the rows of one resample."""
-        rows = torch.arange(len(self.target)).repeat_interleave(weights[self.source])
+        rows = torch.arange(len(self.target)).repeat_interleave(weights[self.drawn])
         target = self.target[rows]
         values = [float(self.metric(s[rows], target)) for s in self.all_scores]
         return torch.tensor(values, dtype=torch.float64)
+
+
+def _summands(metric: Metric, scores: Tensor, target: Tensor) -> Tensor | None:
+    """(rows, terms); of a plain mean the values and ones."""
+    if isinstance(metric, OfSums):
+        return metric.summands(scores, target)
+    if not isinstance(metric, PerRow):
+        return None
+    values = metric.per_row(scores, target).double()
+    return torch.stack([values, torch.ones_like(values)], dim=1)
 
 
 def with_resamples(
@@ -159,16 +227,15 @@ def with_resamples(
 
     The judge takes (rows, n_outputs) and gives (1 + resamples,); the resamples are the same at
     every call, so that two models are compared on the same rows. Only the metric for one that is
-    not ``PerRow``: it would be called ``resamples`` times.
+    neither ``PerRow`` nor ``OfSums``: it would be called ``resamples`` times.
     """
-    sources = len(target) if source is None else len(source.unique())
-    weights = cat(list(draws(sources, resamples, stream(0, "bootstrap"))))
 
     def judge(scores: Tensor) -> Tensor:
         plain = torch.tensor([float(metric(scores, target))], dtype=torch.float64)
-        if not isinstance(metric, PerRow):
+        if not isinstance(metric, PerRow | OfSums):
             return plain
-        return cat([plain, Resampler(metric, [scores], target, source).scores(weights).flatten()])
+        sampler = Resampler(metric, [scores], target, source)
+        return cat([plain, sampler.resampled(resamples, 0).flatten()])
 
     return judge
 
@@ -183,37 +250,32 @@ def draws(n_sources: int, resamples: int, generator: torch.Generator) -> Iterato
         yield counts.view(size, n_sources).double()
 
 
-def _mean_over_seeds(scores: Tensor, generator: torch.Generator) -> Tensor:
-    """(resamples, seeds) to (resamples,): the mean over seeds drawn with replacement."""
-    return mean_over_drawn(
-        scores, torch.randint(scores.shape[1], scores.shape, generator=generator)
-    )
+def spread_of_sources(drawn: Tensor, sources: int) -> Spread:
+    """The variance of a figure (resamples,), of which n of n sources show (n - 1) / n.
+
+    Resamples in which the metric is undefined (a class was not drawn) are left out.
+    """
+    known, others = drawn[~drawn.isnan()], max(1, sources - 1)
+    if len(known) < 2:
+        return Spread(0.0, 0)
+    return Spread(sources / others * float(known.var(correction=0)), others)
 
 
-def mean_over_drawn(scores: Tensor, drawn: Tensor) -> Tensor:
-    """The mean over these seeds (resamples, seeds), its deviation scaled to the full variance."""
-    seeds, plain = scores.shape[1], scores.mean(dim=1)
-    scale = math.sqrt(seeds / (seeds - 1)) if seeds > 1 else 1.0
-    return plain + scale * (scores.gather(1, drawn).mean(dim=1) - plain)
+def spread_of_seeds(scores: Sequence[float]) -> Spread:
+    """The variance of the mean of these, each of another seed; of one seed nothing is known."""
+    n = len(scores)
+    if n < 2:
+        return Spread(0.0, 0)
+    middle = mean(scores)
+    return Spread(math.fsum((s - middle) ** 2 for s in scores) / (n - 1) / n, n - 1)
 
 
-def plain_mean(metric: Metric, scores: Sequence[Tensor], target: Tensor) -> float:
-    return math.fsum(float(metric(s, target)) for s in scores) / len(scores)
-
-
-def affordable(metric: Metric, resamples: int) -> int:
-    return resamples if isinstance(metric, PerRow) else min(resamples, GENERAL_RESAMPLES)
-
-
-def _interval(mean: float, drawn: Tensor, level: float) -> Interval:
-    """Resamples in which the metric is undefined (a class was not drawn) are left out."""
-    tail = (1 - level) / 2
-    low, high = drawn.nanquantile(torch.tensor([tail, 1 - tail], dtype=torch.float64)).tolist()
-    return Interval(mean, low, high)
+def mean(scores: Sequence[float]) -> float:
+    return math.fsum(scores) / len(scores)
 
 
 def _possible(interval: Interval, metric: Metric) -> Interval:
-    """Not beyond what the metric can be, where scaled deviations of seeds may have reached."""
+    """Not beyond what the metric can be."""
     ends = (metric.worst, metric.best)
     lowest, highest = ends if metric.higher_is_better else reversed(ends)
     low = interval.low if lowest is None else max(interval.low, lowest)

@@ -1,32 +1,31 @@
-"""Which of many configurations differ: paired resampling of test rows and seeds, Holm's correction.
+"""Which of many configurations differ: paired by test rows and seeds, with corrected p-values.
 
-All configurations are scored on the same resamples of sources and seeds (see ``intervals``), so
-what is hard for all, or lucky for all, cancels out of their differences. The p-value of a
-difference is the share of resamples on the wrong side of zero, doubled (Efron & Tibshirani, "An
-Introduction to the Bootstrap", 1993, chapter 15); many at once are corrected by Holm ("A simple
-sequentially rejective multiple test procedure", Scandinavian Journal of Statistics 1979).
+All configurations are scored on the same resamples of sources (see ``intervals``) and have the same
+seeds, so what is hard for all, or lucky for all, cancels out of their differences. A p-value is
+that of Student's t. Many at once are corrected: differences to one that was named beforehand by
+Holm ("A simple sequentially rejective multiple test procedure", Scandinavian Journal of Statistics
+1979), those to the best, which the same data chose, as all pairs are (Tukey 1953; Kramer,
+"Extension of Multiple Range Tests to Group Means with Unequal Numbers of Replications", Biometrics
+1956).
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import sqrt
 
-import torch
 from torch import Tensor
 
 from mmbench.contracts import Metric
 from mmbench.evaluation.intervals import (
+    RESAMPLES,
+    Estimate,
     Interval,
     Resampler,
-    affordable,
-    draws,
-    gain_draws,
-    mean_over_drawn,
-    plain_mean,
+    gain_estimate,
+    mean,
+    spread_of_seeds,
+    spread_of_sources,
 )
-from mmbench.seeds import stream
-
-RESAMPLES = 10_000
-"""Holm multiplies the smallest p-value by the number of tests: it must be able to be small."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +38,7 @@ class Difference:
 
 
 class Resampled:
-    """The metric of every configuration, averaged over seeds, on the same resamples."""
+    """The metric of every configuration, seed by seed, on the same resamples."""
 
     def __init__(
         self,
@@ -55,38 +54,34 @@ class Resampled:
         counts = {len(per_seed) for per_seed in scores.values()}
         if len(counts) != 1:
             raise ValueError(f"Paired tests take the same seeds for all; got {sorted(counts)}.")
-        self.sign = 1.0 if metric.higher_is_better else -1.0
-        self.plain = {name: plain_mean(metric, s, target) for name, s in scores.items()}
-        self.drawn = self._draw(metric, scores, target, source, resamples, seed)
-
-    def _draw(
-        self,
-        metric: Metric,
-        scores: Mapping[str, Sequence[Tensor]],
-        target: Tensor,
-        source: Tensor | None,
-        resamples: int,
-        seed: int,
-    ) -> dict[str, Tensor]:
-        """(resamples,) by name."""
+        self.sign = 1 if metric.higher_is_better else -1
+        n = counts.pop()
         everyone = [s for per_seed in scores.values() for s in per_seed]
-        n_seeds = len(everyone) // len(scores)
-        resampler, generator = (
-            Resampler(metric, everyone, target, source),
-            stream(seed, "bootstrap"),
+        sampler = Resampler(metric, everyone, target, source)
+        plain, drawn, self.sources = (
+            sampler.plain(),
+            sampler.resampled(resamples, seed),
+            sampler.sources,
         )
-        parts: dict[str, list[Tensor]] = {name: [] for name in scores}
-        for weights in draws(resampler.n_sources, affordable(metric, resamples), generator):
-            values = resampler.scores(weights)  # (chunk, names × seeds)
-            drawn = torch.randint(n_seeds, (len(weights), n_seeds), generator=generator)
-            for name, own in zip(scores, values.split(n_seeds, dim=1), strict=True):
-                parts[name].append(mean_over_drawn(own, drawn))
-        return {name: torch.cat(pieces) for name, pieces in parts.items()}
+        self.per_seed = {name: plain[i * n : (i + 1) * n] for i, name in enumerate(scores)}
+        self.plain = {name: mean(own) for name, own in self.per_seed.items()}
+        each = drawn.unflatten(1, (len(scores), n)).mean(dim=2).unbind(dim=1)
+        self.drawn = dict(zip(scores, each, strict=True))
+        """(resamples,) by name, the mean over seeds."""
 
-    def difference(self, one: str, other: str, *, level: float = 0.95) -> Difference:
+    def estimate(self, one: str, other: str) -> Estimate:
         """How much better ``one`` is than ``other``."""
-        gains = self.sign * (self.drawn[one] - self.drawn[other])
-        return _difference(self.sign * (self.plain[one] - self.plain[other]), gains, level)
+        pairs = zip(self.per_seed[one], self.per_seed[other], strict=True)
+        return Estimate(
+            self.sign * (self.plain[one] - self.plain[other]),
+            [
+                spread_of_sources(self.drawn[one] - self.drawn[other], self.sources),
+                spread_of_seeds([a - b for a, b in pairs]),
+            ],
+        )
+
+    def difference(self, one: str, other: str) -> Difference:
+        return _difference(self.estimate(one, other))
 
 
 def difference_of_unlike_seeds(
@@ -97,17 +92,11 @@ def difference_of_unlike_seeds(
     source: Tensor | None,
 ) -> Difference:
     """How much better ``one`` is, where the seeds of the two have nothing in common."""
-    gain, drawn = gain_draws(metric, one, other, target, source, resamples=RESAMPLES, seed=0)
-    return _difference(gain, drawn, 0.95)
+    return _difference(gain_estimate(metric, one, other, target, source))
 
 
-def _difference(gain: float, gains: Tensor, level: float) -> Difference:
-    """From the gain on each resample (resamples,) to its interval and p-value."""
-    gains = gains[~gains.isnan()]  # a metric may be undefined where a class was not drawn
-    tail = (1 - level) / 2
-    low, high = gains.quantile(torch.tensor([tail, 1 - tail], dtype=gains.dtype)).tolist()
-    wrong = min(int((gains <= 0).sum()), int((gains >= 0).sum()))
-    return Difference(Interval(gain, low, high), min(1.0, 2 * (wrong + 1) / (len(gains) + 1)))
+def _difference(estimate: Estimate) -> Difference:
+    return Difference(estimate.interval(), estimate.p)
 
 
 def holm(p_values: Mapping[str, float]) -> dict[str, float]:
@@ -117,6 +106,20 @@ def holm(p_values: Mapping[str, float]) -> dict[str, float]:
         highest = max(highest, min(1.0, (len(p_values) - i) * p))
         corrected[name] = highest
     return corrected
+
+
+def tukey(estimate: Estimate, configurations: int) -> float:
+    """The p-value of a difference of two out of so many, corrected for all their pairs.
+
+    It holds for the two that lie furthest apart, so for any that were picked by their figures.
+    """
+    from scipy.stats import studentized_range  # type: ignore[import-untyped]
+
+    if not estimate.error:
+        return float(estimate.mean == 0)
+    range_ = sqrt(2) * abs(estimate.mean) / estimate.error
+    p = float(studentized_range.sf(range_, configurations, estimate.freedom))
+    return min(1.0, max(estimate.p, p))
 
 
 def mean_ranks(

@@ -40,11 +40,17 @@ def signed_interval(low: float, high: float) -> str:
     return f"[{signed(low)}, {signed(high)}]"
 
 
-def gain_cell(row: Row) -> str:
+def gain_cell(standing: Standing) -> str:
+    row = standing.row
     if row.gain is None:
         return NONE
-    text = f"{signed(row.gain['mean'])} {signed_interval(row.gain['low'], row.gain['high'])}"
-    return f"{text}, {verdict}" if (verdict := gain_verdict(row)) else text
+    size = f"{signed(row.gain['mean'])} {signed_interval(row.gain['low'], row.gain['high'])}"
+    return ", ".join(filter(None, [size + yardstick(standing), gain_verdict(row)]))
+
+
+def yardstick(standing: Standing) -> str:
+    """`` over 0.623`` where the gain is over another single modality than the board's best."""
+    return "" if standing.yardstick is None else f" over {score(standing.yardstick)}"
 
 
 def gain_verdict(row: Row) -> str:

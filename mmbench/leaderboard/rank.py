@@ -1,6 +1,6 @@
 """Order rows on a board: what may be compared with what, and what is a tie."""
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +26,8 @@ class Standing:
     """The hardware, where costs are ranked; otherwise empty."""
     latency_vs_concat: float | None
     """Median latency over that of the concat row on the same hardware."""
+    yardstick: float | None
+    """What the single modality scores that its gain is over, where that is not the board's."""
 
 
 def rank(rows: Sequence[Row], by: str = "accuracy") -> list[Standing]:
@@ -88,7 +90,7 @@ def _group(row: Row, by: str) -> str:
 def _standings(
     part: Sequence[Row], ranks: Sequence[float], by: str, concats: "Concats"
 ) -> list[Standing]:
-    best = part[0]  # ranked rows come first
+    best, singles = part[0], Singles(part)  # ranked rows come first
     return [
         Standing(
             row=row,
@@ -96,6 +98,7 @@ def _standings(
             tied=by == "accuracy" and place == place and row is not best and overlap(row, best),
             group=_group(row, by),
             latency_vs_concat=concats.ratio(row),
+            yardstick=singles.other_than_best(row),
         )
         for row, place in zip(part, ranks, strict=True)
     ]
@@ -104,6 +107,29 @@ def _standings(
 def overlap(a: Row, b: Row) -> bool:
     """The intervals of the main metric share a value."""
     return a.main["low"] <= b.main["high"] and b.main["low"] <= a.main["high"]
+
+
+def preferred(rows: Iterable[Row]) -> Row | None:
+    """The row that does best on validation, where choices are made; the earlier of equals."""
+    return max(rows, key=lambda r: r.sign * r.validation["mean"], default=None)
+
+
+class Singles:
+    """Single modalities of one board: what each row's gain is over.
+
+    Every search compares with the best single modality that it knew. On a board of several searches
+    that need not be the best of the board.
+    """
+
+    def __init__(self, rows: Sequence[Row]) -> None:
+        self._known = {r.id: r for r in rows if r.of_one_modality}
+        self._best = preferred(r for r in self._known.values() if not r.preview)
+
+    def other_than_best(self, row: Row) -> float | None:
+        """What the single modality scores that the gain is over; None if it is the board's."""
+        named = row.search.get("single")
+        over = self._known.get(named["id"]) if row.gain and isinstance(named, dict) else None
+        return None if over is None or over is self._best else over.main["mean"]
 
 
 class Concats:

@@ -90,7 +90,7 @@ def _line(standing: Standing, letters: dict[str, str]) -> list[str]:
         escape(row.head),
         escape(row.objective),
         f"{mean} {cells.interval(row.main['low'], row.main['high'])}",
-        _gain(row),
+        _gain(standing),
         cells.latency_cell(row),
         cells.relative_cell(standing),
         cells.memory_cell(row),
@@ -101,11 +101,9 @@ def _line(standing: Standing, letters: dict[str, str]) -> list[str]:
     ]
 
 
-def _gain(row: Row) -> str:
-    verdict = cells.gain_verdict(row)
-    return (
-        cells.gain_cell(row).replace(verdict, f"*{verdict}*") if verdict else cells.gain_cell(row)
-    )
+def _gain(standing: Standing) -> str:
+    text, verdict = cells.gain_cell(standing), cells.gain_verdict(standing.row)
+    return text.replace(verdict, f"*{verdict}*") if verdict else text
 
 
 def _reading(standings: Sequence[Standing]) -> str:
@@ -113,7 +111,7 @@ def _reading(standings: Sequence[Standing]) -> str:
         "Every figure in brackets is a 95 % interval; test was read once, by models trained on "
         "fresh seeds after the search.",
         "Rows are ordered by their mean. ≈ marks a row whose interval overlaps that of the "
-        "first: the difference may be noise.",
+        "first; `mmbench diff` tests two rows on the same samples.",
         "*not shown to help*: the interval of the gain over the best single modality includes "
         "zero.",
         "Latency is that of one request (batch 1) through the whole model, encoders included; "
@@ -122,6 +120,12 @@ def _reading(standings: Sequence[Standing]) -> str:
         "computes a row's figures again from its predictions.",
         "`mmbench rerun <row>` trains a row again and says how far its figures are from these.",
     ]
+    if any(s.yardstick is not None for s in standings):
+        notes.insert(
+            3,
+            "*over x*: over the best single modality of the search that found the row, which "
+            "scores x; the other gains are over the best single modality of the board.",
+        )
     if any(s.row.preview for s in standings):
         notes.insert(2, "A *preview* has fewer than three seeds: it is shown, but not ranked.")
     return "\n".join(f"- {note}" for note in notes)

@@ -6,6 +6,7 @@ slightly different formula.
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +82,18 @@ def differences(stated: Row, restated: Row) -> list[str]:
         row["quality"] = {name: row["quality"][name] for name in sorted(common)}
     said = [name for name in STATED if not (name in ADDED and one[name] is None)]
     return [text for name in said for text in _differ(one[name], other[name], name)]
+
+
+def with_ranges(stated: Row, restated: Row) -> Row:
+    """The row with the ends of all its intervals as they follow; no mean is touched."""
+    quality = dict(stated.quality)
+    for name in quality.keys() & restated.quality.keys():
+        follows = restated.quality[name]
+        quality[name] = {**quality[name], "low": follows["low"], "high": follows["high"]}
+    gain = stated.gain
+    if gain is not None and restated.gain is not None:
+        gain = {**gain, "low": restated.gain["low"], "high": restated.gain["high"]}
+    return replace(stated, quality=quality, gain=gain)
 
 
 def _differ(one: Any, other: Any, where: str) -> Iterator[str]:

@@ -150,6 +150,11 @@ class Row:
         return {"mean": quality["mean"], "low": low, "high": high}
 
     @property
+    def sign(self) -> int:
+        """1 if more is better, else -1."""
+        return 1 if self.higher_is_better else -1
+
+    @property
     def fuses(self) -> bool:
         """Whether modalities answer together: older rows, which do not say, are of such tasks."""
         return self.target is None or self.target in FUSED_TARGETS

@@ -53,7 +53,7 @@ def _wide(standings: Sequence[Standing], letters: dict[str, str]) -> list[Column
         ("head", "left", lambda s: s.row.head),
         ("objective", "left", lambda s: s.row.objective),
         (_metric(standings), "left", _score),
-        ("gain over best\nsingle modality", "left", lambda s: _stacked(cells.gain_cell(s.row))),
+        ("gain over best\nsingle modality", "left", lambda s: _stacked(cells.gain_cell(s))),
         ("latency\np50 / p95 ms", "right", lambda s: cells.latency_cell(s.row)),
         ("×\nconcat", "right", cells.relative_cell),
         ("peak\nMiB", "right", lambda s: cells.memory_cell(s.row)),
@@ -118,9 +118,11 @@ def _legend(standings: Sequence[Standing], letters: dict[str, str]) -> list[str]
     if len(letters) > 1:
         lines.append("Latency and memory of different hardware are not ranked together.")
     if any(s.tied for s in standings):
-        lines.append("≈ interval overlaps that of the first: the difference may be noise.")
+        lines.append("≈ interval overlaps that of the first; `mmbench diff` tests two rows.")
     if any(s.row.preview for s in standings):
         lines.append("A preview has fewer than three seeds and is not ranked.")
     if any(cells.gain_verdict(s.row) for s in standings):
         lines.append("not shown to help: the interval of the gain includes zero.")
+    if any(s.yardstick is not None for s in standings):
+        lines.append("over x: the best single modality of that search; others are of the board.")
     return lines

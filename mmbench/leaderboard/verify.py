@@ -13,7 +13,13 @@ from torch import Tensor
 
 from mmbench.errors import DataUnavailable, MMBenchError, StorageError
 from mmbench.evaluation.predictions import read_predictions
-from mmbench.leaderboard.restate import Single, differences, from_predictions, from_spec
+from mmbench.leaderboard.restate import (
+    Single,
+    differences,
+    from_predictions,
+    from_spec,
+    with_ranges,
+)
 from mmbench.leaderboard.row import Row, read_row, same_id, used_plugins
 from mmbench.leaderboard.studied import check_search
 from mmbench.parts import PARTS, split_digest
@@ -39,6 +45,8 @@ class Checked:
     """Every metric was computed again from stored predictions."""
     plugins: list[str] = field(default_factory=list)
     """Those that the row was made with, each with version and hash."""
+    ranged: Row | None = None
+    """The row as it follows, if the ends of its intervals are all that is wrong with it."""
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -186,9 +194,17 @@ class Verifier:
                 restated = replace(restated, gain=row.gain)
             checked.recomputed = True
         found = differences(row, restated)
+        before = len(checked.problems)
         checked.problems += found[:MOST_DIFFERENCES]
         if len(found) > MOST_DIFFERENCES:
             checked.problems.append(f"and {len(found) - MOST_DIFFERENCES} more figures differ")
+        ranged = with_ranges(row, restated)
+        if found and checked.recomputed and not differences(ranged, restated):
+            checked.problems.append(
+                "only ends of intervals differ, as where an older mmbench computed them: `mmbench "
+                "verify --restate` writes those that follow from the predictions"
+            )
+            checked.ranged = None if before else ranged
 
     def _predictions(self, row: Row, checked: Checked) -> list[Tensor] | None:
         """The scores of each seed; None, with the reason, where they are not here."""

@@ -35,6 +35,14 @@ class MicroF1(Metric):
         decided = decisions(scores, target).flatten()
         return float(f1_score(truth(scores, target).flatten(), decided, zero_division=0))
 
+    def summands(self, scores: Tensor, target: Tensor) -> Tensor:
+        """(rows, 2): twice the labels there and predicted; those there plus those predicted."""
+        there, decided = truth(scores, target), decisions(scores, target)
+        return torch.stack([2 * (there & decided).sum(1), there.sum(1) + decided.sum(1)], dim=1)
+
+    def of_sums(self, sums: Tensor) -> Tensor:
+        return sums[..., 0] / sums[..., 1].clamp(min=1)
+
 
 class AveragePrecision(Metric):
     """Area under precision against recall, the mean over outputs that occur; 0 if none does."""

@@ -16,14 +16,23 @@ from mmbench.types import TargetKind
 REGRESSION: frozenset[TargetKind] = frozenset({"regression"})
 
 
+ROUNDING = 1e-9
+"""Of a difference of sums, relative to them: less is none."""
+
+
+def columns(scores: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    """Both as (rows, outputs) in double precision."""
+    predicted = scores.double().reshape(len(scores), -1)
+    return predicted, target.double().reshape(predicted.shape)
+
+
 class NumberMetric(Metric):
     targets = REGRESSION
 
     def __call__(self, scores: Tensor, target: Tensor) -> float:
         check_scores(self.name, scores, target)
-        scores = scores.double().reshape(len(scores), -1)
-        pairs = zip(scores.T, target.double().reshape(scores.shape).T, strict=True)
-        figures = [self.measure(predicted, true) for predicted, true in pairs]
+        predicted, true = columns(scores, target)
+        figures = [self.measure(*pair) for pair in zip(predicted.T, true.T, strict=True)]
         return sum(figures) / len(figures)
 
     @abstractmethod
@@ -39,6 +48,11 @@ class MeanAbsoluteError(NumberMetric):
     def measure(self, predicted: Tensor, true: Tensor) -> float:
         return (predicted - true).abs().mean().item()
 
+    def per_row(self, scores: Tensor, target: Tensor) -> Tensor:
+        """(rows,) the mean over outputs of each row."""
+        predicted, true = columns(scores, target)
+        return (predicted - true).abs().mean(1)
+
 
 class RootMeanSquaredError(NumberMetric):
     name = "rmse"
@@ -47,6 +61,14 @@ class RootMeanSquaredError(NumberMetric):
 
     def measure(self, predicted: Tensor, true: Tensor) -> float:
         return (predicted - true).square().mean().sqrt().item()
+
+    def summands(self, scores: Tensor, target: Tensor) -> Tensor:
+        """(rows, outputs + 1): squared errors, and ones."""
+        predicted, true = columns(scores, target)
+        return torch.cat([(predicted - true).square(), torch.ones_like(true[:, :1])], dim=1)
+
+    def of_sums(self, sums: Tensor) -> Tensor:
+        return (sums[..., :-1] / sums[..., -1:]).sqrt().mean(-1)
 
 
 class R2(NumberMetric):
@@ -64,6 +86,20 @@ class R2(NumberMetric):
         if len(true) < 2:
             return float(torch.equal(predicted, true))
         return float(r2_score(true, predicted, force_finite=True))
+
+    def summands(self, scores: Tensor, target: Tensor) -> Tensor:
+        """(rows, 3 × outputs + 1): squared errors, targets about their mean, squared, and ones."""
+        predicted, true = columns(scores, target)
+        about = true - true.mean(0)  # large targets that vary little lose no digits
+        terms = [(predicted - true).square(), about, about.square(), torch.ones_like(true[:, :1])]
+        return torch.cat(terms, dim=1)
+
+    def of_sums(self, sums: Tensor) -> Tensor:
+        """NaN where the target does not vary."""
+        left, total, squares = sums[..., :-1].tensor_split(3, dim=-1)
+        varied = squares - total.square() / sums[..., -1:]
+        explained = 1 - left / varied
+        return explained.where(varied > ROUNDING * squares, torch.nan).mean(-1)
 
 
 class Pearson(NumberMetric):

@@ -1,8 +1,8 @@
 """All disturbances of one model put together, and the average of several such documents.
 
 A document has the shape of ``mmbench.leaderboard.diagnoses.Robustness``; that of one seed also has
-``draws``, what its headline figures are on resamples of the rows, from which the intervals over
-seeds and rows follow.
+``draws``, what its headline figures are on resamples of the sources of its rows, and how many
+``sources`` there are, from which the intervals over seeds and rows follow.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -15,7 +15,7 @@ from torch import Tensor
 
 from mmbench.contracts import Encoder
 from mmbench.evaluation.averaging import averaged
-from mmbench.evaluation.intervals import mean_over_drawn
+from mmbench.evaluation.intervals import Estimate, mean, spread_of_seeds, spread_of_sources
 from mmbench.evaluation.robustness.audio import AUDIO
 from mmbench.evaluation.robustness.image import IMAGE
 from mmbench.evaluation.robustness.noise import SEVERITIES, Noise
@@ -29,14 +29,14 @@ from mmbench.evaluation.robustness.rows import (
 )
 from mmbench.evaluation.robustness.subject import Encode, Score, Subject, encode_now
 from mmbench.evaluation.robustness.text import TEXT
-from mmbench.seeds import stream
 from mmbench.types import Kind, Split, TargetKind, Task
 
 Document = dict[str, Any]
 Curve = Sequence[Tensor | None]
 HEADLINES = ("clean", "missing", "shuffled", "conflict", "area")
 """What has an interval; the points of a curve have none of their own."""
-LEVEL = 0.95
+SEED_ALONE = ("draws", "sources")
+"""What the document of several seeds does not have."""
 
 NOISES: Mapping[Kind, tuple[Noise[Any], ...]] = {
     "image": IMAGE,
@@ -81,7 +81,9 @@ def robustness(
     if len(subject.clean) == 1:
         return document
     headlines = {name: found[name] for name in HEADLINES}
-    return {**document, "draws": _each(headlines, lambda score: score[1:].tolist())}
+    sources = len(rows) if rows.source is None else len(rows.source.unique())
+    drawn = _each(headlines, lambda score: score[1:].tolist())
+    return {**document, "draws": drawn, "sources": sources}
 
 
 def _each(found: Any, figure: Callable[[Tensor], Any]) -> Any:
@@ -165,21 +167,23 @@ def over_seeds(documents: Sequence[Document]) -> Document:
 
     With ``intervals``, if all have draws: each takes other rows and, with replacement, other seeds.
     """
-    found = [{name: d[name] for name in d if name != "draws"} for d in documents]
-    mean: Document = averaged(found)
-    mean["area"] = areas(mean["missing_share"], mean["corrupted"])
-    if not all("draws" in d for d in documents):
-        return mean
-    return {**mean, "intervals": _intervals([d["draws"] for d in documents])}
+    found = [{name: d[name] for name in d if name not in SEED_ALONE} for d in documents]
+    whole: Document = averaged(found)
+    whole["area"] = areas(whole["missing_share"], whole["corrupted"])
+    if not all(name in d for d in documents for name in SEED_ALONE):
+        return whole
+    drawn = [d["draws"] for d in documents]
+    return {**whole, "intervals": _intervals(drawn, documents[0]["sources"])}
 
 
-def _intervals(draws: Sequence[Any]) -> Any:
+def _intervals(draws: Sequence[Any], sources: int) -> Any:
     """By figure, [low, high]; those that every seed has."""
     first = draws[0]
     if isinstance(first, dict):
         shared = [name for name in first if all(name in d for d in draws)]
-        return {name: _intervals([d[name] for d in draws]) for name in shared}
-    scores = torch.tensor(draws, dtype=torch.float64).T  # (resamples, seeds)
-    chosen = torch.randint(len(draws), scores.shape, generator=stream(0, "bootstrap"))
-    tail = torch.tensor([(1 - LEVEL) / 2, (1 + LEVEL) / 2], dtype=torch.float64)
-    return mean_over_drawn(scores, chosen).quantile(tail).tolist()
+        return {name: _intervals([d[name] for d in draws], sources) for name in shared}
+    scores = torch.tensor(draws, dtype=torch.float64)  # (seeds, resamples)
+    per_seed = scores.mean(dim=1).tolist()
+    spreads = [spread_of_sources(scores.mean(dim=0), sources), spread_of_seeds(per_seed)]
+    found = Estimate(mean(per_seed), spreads).interval()
+    return [found.low, found.high]

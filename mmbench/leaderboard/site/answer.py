@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mmbench.leaderboard import cells
-from mmbench.leaderboard.headline import best_fused, fuses, headline
+from mmbench.leaderboard.headline import fuses, headline, preferred_fused
 from mmbench.leaderboard.rank import Standing
 from mmbench.leaderboard.row import Gain, Row
 from mmbench.leaderboard.site.board_table import row_page
@@ -29,7 +29,7 @@ class Answer:
     rest: str
     facts: Sequence[Fact]
     best: Row | None
-    """The row that all this is about: the best fusion, or the best of all."""
+    """The row that all this is about: the fusion that validation prefers, or the best of all."""
     page: str
 
 
@@ -37,7 +37,7 @@ def answer(rows: Sequence[Row], standings: Sequence[Standing]) -> Answer:
     """``rows`` are all of the task, ``standings`` those of its newest version."""
     claim, *rest = headline(rows)
     ranked = [s for s in standings if s.rank is not None]
-    fused = best_fused(standings)
+    fused = preferred_fused(standings)
     best = fused or (ranked[0].row if ranked else None)
     facts = [] if best is None else _facts(best, fused, ranked)
     return Answer(
@@ -100,5 +100,5 @@ def _certainty(best: Row, gain: Gain | None, ranked: Sequence[Standing]) -> Fact
         where = "excludes" if gain["low"] > 0 or gain["high"] < 0 else "includes"
         basis = f"the gain's 95 % interval {where} zero (bootstrap over seeds and test samples)"
     if ties := sum(s.tied for s in ranked):
-        basis += f"; {ties} of {len(ranked) - 1} other rows within noise of the first"
+        basis += f"; {ties} of {len(ranked) - 1} other rows overlap with the first"
     return Fact("How sure?", seeds, basis)

@@ -19,7 +19,7 @@ class Against(TypedDict):
     mean: float
     low: float
     high: float
-    p_holm: float
+    p_corrected: float
 
 
 class Contestant(TypedDict):

@@ -125,6 +125,6 @@ def against_plain(contestant: Contestant) -> Verdict:
     against = contestant["yardstick"]
     if against is None:
         return NONE
-    if against["p_holm"] >= ALPHA:
+    if against["p_corrected"] >= ALPHA:
         return TIE
     return BETTER if against["mean"] > 0 else WORSE
