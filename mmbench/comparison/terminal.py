@@ -39,7 +39,7 @@ def terminal_table(outcome: Outcome, width: int = ROOMY) -> Table:
         table.add_row(*(Text(cell(place, v, outcome)) for *_, cell in columns), style=style)
     table.caption = Text(
         "bold: not shown to be worse than the first; dim: references; verdicts by a paired test, "
-        "Holm-corrected",
+        "corrected for their number",
         style="dim",
     )
     return table

@@ -64,14 +64,11 @@ def _gain(row: Row, gain: Gain, standings: Sequence[Standing]) -> list[str]:
 
 
 def _better_fused(row: Row, standings: Sequence[Standing]) -> list[str]:
-    """The fusion that is first on test, if it is another and does better."""
+    """The fusion that is first on test, if that can be seen in its figure."""
     first = next(s.row for s in standings if s.row.gain is not None)
-    if first.sign * (first.main["mean"] - row.main["mean"]) <= 0:
+    if (figure := score(first.main["mean"])) == score(row.main["mean"]):
         return []
-    return [
-        f"On test {_named(first)} does better, {score(first.main['mean'])}; "
-        f"chosen by test, some of that is luck."
-    ]
+    return [f"On test {_named(first)} does better, {figure}; chosen by test, some of that is luck."]
 
 
 def _better_alone(row: Row, gain: Gain, rows: Sequence[Row]) -> list[str]:
