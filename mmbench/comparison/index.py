@@ -29,8 +29,8 @@ def write_index(folder: Path) -> Path:
         "# Controlled comparisons\n\nOne thing varies in each; encoders, head, batches, tuning "
         f"budget and seeds are equal.\n\n{table(HEADER, lines)}\n\n"
         "- *plain choice*: concat among fusions, the plain paradigm among objectives. Differences "
-        "are tested in pairs, over the same samples and seeds, Holm-corrected; those to the best, which "
-        "test chose, for all pairs (Tukey).\n"
+        "are tested in pairs, over the same samples and seeds, Holm-corrected; those to the best, "
+        "which test chose, for all pairs (Tukey).\n"
         "- *best single modality*: the one that validation prefers; better and worse are those "
         "whose 95 % interval of the gain excludes zero.\n\n"
         "*Written by `mmbench compare`; do not edit.*\n",
