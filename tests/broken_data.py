@@ -47,6 +47,11 @@ class InPercent(Accuracy):
         return 100 * super().__call__(scores, target)
 
 
+class CountsMisses(Accuracy):
+    def per_row(self, scores, target):
+        return scores.argmax(1) != target
+
+
 class Digits(Dataset):
     name = "digits"
     version = "1"

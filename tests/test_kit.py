@@ -8,6 +8,7 @@ import pytest
 import torch
 from broken_data import (
     Accuracy,
+    CountsMisses,
     Digits,
     DrawsAnew,
     DropsTheLastBatch,
@@ -307,6 +308,7 @@ METRIC_BUGS = [
     (GivesATensor, "figure_is_a_finite_float"),
     (NoVarianceIsNaN, "figure_is_a_finite_float"),
     (InPercent, "figures_lie_between_its_ends"),
+    (CountsMisses, "sums_over_rows_are_the_metric"),
     (ShiftsInPlace, "arguments_are_never_modified"),
 ]
 

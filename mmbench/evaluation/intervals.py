@@ -188,14 +188,11 @@ class Resampler:
         """(resamples, sources) draws to (resamples, seeds) scores."""
         if self.sums is None:
             return torch.stack([self._score(w) for w in weights.long()])
-        drawn = torch.einsum("rs,sem->rem", weights, self.sums)
-        if isinstance(self.metric, OfSums):
-            return self.metric.of_sums(drawn)
-        return drawn[..., 0] / drawn[..., 1]
+        return of_summed(self.metric, torch.einsum("rs,sem->rem", weights, self.sums))
 
     def _sum_by_drawn(self) -> Tensor | None:
         """(sources, seeds, terms): what the metric follows from; None if it must be called."""
-        each = [_summands(self.metric, s, self.target) for s in self.all_scores]
+        each = [summands(self.metric, s, self.target) for s in self.all_scores]
         if any(own is None for own in each):
             return None
         terms = torch.stack([own.double() for own in each if own is not None], dim=1)
@@ -210,14 +207,19 @@ class Resampler:
         return torch.tensor(values, dtype=torch.float64)
 
 
-def _summands(metric: Metric, scores: Tensor, target: Tensor) -> Tensor | None:
-    """(rows, terms); of a plain mean the values and ones."""
+def summands(metric: Metric, scores: Tensor, target: Tensor) -> Tensor | None:
+    """(rows, terms) whose sums tell the metric, of a plain mean values and ones; or None."""
     if isinstance(metric, OfSums):
         return metric.summands(scores, target)
     if not isinstance(metric, PerRow):
         return None
     values = metric.per_row(scores, target).double()
     return torch.stack([values, torch.ones_like(values)], dim=1)
+
+
+def of_summed(metric: Metric, sums: Tensor) -> Tensor:
+    """(..., terms) sums of ``summands`` to (...): the metric."""
+    return metric.of_sums(sums) if isinstance(metric, OfSums) else sums[..., 0] / sums[..., 1]
 
 
 def with_resamples(

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from mmbench.contracts import Metric
+from mmbench.evaluation.intervals import of_summed, summands
 from mmbench.sequences import END
 from mmbench.testing.promises import Check, promise
 from mmbench.testing.reference import Reference
@@ -95,6 +96,23 @@ def row_order_does_not_matter(cls: type[Metric]) -> None:
             )
 
 
+def sums_over_rows_are_the_metric(cls: type[Metric]) -> None:
+    """``per_row``, or ``summands`` and ``of_sums``, give the figure: intervals come from them."""
+    metric = cls()
+    for kind in sorted(cls.targets):
+        scores, target = _example(kind)
+        scores = scores + scores.std() * torch.randn_like(scores)
+        terms = summands(metric, scores, target)
+        if terms is None:
+            continue
+        figure, of_sums = metric(scores, target), float(of_summed(metric, terms.double().sum(0)))
+        assert math.isclose(figure, of_sums, rel_tol=1e-5, abs_tol=1e-6), (
+            f"metric {cls.name!r} of {kind}: it is {figure:.5g}, but {of_sums:.5g} from sums over "
+            f"rows. Mend per_row or summands and of_sums, or leave them out: the metric itself is "
+            f"then called on each resample."
+        )
+
+
 def arguments_are_never_modified(cls: type[Metric]) -> None:
     """Scores and target are left as they were: the next metric reads them too."""
     metric = cls()
@@ -131,6 +149,7 @@ def metric_checks(reference: Reference | None = None) -> tuple[Check, ...]:
         figure_is_a_finite_float,
         figures_lie_between_its_ends,
         row_order_does_not_matter,
+        sums_over_rows_are_the_metric,
         arguments_are_never_modified,
     )
     extra = (_computes(reference),) if reference else ()
