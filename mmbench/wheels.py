@@ -108,7 +108,7 @@ class Wheel:
 def client() -> list[str]:
     """The command of pip: our interpreter's, any on the path, or one that uv runs."""
     if importlib.util.find_spec("pip"):
-        return [sys.executable, "-m", "pip"]
+        return [sys.executable, "-P", "-m", "pip"]
     if found := shutil.which("pip"):
         return [found]
     if found := shutil.which("uvx"):

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import optuna
 import pytest
@@ -10,8 +11,10 @@ from torch import Tensor
 
 from mmbench.campaign.earlier import earlier_studies
 from mmbench.campaign.places import Places
+from mmbench.campaign.searching import _check
 from mmbench.contracts import Capabilities, Fusion
 from mmbench.datasets.synthetic import Synergy
+from mmbench.errors import SearchFailed
 from mmbench.feature_cache import FeatureCache
 from mmbench.plugins import Plugins, load_plugins
 from mmbench.search.attempt import Attempt
@@ -22,7 +25,7 @@ from mmbench.search.storage import open_storage
 from mmbench.search.study import CONSTRAINTS, attempted, create_or_continue
 from mmbench.search.warm_start import warmed
 from mmbench.search.window import BEST, LATEST, WindowedPruner, WindowedTPE, window_of
-from mmbench.search.worker import _pruner
+from mmbench.search.worker import Budget, _pruner
 from mmbench.spec import Component
 from mmbench.trial import Workbench
 from mmbench.types import Features, Part, Split
@@ -60,6 +63,26 @@ def attempt_all(
     study: optuna.Study, asked: SearchRequest, plugins: Plugins, bench: Workbench, n: int
 ) -> list[str]:
     return [Attempt(study, study.ask(), asked, plugins, bench).run() for _ in range(n)]
+
+
+def refused(study: optuna.Study, trials: int | None = None, deadline: float | None = None) -> str:
+    """Why nothing can be evaluated after so much of a search."""
+    campaign = SimpleNamespace(name="s", budget=Budget(trials, deadline))
+    pool = SimpleNamespace(died=[], logs="logs", last_words=lambda: "the end of a log")
+    with pytest.raises(SearchFailed) as error:
+        _check(study, pool, campaign)  # type: ignore[arg-type]
+    return str(error.value)
+
+
+def test_a_budget_for_references_alone_says_how_much_is_needed(
+    plugins: Plugins, bench: Workbench, tmp_path: Path
+) -> None:
+    asked = request(plugins)
+    study = study_of(asked, plugins, tmp_path / "s")
+    assert "time was up before the first trial" in refused(study, deadline=0.0)
+    attempt_all(study, asked, plugins, bench, 3)
+    assert "were the references" in (said := refused(study, trials=3)) and "--trials 4" in said
+    assert "the end of a log" in refused(study, trials=8), "workers died: it was not the budget"
 
 
 # limits

@@ -22,6 +22,7 @@ import optuna
 import psycopg
 import pytest
 import yaml
+from filelock import FileLock
 from optuna.storages import BaseStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
@@ -30,20 +31,23 @@ from typer.main import get_command
 from typer.testing import CliRunner
 
 from mmbench import threads
+from mmbench.campaign import finishing
 from mmbench.cli.main import app
 from mmbench.datasets.synthetic import Synergy
-from mmbench.errors import InvalidSpec, StorageError
+from mmbench.errors import InvalidSpec, StorageError, UnknownName
 from mmbench.plugins import load_plugins
 from mmbench.search import placement, storage
 from mmbench.search.attempt import Attempt
 from mmbench.search.candidates import find_candidates
 from mmbench.search.handing_over import recover
+from mmbench.search.jobs import write_jobs
 from mmbench.search.lease import WORKER, Lease, Watch, worker_identity
+from mmbench.search.pool import Pool
 from mmbench.search.request import SearchRequest
 from mmbench.search.storage import open_storage, turn_of
 from mmbench.search.study import attempted, create_or_continue, request_of, snapshot
 from mmbench.search.worker import Budget, _sampler, work
-from mmbench.spec import Component
+from mmbench.spec import Component, TrialSpec
 from mmbench.together import trials
 
 # Python 3.12 warns of a fork where threads run; the workers here start none before
@@ -337,6 +341,44 @@ def test_what_a_silent_worker_brings_late_does_not_count(book: Path, tmp_path: P
     assert Counter(a.state for a in done) == {"finished": PLANNED, "interrupted": 1}
 
 
+# final evaluations
+
+
+@pytest.mark.parametrize("it_dies", [False, True])
+def test_trainings_of_another_process_are_waited_for_and_done_here_if_it_dies(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, it_dies: bool
+) -> None:
+    monkeypatch.setattr(finishing, "POLL_SECONDS", 0.01)
+    spec = TrialSpec(Component("synergy"), {}, Component("concat"), Component("linear"))
+    ours, theirs = write_jobs(tmp_path, [spec, spec.with_seed(1)])
+    lock, notes, started = FileLock(theirs / "lock"), [], []
+
+    def work_on_what_is_free() -> None:
+        started.append(len(started))
+        (ours / "result.json").touch()
+        if len(started) > 1:
+            (theirs / "result.json").touch()
+
+    def other_process_ends(*_: int) -> None:
+        if notes and lock.is_locked:
+            if not it_dies:
+                (theirs / "result.json").touch()
+            lock.release()
+
+    pool = SimpleNamespace(
+        start=work_on_what_is_free, alive=lambda: False, stop=lambda: None, warnings=list
+    )
+    job = SimpleNamespace(
+        device="cpu", crew=SimpleNamespace(together=1), pool=lambda *_: pool,
+        listener=SimpleNamespace(note=notes.append),
+    )  # fmt: skip
+    lock.acquire()
+    finishing.work(job, "--job", [ours, theirs], "finals", other_process_ends)
+    assert (theirs / "result.json").exists()
+    assert notes == ["waiting for 1 trainings of another process"]
+    assert len(started) == 1 + it_dies
+
+
 # storages
 
 
@@ -356,6 +398,43 @@ def test_a_line_that_was_half_written_does_not_spoil_the_journal(tmp_path: Path)
     assert len(again(url).trials) == PLANNED and again(url).user_attrs["after"] == 1
     for line in Path(url).read_text().splitlines():
         json.loads(line)
+
+
+@pytest.mark.parametrize("text", ['{"x": 2}', "garbage\n", "a,b\n1,2\n"])
+def test_a_file_that_is_no_journal_is_refused_and_left_as_it_is(tmp_path: Path, text: str) -> None:
+    (other := tmp_path / "other").write_text(text)
+    for url in (str(other), f"sqlite:///{other}"):
+        with pytest.raises(StorageError, match="other is no study but another file"):
+            open_storage(url)
+    assert other.read_text() == text
+
+
+def test_a_database_given_by_its_path_is_told_how_to_give_it(tmp_path: Path) -> None:
+    open_storage(url := f"sqlite:///{tmp_path / 'kept.db'}")
+    with pytest.raises(StorageError, match=f"give it as --storage {url}"):
+        open_storage(str(tmp_path / "kept.db"))
+
+
+def test_a_worker_makes_no_storage_and_names_the_studies_that_there_are(tmp_path: Path) -> None:
+    with pytest.raises(StorageError, match="search --prepare"):
+        open_storage(str(tmp_path / "typo"), new=False)
+    assert not list(tmp_path.iterdir())
+    new_study(url := str(tmp_path / "j"))
+    there = storage.only_study(open_storage(url, new=False))
+    assert storage.known_study(there, open_storage(url)).study_name == there
+    with pytest.raises(UnknownName, match=f"Did you mean '{there}'"):
+        storage.known_study(f"{there}x", open_storage(url))
+
+
+def test_workers_import_nothing_from_the_folder_that_they_are_started_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "random.py").write_text("raise SystemExit('the random.py of a user was run')")
+    monkeypatch.chdir(tmp_path)
+    asked = ["--study", "s", "--storage", str(tmp_path / "nowhere")]
+    pool = Pool(asked, n=1, threads=1, logs=tmp_path / "logs").start()
+    assert pool.processes[0].wait(60) == 2
+    assert "There is no study" in pool.last_words()
 
 
 def test_errors_name_the_driver_and_hide_the_password(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -302,6 +302,16 @@ def test_a_store_that_was_moved_is_read_where_it_is(
     assert read_row(tracker._client, final, uri, tmp_path / "artifacts") == row()
 
 
+def test_a_store_that_was_moved_is_written_where_it_is(tmp_path: Path) -> None:
+    before, after = tmp_path / "before", tmp_path / "after"
+    Tracker(store_uri(before), before / "artifacts").experiment("vqa")
+    shutil.move(before, after)
+    tracker = Tracker(store_uri(after), after / "artifacts")
+    found = tracker._client.get_experiment(tracker.experiment("vqa"))
+    assert found.artifact_location == (after / "artifacts" / "vqa").as_uri()
+    assert not before.exists()
+
+
 def test_stores_that_are_not_there_say_so(tmp_path: Path, tracker: Tracker) -> None:
     with pytest.raises(StorageError, match=r"There is no MLflow store at .*moved.*mmbench search"):
         track(tmp_path).final_runs()
@@ -346,5 +356,5 @@ def test_importing_tracking_does_not_import_mlflow() -> None:
 
 def test_the_command_of_the_ui_names_this_store(root: Path) -> None:
     command = ui_command(store_uri(root))
-    assert command[1:5] == ["-m", "mlflow", "ui", "--backend-store-uri"]
+    assert command[1:6] == ["-P", "-m", "mlflow", "ui", "--backend-store-uri"]
     assert command[5] == store_uri(root)

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 
 from mmbench.errors import SearchFailed
 from mmbench.final import FAILURE, RESULT
-from mmbench.search.jobs import ended
-from mmbench.search.pool import POLL_SECONDS
+from mmbench.search.jobs import ended, held
+from mmbench.search.pool import POLL_SECONDS, Pool
 
 if TYPE_CHECKING:
+    from mmbench.campaign.listener import Listener
     from mmbench.campaign.undertaking import Undertaking
 
 Show = Callable[[int, int, int], None]
@@ -45,25 +46,39 @@ def work(
     show: Show,
     options: Sequence[str] = (),
 ) -> None:
-    """Let workers do the jobs that have not ended, and tell of those that failed."""
-    if not all(ended(job) for job in jobs):
-        arguments = ["--device", undertaking.device, *options]
-        arguments += ["--together", str(undertaking.crew.together)]
-        for job in jobs:
-            arguments += [option, str(job)]
-        pool = undertaking.pool(arguments, phase).start()
-        try:
-            while pool.alive():
-                _show(show, jobs)
-                time.sleep(POLL_SECONDS)
-        finally:
-            pool.stop()
-        for warning in pool.warnings():
-            undertaking.listener.note(warning)
+    """Let workers do the jobs that have not ended, and tell of those that failed.
+
+    What another process has under way is waited for, and done here if that process dies.
+    """
+    arguments = ["--device", undertaking.device, *options]
+    arguments += ["--together", str(undertaking.crew.together)]
+    for job in jobs:
+        arguments += [option, str(job)]
+    while not all(ended(job) for job in jobs):
+        _run(undertaking.pool(arguments, phase), undertaking.listener, show, jobs)
+        if not (elsewhere := [job for job in jobs if not ended(job) and held(job)]):
+            break
+        undertaking.listener.note(f"waiting for {len(elsewhere)} trainings of another process")
+        while any(held(job) for job in elsewhere):
+            _show(show, jobs)
+            time.sleep(POLL_SECONDS)
     _show(show, jobs)
     for job in jobs:
         if (job / FAILURE).exists():
             undertaking.listener.note(f"a training failed: {job / FAILURE}")
+
+
+def _run(pool: Pool, listener: Listener, show: Show, jobs: Sequence[Path]) -> None:
+    """Workers until they have nothing left that is free."""
+    pool.start()
+    try:
+        while pool.alive():
+            _show(show, jobs)
+            time.sleep(POLL_SECONDS)
+    finally:
+        pool.stop()
+    for warning in pool.warnings():
+        listener.note(warning)
 
 
 def _show(show: Show, jobs: Sequence[Path]) -> None:

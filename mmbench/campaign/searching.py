@@ -7,6 +7,7 @@ it, even if the search was killed before it could be.
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from mmbench.campaign.earlier import earlier_studies
@@ -44,7 +45,7 @@ def search(campaign: Campaign) -> optuna.Study:
     run.finish()
     for warning in pool.warnings():
         campaign.listener.note(warning)
-    _check(study, pool, name)
+    _check(study, pool, campaign)
     return study
 
 
@@ -114,15 +115,26 @@ def log(study: optuna.Study, run: SearchRun) -> None:
             run.log_trial(attempt.number, attempt.state, attempt.spec, attempt.record)
 
 
-def _check(study: optuna.Study, pool: Pool, name: str) -> None:
+def _check(study: optuna.Study, pool: Pool, campaign: Campaign) -> None:
     """Raise ``SearchFailed`` if there is nothing to evaluate, with the reason."""
-    done = attempted(study)
+    done, name = attempted(study), campaign.name
     if any(a.state == "finished" and not a.reference for a in done):
         return
-    if violated := [a for a in done if a.state == "violated"]:
+    if violated := [a.record["violated"] for a in done if a.state == "violated"]:
+        options = sorted({f"--max-{n.replace('_', '-')}" for v in violated for n in v})
         raise SearchFailed(
-            f"None of {len(violated)} configurations keeps the limits you set; the first: "
-            f"{violated[0].record['violated']}. Relax --max-latency-ms or --max-memory-mib."
+            f"None of {len(violated)} configurations keeps the limits you set; the first has "
+            f"{_beyond(violated[0])}. Relax {' or '.join(options)}."
+        )
+    if done and len(done) == campaign.budget.trials and all(a.reference for a in done):
+        raise SearchFailed(
+            f"The {len(done)} trials of {name} were the references, which come first. Give "
+            f"--trials {len(done) + 1} or more: the same command goes on."
+        )
+    if not done and campaign.budget.time_is_up():
+        raise SearchFailed(
+            f"The time was up before the first trial of {name} had ended. Give a longer --timeout: "
+            f"the same command goes on."
         )
     reasons = [a.record["reason"] for a in done if a.state == "failed"]
     why = f"The first failure: {reasons[0]}" if reasons else pool.last_words()
@@ -130,4 +142,11 @@ def _check(study: optuna.Study, pool: Pool, name: str) -> None:
         f"No trial of {name} finished ({len(reasons)} failed, {len(pool.died)} workers died). "
         f"{why or 'The budget was too small for one trial.'}\n"
         f"Logs: {pool.logs}. The same command tries again."
+    )
+
+
+def _beyond(violated: Mapping[str, Mapping[str, float]]) -> str:
+    return " and ".join(
+        f"{name} {found['measured']:g}, where {found['limit']:g} is allowed"
+        for name, found in violated.items()
     )

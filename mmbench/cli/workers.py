@@ -77,6 +77,6 @@ def worker(
     if study is None:
         from mmbench.search.storage import only_study, open_storage
 
-        study = only_study(open_storage(storage))
+        study = only_study(open_storage(storage, new=False))
     ends = work(study, storage, budget, plugins, threads=threads, together=together, parent=parent)
     typer.echo(", ".join(f"{n} {state}" for state, n in sorted(ends.items())) or "no trial left")

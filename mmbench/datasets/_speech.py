@@ -134,7 +134,7 @@ def speak(task: str, utterances: Sequence[Utterance], samples: int) -> Array:
         "utterances": utterances,
     }
     done = subprocess.run(
-        [sys.executable, "-m", "mmbench.datasets._espeak"],
+        [sys.executable, "-P", "-m", "mmbench.datasets._espeak"],
         input=json.dumps(asked).encode(),
         cwd=Path(__file__).parents[2],
         capture_output=True,

@@ -43,7 +43,7 @@ def measure_in_fresh_process(
     folder: Path, device: str, threads: int, timeout_s: float = 300
 ) -> dict[str, Any]:
     """The document of ``measure`` from a fresh Python process, or its error."""
-    command = [sys.executable, "-m", MODULE, str(folder), "--device", device]
+    command = [sys.executable, "-P", "-m", MODULE, str(folder), "--device", device]
     try:
         done = subprocess.run(
             [*command, "--threads", str(threads)],

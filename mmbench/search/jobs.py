@@ -108,5 +108,14 @@ def _taken(folder: Path, locks: ExitStack) -> bool:
     return not ended(folder)
 
 
+def held(folder: Path) -> bool:
+    """Whether another process has it under way."""
+    try:
+        with FileLock(folder / "lock", timeout=0):
+            return False
+    except Timeout:
+        return True
+
+
 def ended(job: Path) -> bool:
     return (job / RESULT).exists() or (job / FAILURE).exists()

@@ -39,8 +39,8 @@ class Pool:
         return self
 
     def _start(self, number: int) -> None:
-        command = [
-            sys.executable, "-m", "mmbench", "worker", *self.arguments,
+        command = [  # -P: what lies in the user's folder, such as a random.py, is not imported
+            sys.executable, "-P", "-m", "mmbench", "worker", *self.arguments,
             "--number", str(number), "--threads", str(self.threads), "--parent", str(os.getpid()),
         ]  # fmt: skip
         with (self.logs / f"worker-{number}.log").open("ab") as log:

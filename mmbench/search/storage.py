@@ -17,19 +17,29 @@ from optuna.storages.journal import JournalFileBackend
 from sqlalchemy import NullPool, create_engine, make_url, text
 from sqlalchemy.exc import ArgumentError
 
-from mmbench.errors import InvalidSpec, StorageError
+from mmbench.errors import InvalidSpec, StorageError, UnknownName, did_you_mean
 
 Turn = AbstractContextManager[Any]
+SQLITE, JOURNAL = b"SQLite format 3\0", b'{"op_code'
+"""How such files begin."""
 LONGEST_TURN = "60s"
 """A database takes the lock back from a holder that has said nothing for so long."""
 
 
-def open_storage(url: str) -> BaseStorage:
+def open_storage(url: str, *, new: bool = True) -> BaseStorage:
     """A journal file by path or ``journal:PATH``; SQLite or PostgreSQL by URL.
 
-    Any number of processes may open a new one at once. Raises ``StorageError``.
+    Any number of processes may open a new one at once; ``new=False`` takes none that would have to
+    be made. Raises ``StorageError``.
     """
     optuna.logging.set_verbosity(optuna.logging.ERROR)
+    if (path := _local(url)) and not new and not path.exists():
+        raise StorageError(
+            f"There is no study at {path}. `mmbench search --prepare` makes one and prints the "
+            f"command of its workers."
+        )
+    if path and path.is_file():
+        _check_format(path, url)
     try:
         if "://" in url:
             with turn_of(url, "schema"):
@@ -66,6 +76,39 @@ def turn_of(url: str, name: str) -> Turn:
         f"A study is kept in a journal file (a path), sqlite:///PATH or postgresql://…, where "
         f"workers can take turns; not in {_shown(url)}. Choose one of these with --storage."
     )
+
+
+def _local(url: str) -> Path | None:
+    """The file that a storage is, if it is one."""
+    if url.startswith("sqlite:///"):
+        return Path(url.removeprefix("sqlite:///"))
+    return None if "://" in url else _file(url)
+
+
+def _check_format(path: Path, url: str) -> None:
+    """Refuse a file that is something else before a byte is written to it."""
+    with path.open("rb") as file:
+        start = file.read(len(SQLITE))
+    is_sqlite, wants_sqlite = start == SQLITE, url.startswith("sqlite:")
+    if is_sqlite and not wants_sqlite:
+        raise StorageError(f"{path} is a SQLite file: give it as --storage sqlite:///{path}.")
+    journal = JOURNAL.startswith(start[: len(JOURNAL)])  # of a torn first line the start alone
+    if start and not is_sqlite and (wants_sqlite or not journal):
+        raise StorageError(
+            f"{path} is no study but another file, which is left as it is. Choose another place "
+            f"with --storage."
+        )
+
+
+def known_study(name: str, storage: BaseStorage) -> optuna.Study:
+    """The study of that name. Raises ``UnknownName``."""
+    names = sorted(study.study_name for study in storage.get_all_studies())
+    if name not in names:
+        raise UnknownName(
+            f"There is no study {name!r} in this storage.{did_you_mean(name, names)} It holds: "
+            f"{', '.join(names) or 'none'}. `mmbench search --prepare` makes one."
+        )
+    return optuna.load_study(study_name=name, storage=storage)
 
 
 def only_study(storage: BaseStorage) -> str:

@@ -23,7 +23,7 @@ from mmbench.search.handing_over import recover
 from mmbench.search.lease import WORKER, Lease, Watch, worker_identity
 from mmbench.search.request import SearchRequest
 from mmbench.search.siblings import SiblingTPE, shared_by_siblings, siblings_wanted
-from mmbench.search.storage import Turn, open_storage, turn_of
+from mmbench.search.storage import Turn, known_study, open_storage, turn_of
 from mmbench.search.study import own_state, request_of, spent
 from mmbench.search.window import WindowedPruner
 from mmbench.spec import TrainSpec
@@ -60,7 +60,7 @@ def work(
     ``together``: at most so many of one structure at once.
     """
     torch.set_num_threads(threads)
-    study = optuna.load_study(study_name=study_name, storage=open_storage(storage_url))
+    study = known_study(study_name, open_storage(storage_url, new=False))
     request = request_of(study)
     study.pruner = _pruner(request)
     stop = Stop(budget, parent)

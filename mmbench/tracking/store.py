@@ -31,7 +31,7 @@ def store_uri(root: Path) -> str:
 
 def ui_command(uri: str) -> list[str]:
     """The command that opens the MLflow UI on this store: one worker, which starts soonest."""
-    return [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", uri, "--workers", "1"]
+    return [sys.executable, "-P", "-m", "mlflow", "ui", "--backend-store-uri", uri, "--workers=1"]
 
 
 def database(uri: str) -> Path | None:
@@ -59,6 +59,20 @@ def create(uri: str) -> None:
     fresh.unlink(missing_ok=True)
     client(f"{SQLITE}{fresh}")
     fresh.replace(path)
+
+
+def put_artifacts(uri: str, experiment: str, folder: Path) -> None:
+    """New runs of this experiment leave their files here, where the store is now.
+
+    MLflow writes down where an experiment's files lay when it was made, and a folder that was moved
+    since would come into being again. Runs that ended keep their places.
+    """
+    if path := database(uri):
+        place = folder.as_uri(), experiment
+        with closing(sqlite3.connect(path)) as connection, connection:
+            connection.execute(
+                "UPDATE experiments SET artifact_location = ? WHERE experiment_id = ?", place
+            )
 
 
 def check_exists(uri: str) -> None:

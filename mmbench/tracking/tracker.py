@@ -148,6 +148,7 @@ class Tracker:
             return str(self._client.create_experiment(name, artifact_location=place))
         if found.lifecycle_stage != "active":
             self._client.restore_experiment(found.experiment_id)
+        store.put_artifacts(self.uri, str(found.experiment_id), self.artifacts / task)
         return str(found.experiment_id)
 
     def _experiments(self, task: str | None) -> dict[str, str]:

@@ -94,7 +94,16 @@ def run_worker(arguments: Sequence[str]) -> tuple[int, str]:
     It is a process of its own, which handles signals and may be killed alone. If this task is gone
     it stops by itself (``--parent``); a task that is cancelled (a ``KeyboardInterrupt``) stops it.
     """
-    command = [sys.executable, "-m", "mmbench", "worker", *arguments, "--parent", str(os.getpid())]
+    command = [
+        sys.executable,
+        "-P",
+        "-m",
+        "mmbench",
+        "worker",
+        *arguments,
+        "--parent",
+        str(os.getpid()),
+    ]
     with tempfile.TemporaryFile("w+") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
         try:
