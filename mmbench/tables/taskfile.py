@@ -13,13 +13,20 @@ seed.
 """
 
 import json
+import os
 import tomllib
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from mmbench.errors import DataUnavailable, InvalidSpec, did_you_mean
+from mmbench.errors import (
+    DataUnavailable,
+    InvalidParameter,
+    InvalidSpec,
+    MMBenchError,
+    did_you_mean,
+)
 from mmbench.tables.options import Asked, TableOptions
 
 SCHEMA = 1
@@ -66,18 +73,37 @@ def read_task_file(path: Path) -> tuple[str, TableOptions, Asked]:
     return str(data.get("name", path.stem)), options, Asked(kinds=dict(kinds))
 
 
+def check_writable(path: Path) -> None:
+    """``InvalidParameter`` unless a task file may be written there: nobody's data are lost."""
+    if not is_task_file(path):
+        raise InvalidParameter(
+            f"--write {path}: a task file ends in {', '.join(sorted(SUFFIXES))}. Name one, such as "
+            f"{path.with_suffix('.yaml').name}."
+        )
+    if path.exists() and not _is_one(path):
+        raise InvalidParameter(
+            f"--write {path}: that is there already, and is no task file. Choose another name."
+        )
+
+
+def _is_one(path: Path) -> bool:
+    try:
+        read_task_file(path)
+    except MMBenchError:
+        return False
+    return True
+
+
 def write_task_file(name: str, options: TableOptions, beside: Path) -> str:
-    """The text of a YAML task file that says all of ``options``, to lie at ``beside``."""
-    import os
-
-    import yaml
-
+    """The text of a task file that says all of ``options``, to lie at ``beside``: YAML or TOML."""
     default = TableOptions()
     said = {
         key: getattr(options, key)
         for key in OPTIONS
         if key not in ("path", "sha256") and getattr(options, key) != getattr(default, key)
     }
+    if options.root and not Path(options.root).is_absolute():
+        said["root"] = os.path.relpath(options.root, beside.parent)
     document = {
         "schema": SCHEMA,
         "name": name,
@@ -85,8 +111,28 @@ def write_task_file(name: str, options: TableOptions, beside: Path) -> str:
         **said,
         "modalities": json.loads(options.modalities),
     }
+    return _toml(document) if beside.suffix.lower() == ".toml" else _yaml(document)
+
+
+def _yaml(document: Mapping[str, Any]) -> str:
+    import yaml
+
     text: str = yaml.safe_dump(document, sort_keys=False, allow_unicode=True)
     return text
+
+
+def _toml(document: Mapping[str, Any]) -> str:
+    """Keys with plain values, then a table for each modality."""
+    lines = [f"{key} = {_in_toml(v)}" for key, v in document.items() if key != "modalities"]
+    for modality, made in document["modalities"].items():
+        lines += ["", f"[modalities.{_in_toml(modality)}]"]
+        lines += [f"{kind} = {_in_toml(columns)}" for kind, columns in made.items()]
+    return "\n".join(lines) + "\n"
+
+
+def _in_toml(value: Any) -> str:
+    """JSON's numbers, strings and lists are TOML's as well, but for one sign."""
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def _document(path: Path) -> dict[str, Any]:
