@@ -1,16 +1,23 @@
 """A user's own data, as found by walking through it: nothing is lost, nothing passes in silence."""
 
+import json
 import re
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+import soundfile
+import torch
 from command_line import mmbench
 from PIL import Image
 
+from mmbench.tables.media import Broken, Shape, decode
 from mmbench.tables.options import NOTHING, Asked, TableOptions
 from mmbench.tables.prepared import Prepared, prepare_anew
+from mmbench.tables.samples import media_column
+from mmbench.tables.store import store
+from mmbench.types import MISSING
 
 
 @pytest.fixture(autouse=True)
@@ -79,3 +86,123 @@ def test_a_written_task_file_is_read_from_anywhere(tmp_path, suffix):
     assert done.returncode == 0, done.stderr
     again = mmbench(tmp_path / "tasks", "inspect", "--data", f"task.{suffix}", "--json")
     assert again.returncode == 0, again.stderr
+
+
+# Files ------------------------------------------------------------------------------------------
+
+
+def blobs(seed: int, size: int = 24) -> np.ndarray:
+    """(size, size) from 0 to 1: no two seeds are near-copies."""
+    rough = np.random.default_rng(seed).integers(0, 255, (6, 6), dtype=np.uint8)
+    return np.asarray(Image.fromarray(rough).resize((size, size))) / 255
+
+
+def with_images(folder: Path, dtype: str, greatest: float, suffix: str = "png") -> Path:
+    table = frame().assign(photo=[f"{i}.{suffix}" for i in range(60)])
+    for i, name in enumerate(table["photo"]):
+        Image.fromarray((blobs(i) * greatest).astype(dtype)).save(folder / name)
+    return saved(folder, table)
+
+
+def pixels(found: Prepared) -> np.ndarray:
+    """(60, 3, 64, 64) in the order of the table."""
+    files, decoded = found.stores["photo"]
+    return decoded.values[torch.from_numpy(files.index)].numpy()
+
+
+@pytest.mark.parametrize(
+    ("dtype", "greatest", "suffix"),
+    [
+        ("uint16", 65535, "png"),
+        ("uint16", 65535, "tif"),
+        ("int32", 9e6, "tif"),
+        ("float32", 3, "tif"),
+    ],
+)
+def test_images_of_more_than_8_bits_are_seen(tmp_path, dtype, greatest, suffix):
+    """Pillow clips them at 255: all that was brighter became white."""
+    path = with_images(tmp_path, dtype, greatest, suffix)
+    deep = prepared(path)
+    (tmp_path / "plain").mkdir()
+    plain = prepared(with_images(tmp_path / "plain", "uint8", 255))
+    assert np.abs(pixels(deep)[:, :, 8:-8].std((1, 2, 3)) > 10).all()
+    if dtype == "uint16":  # of the same range
+        assert np.abs(pixels(deep).astype(int) - pixels(plain)).max() <= 2
+    assert ("60 images of 32-bit numbers, each stretched" in said(deep)) == (dtype != "uint16")
+
+
+def test_images_of_one_shade_are_named(tmp_path):
+    """12 bits in a file of 16 leave next to nothing."""
+    assert "photo: 60 of 60 images are of nearly one shade throughout" in said(
+        prepared(with_images(tmp_path, "uint16", 400), modalities='{"photo": {"image": ["photo"]}}')
+    )
+    assert "one shade" not in said(prepared(with_images(tmp_path, "uint16", 40_000)))
+
+
+def test_transparent_grey_is_white(tmp_path):
+    grey = Image.fromarray(np.zeros((8, 8), dtype=np.uint8))
+    grey.save(tmp_path / "a.png", transparency=0)
+    assert (decode(tmp_path / "a.png", Shape("image", 8)).values == 255).all()
+
+
+def test_a_broken_image_is_told_without_an_address(tmp_path):
+    (tmp_path / "a.png").write_bytes(b"no image")
+    with pytest.raises(Broken, match=r"^no image that Pillow can read$"):
+        decode(tmp_path / "a.png", Shape("image", 8))
+
+
+def test_a_picture_is_turned_upright_as_its_file_is(tmp_path):
+    image = Image.fromarray((blobs(0) * 255).astype(np.uint8))
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turned by 90 degrees
+    image.save(tmp_path / "a.png", exif=exif)
+    shape = Shape("image", 24)
+    by_path = media_column(["a.png"], shape, tmp_path, "photo").values
+    with Image.open(tmp_path / "a.png") as given:
+        assert torch.equal(media_column([given], shape, tmp_path, "photo").values, by_path)
+    assert not torch.equal(media_column([image], shape, tmp_path, "photo").values, by_path)
+
+
+def test_frames_come_in_the_order_they_are_counted(tmp_path):
+    for i in range(11):
+        Image.fromarray(np.full((8, 8), 10 * i, np.uint8)).save(tmp_path / f"frame{i}.png")
+    frames = decode(tmp_path, Shape("video", 8, 11)).values
+    assert frames[:, 0, 0, 0].tolist() == [10 * i for i in range(11)]
+
+
+def test_a_frame_that_is_written_over_is_read_again(tmp_path):
+    """Its folder's own time is as it was."""
+    clip = tmp_path / "clip"
+    clip.mkdir()
+    shape, seen = Shape("video", 8, 1), []
+    for shade in (10, 200):
+        Image.fromarray(np.full((8, 8), shade, np.uint8)).save(clip / "0.bmp")
+        seen.append(store([clip], shape).values[torch.tensor([0])].unique().tolist())
+    assert seen == [[10], [200]]
+
+
+# Sequences and sounds ---------------------------------------------------------------------------
+
+
+def test_sequences_that_are_no_such_and_long_ones_are_named(tmp_path):
+    cells = [json.dumps([i / 7, 1.5, 2.0]) for i in range(60)]
+    cells[7], cells[8], cells[9] = "broken", "[1,2", "[0.5]"
+    cells[3] = json.dumps([0.25] * 1500)
+    found = prepared(saved(tmp_path, frame().assign(series=cells)))
+    assert "series: no sequence of numbers in 2 cells, taken as empty: rows 8, 9" in said(found)
+    assert "series: 1 row cut to the first 1,024 steps: row 4" in said(found)
+    index = found.columns["series"].index
+    assert index is not None and (index == MISSING).nonzero().flatten().tolist() == [7, 8]
+
+
+@pytest.mark.parametrize(("seconds", "says"), [(0.0, "10 seconds"), (0.5, "0.5 seconds")])
+def test_sounds_that_are_cut_are_named(tmp_path, seconds, says):
+    rate, table = 8000, frame().assign(sound=[f"{i}.wav" for i in range(60)])
+    for i, name in enumerate(table["sound"]):
+        length = 12 * rate if i == 4 else rate // 2
+        noise = np.random.default_rng(i).normal(size=length).clip(-1, 1)
+        soundfile.write(tmp_path / name, noise.astype(np.float32), rate)
+    found = prepared(saved(tmp_path, table), audio_seconds=seconds)
+    assert f"sound: 1 row cut to the first {says} (--audio-seconds sets how many): row 5" in said(
+        found
+    )
