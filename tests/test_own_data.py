@@ -12,6 +12,7 @@ import torch
 from command_line import mmbench
 from PIL import Image
 
+from mmbench.errors import UnusableData
 from mmbench.tables.media import Broken, Shape, decode
 from mmbench.tables.options import NOTHING, Asked, TableOptions
 from mmbench.tables.prepared import Prepared, prepare_anew
@@ -206,3 +207,35 @@ def test_sounds_that_are_cut_are_named(tmp_path, seconds, says):
     assert f"sound: 1 row cut to the first {says} (--audio-seconds sets how many): row 5" in said(
         found
     )
+
+
+# Parts ------------------------------------------------------------------------------------------
+
+
+def test_copies_that_differ_by_blanks_stay_together(tmp_path):
+    notes = [f"a note about  animal {i // 2}" + "  " * (i % 2) for i in range(60)]
+    table = frame()[["label"]].assign(note=notes)
+    found = prepared(saved(tmp_path, table), modalities='{"note": {"text": ["note"]}}')
+    assert "60 rows are equal in all columns; such rows were kept in one part" in said(found)
+    assert (found.division.parts[::2] == found.division.parts[1::2]).all()
+
+
+@pytest.mark.parametrize("n", [3, 4, 5, 6])
+def test_three_groups_are_enough_to_split_by(tmp_path, n):
+    table = frame().assign(owner=[f"P{i % n}" for i in range(60)])
+    found = prepared(saved(tmp_path, table), split="group=owner")
+    assert {len(found.rows(part)) // (60 // n) for part in ("val", "test")} == {1}
+    assert len(found.rows("train")) == 60 - 2 * (60 // n)
+
+
+def test_a_class_of_one_row_is_trained_on_though_a_part_is_filled(tmp_path):
+    table = frame(8).assign(label=["a"] * 4 + ["b"] * 3 + ["c"])
+    found = prepared(saved(tmp_path, table), target_kind="classification")
+    assert found.division.parts[7] == "train"
+    assert all(len(found.rows(part)) for part in ("train", "val", "test"))
+
+
+def test_two_groups_are_too_few(tmp_path):
+    table = frame().assign(owner=[f"P{i % 2}" for i in range(60)])
+    with pytest.raises(UnusableData, match=r"has 2 groups .* At least three groups are needed"):
+        prepared(saved(tmp_path, table), split="group=owner")
