@@ -12,6 +12,7 @@ import torch
 from command_line import mmbench
 from PIL import Image
 
+from mmbench.cli.data_options import options_of
 from mmbench.errors import UnusableData
 from mmbench.tables.media import Broken, Shape, decode
 from mmbench.tables.options import NOTHING, Asked, TableOptions
@@ -87,6 +88,87 @@ def test_a_written_task_file_is_read_from_anywhere(tmp_path, suffix):
     assert done.returncode == 0, done.stderr
     again = mmbench(tmp_path / "tasks", "inspect", "--data", f"task.{suffix}", "--json")
     assert again.returncode == 0, again.stderr
+
+
+NAMED = """schema: 1
+data: data.csv
+target: label
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("image_size: 0", "image_size is a number from 8 on; got 0"),
+        ("audio_seconds: -1", "audio_seconds is a number from 0 on; got -1.0"),
+        ("audio_seconds: .inf", "audio_seconds is a number from 0 on; got inf"),
+        ("frames: 0", "frames is a number from 1 on; got 0"),
+        ("modalities: {a.b: {number: [age]}}", "cannot be named 'a.b'.* Name it 'a_b'"),
+        ("modalities: {keys: {number: [age]}}", "cannot be named 'keys'.* Name it 'keys_'"),
+        ("modalities: {training: {number: [age]}}", "Name it 'training_'"),
+        ("modalities: {'': {number: [age]}}", "cannot be named ''.* Name it 'column'"),
+        ("modalities: {a: {number: []}}", "modalities is JSON such as"),
+        ("target: age", "the key 'target' stands twice"),
+        ("columns: {age: number, age: text}", "the key 'age' stands twice"),
+        (
+            "columns: {note: ignored}\nmodalities: {note: {text: [note]}}",
+            "has `columns` and `modalities`",
+        ),
+        ("columns: {note: prose}", "there is no kind 'prose'"),
+        ("split: lable", "'lable' is no column of the table"),
+    ],
+)
+def test_faults_of_a_task_file_are_told_with_its_name(tmp_path, text, message):
+    saved(tmp_path, frame())
+    (tmp_path / "task.yaml").write_text(NAMED + text)
+    done = mmbench(tmp_path, "inspect", "--data", "task.yaml")
+    told = " ".join(done.stderr.split())
+    assert done.returncode == 2, told
+    assert "task.yaml" in told and re.search(message, told), told
+
+
+def test_what_the_command_line_says_goes_before_a_task_file(tmp_path):
+    saved(tmp_path, frame())
+    (tmp_path / "task.yaml").write_text(NAMED + "columns: {note: ignored}")
+    _, options, asked = options_of({"data": tmp_path / "task.yaml", "text": ["note"]})
+    assert prepare_anew(options, asked).seems["note"].kind == "text"
+
+
+# What is said of columns ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--text", "label"], "'label' is the target: it cannot be an input as well, as text"),
+        (["--kind", "label=text"], "'label' is the target"),
+        (["--split", "group=own", "--tabular", "own"], "'own' is the groups of the split"),
+        (["--text", "note", "--kind", "note=category"], "'note' is said to be text and category"),
+        (["--kind", "age=number", "--kind", "age=text"], "'age' is said to be number too"),
+        (["--split", "label"], "--split label: that is the target"),
+        (["--split", "group=label"], "--split group=label: that is the target"),
+    ],
+)
+def test_what_contradicts_itself_is_refused(tmp_path, arguments, message):
+    saved(tmp_path, frame().assign(own=[f"P{i % 9}" for i in range(60)]))
+    done = mmbench(tmp_path, "inspect", "--data", "data.csv", "--target", "label", *arguments)
+    assert done.returncode == 2
+    assert message in " ".join(done.stderr.split())
+
+
+def test_a_column_may_have_a_comma_in_its_name(tmp_path):
+    table = frame().rename(columns={"note": "Name, Vorname"}).assign(more=frame()["note"])
+    for text, read in (("Name, Vorname", ["Name, Vorname"]), ("more,age", ["more", "age"])):
+        path = saved(tmp_path, table)
+        _, options, asked = options_of({"data": path, "target": "label", "text": [text]})
+        made = json.loads(prepare_anew(options, asked).options.modalities)
+        assert {"text": read} in made.values()
+
+
+def test_labels_with_commas_are_several_when_that_is_said(tmp_path):
+    path = saved(tmp_path, frame().assign(label=["rot, grün", "rot", "blau"] * 20))
+    assert prepared(path, target_kind="multilabel").task.outputs == ("blau", "grün", "rot")
+    assert prepared(path).task.target == "classification"
 
 
 # Files ------------------------------------------------------------------------------------------

@@ -27,6 +27,7 @@ from mmbench.errors import (
     MMBenchError,
     did_you_mean,
 )
+from mmbench.tables.modalities import parsed_modalities
 from mmbench.tables.options import Asked, TableOptions
 
 SCHEMA = 1
@@ -59,18 +60,28 @@ def read_task_file(path: Path) -> tuple[str, TableOptions, Asked]:
     set_ = {name: _typed(path, name, data[name]) for name in OPTIONS if name in data}
     if "root" in set_:
         set_["root"] = str(path.parent / set_["root"])
-    modalities = data.get("modalities")
-    options = TableOptions(
-        **{
-            **set_,
-            "path": str(path.parent / data["data"]),
-            "modalities": json.dumps(modalities, ensure_ascii=False) if modalities else "",
-        }
-    )
-    kinds = data.get("columns", {})
+    set_["path"] = str(path.parent / data["data"])
+    if modalities := data.get("modalities"):
+        set_["modalities"] = json.dumps(modalities, ensure_ascii=False)
+    kinds = _kinds(path, data)
+    try:
+        options = TableOptions(**set_)
+        parsed_modalities(options.modalities or "{}")
+    except InvalidParameter as error:
+        raise InvalidSpec(f"{path}: {error}") from None
+    return str(data.get("name", path.stem)), options, Asked(kinds=kinds)
+
+
+def _kinds(path: Path, data: Mapping[str, Any]) -> dict[str, str]:
+    kinds = data.get("columns") or {}
     if not isinstance(kinds, Mapping):
         raise InvalidSpec(f"{path}: `columns` maps columns to kinds; got {kinds!r}.")
-    return str(data.get("name", path.stem)), options, Asked(kinds=dict(kinds))
+    if kinds and data.get("modalities"):
+        raise InvalidSpec(
+            f"{path} has `columns` and `modalities`. The latter say the kind of every column that "
+            "is read: put the columns there, or leave `modalities` out."
+        )
+    return {str(column): str(kind) for column, kind in kinds.items()}
 
 
 def check_writable(path: Path) -> None:
@@ -140,7 +151,7 @@ def _document(path: Path) -> dict[str, Any]:
 
     try:
         text = path.read_text(encoding="utf-8")
-        found = tomllib.loads(text) if path.suffix.lower() == ".toml" else yaml.safe_load(text)
+        found = tomllib.loads(text) if path.suffix.lower() == ".toml" else _read_yaml(text)
     except OSError as error:
         raise DataUnavailable(f"The task file {path} cannot be read: {error.strerror}.") from None
     except (UnicodeDecodeError, tomllib.TOMLDecodeError, yaml.YAMLError) as error:
@@ -148,6 +159,24 @@ def _document(path: Path) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise InvalidSpec(f"{path} maps keys to values, such as `target: price`; got {found!r}.")
     return found
+
+
+def _read_yaml(text: str) -> Any:
+    """As TOML has it: a key that stands twice is an error, not the latter of the two."""
+    import yaml
+
+    class OnceEach(yaml.SafeLoader):
+        def construct_mapping(self, node: Any, deep: bool = False) -> Any:  # noqa: FBT001, FBT002 - PyYAML's
+            seen: set[str] = set()
+            for key, _ in node.value:
+                if key.value in seen:
+                    raise yaml.constructor.ConstructorError(
+                        None, None, f"the key {key.value!r} stands twice", key.start_mark
+                    )
+                seen |= {key.value} if isinstance(key.value, str) else set()
+            return super().construct_mapping(node, deep)
+
+    return yaml.load(text, OnceEach)
 
 
 def _typed(path: Path, name: str, value: Any) -> Any:
