@@ -14,6 +14,7 @@ from PIL import Image
 
 from mmbench.cli.data_options import options_of
 from mmbench.errors import UnusableData
+from mmbench.explain.parts import columns_of_entries, in_parts
 from mmbench.tables.media import Broken, Shape, decode
 from mmbench.tables.options import NOTHING, Asked, TableOptions
 from mmbench.tables.prepared import Prepared, prepare_anew
@@ -321,3 +322,29 @@ def test_two_groups_are_too_few(tmp_path):
     table = frame().assign(owner=[f"P{i % 2}" for i in range(60)])
     with pytest.raises(UnusableData, match=r"has 2 groups .* At least three groups are needed"):
         prepared(saved(tmp_path, table), split="group=owner")
+
+
+# Afterwards -------------------------------------------------------------------------------------
+
+
+def test_parts_of_a_table_are_named_after_its_columns(tmp_path):
+    table = frame().assign(born=pd.date_range("2024-01-01", periods=60), size=["s", "m"] * 30)
+    path = saved(tmp_path, table)
+    made = prepared(path, Asked(kinds={"born": "date"})).recipe.tables["table"]
+    columns = columns_of_entries(made)
+    values = torch.arange(len(columns), dtype=torch.float32)
+    assert columns == ["age", *["born"] * 5, *["size"] * 3]
+    found = {part.label: part.value for part in in_parts("tabular", values, columns).parts}
+    assert found == {"age": 0.0, "born": 15.0, "size": 21.0}
+
+
+def test_an_explanation_of_a_table_names_its_columns(tmp_path):
+    path = saved(tmp_path, frame(30))
+    train = ("--set", "train.max_epochs=1", "--no-diagnoses", "--out", "runs")
+    told = ("--data", str(path), "--target", "label", "--kind", "note=ignored")
+    done = mmbench(tmp_path, "run", *told, "--fusion", "concat", *train)
+    assert done.returncode == 0, done.stderr
+    (model,) = tmp_path.glob("runs/single/*/model")
+    done = mmbench(tmp_path, "explain", str(model), "--sample", "0")
+    assert done.returncode == 0, done.stderr
+    assert "age" in done.stdout and "field" not in done.stdout
