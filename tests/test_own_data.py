@@ -223,6 +223,12 @@ def test_images_of_one_shade_are_named(tmp_path):
     assert "one shade" not in said(prepared(with_images(tmp_path, "uint16", 40_000)))
 
 
+def test_paths_from_windows_are_told_as_such(tmp_path):
+    table = frame().assign(photo=[f"photos\\{i}.png" for i in range(60)])
+    with pytest.raises(UnusableData, match=r"'photo': none of 60 files exists, .* backslashes"):
+        prepared(saved(tmp_path, table))
+
+
 def test_transparent_grey_is_white(tmp_path):
     grey = Image.fromarray(np.zeros((8, 8), dtype=np.uint8))
     grey.save(tmp_path / "a.png", transparency=0)

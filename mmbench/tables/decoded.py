@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import pandas as pd
 
+from mmbench.errors import UnusableData
 from mmbench.tables.copies import NONE
 from mmbench.tables.findings import Finding, Level, counted, rows_named
 from mmbench.tables.kinds import sequence
@@ -14,6 +15,18 @@ from mmbench.tables.store import Store
 
 MOST_FLAT = 0.9
 """Share of a column's images that may be of one shade before they seem to be read wrongly."""
+
+
+def check_slashes(name: str, files: Files, found: Store) -> None:
+    """``UnusableData`` if no file is there because the paths were written on Windows."""
+    written = [path for path in files.paths.names if "\\" in path]
+    absent = [why for why in found.broken.values() if why == "it does not exist"]
+    if written and len(absent) == len(files.paths):
+        raise UnusableData(
+            f"Column {name!r}: none of {counted(len(absent), 'file')} exists, and paths have "
+            f"backslashes, such as {written[0]!r}. Write / instead, and say with --root where the "
+            "paths start if it is not the table's folder."
+        )
 
 
 def of_files(name: str, files: Files, found: Store, shape: Shape) -> list[Finding]:
