@@ -84,24 +84,23 @@ class Predictor:
 
     def predict(self, sample: Sample, folder: str | Path = ".") -> Prediction:
         """One sample; what it leaves out is missing. Relative paths start at ``folder``."""
-        (found,) = self.predict_all([sample], folder)
-        if found == EMPTY:
+        self._check(sample)
+        if not self.reads(sample):
             raise InvalidParameter(
                 f"The sample has no value. It names at least one of: {', '.join(self.inputs)}."
             )
-        return found
+        return self.predict_all([sample], folder)[0]
 
     def predict_all(self, samples: Sequence[Sample], folder: str | Path = ".") -> list[Prediction]:
         """Many samples, in batches; ``EMPTY`` for those without a value."""
         for sample in samples:
             self._check(sample)
-        filled = [sample for sample in samples if self.reads(sample)]
         found: list[Prediction] = []
-        for first in range(0, len(filled), BATCH):
-            scores = self.scores(filled[first : first + BATCH], Path(folder))
-            found += [self._said(row) for row in scores]
-        answers = iter(found)
-        return [next(answers) if self.reads(sample) else EMPTY for sample in samples]
+        for first in range(0, len(samples), BATCH):
+            batch = samples[first : first + BATCH]
+            for sample, scores in zip(batch, self.scores(batch, Path(folder)), strict=True):
+                found.append(self._said(scores) if self.reads(sample) else EMPTY)
+        return found
 
     def reads(self, sample: Sample) -> bool:
         """Whether the sample has any value to go by."""
