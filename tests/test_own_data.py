@@ -217,7 +217,7 @@ def test_images_of_more_than_8_bits_are_seen(tmp_path, dtype, greatest, suffix):
 
 def test_images_of_one_shade_are_named(tmp_path):
     """12 bits in a file of 16 leave next to nothing."""
-    assert "photo: 60 of 60 images are of nearly one shade throughout" in said(
+    assert "photo: 60 of 60 images show no pattern, nearly one shade each" in said(
         prepared(with_images(tmp_path, "uint16", 400), modalities='{"photo": {"image": ["photo"]}}')
     )
     assert "one shade" not in said(prepared(with_images(tmp_path, "uint16", 40_000)))

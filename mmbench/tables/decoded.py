@@ -72,8 +72,8 @@ def _flat(name: str, files: Files, found: Store) -> list[Finding]:
     if len(flat) <= MOST_FLAT * readable:
         return []
     says = (
-        f"{len(flat):,} of {counted(readable, 'image')} are of nearly one shade throughout: a "
-        "model sees next to nothing in them. Look at one, and whether its values fill their range"
+        f"{len(flat):,} of {counted(readable, 'image')} show no pattern, nearly one shade each. "
+        "Look at one, and whether its values fill their range"
     )
     return _said(name, says, _rows(files, flat), "note")
 
