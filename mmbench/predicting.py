@@ -21,9 +21,12 @@ from mmbench.plugins import load_plugins
 from mmbench.saved import SavedModel
 from mmbench.saved import load_model as load_saved
 from mmbench.sequences import END, said
+from mmbench.tables.cleaning import gaps
+from mmbench.tables.decoded import of_sequences
+from mmbench.tables.findings import Finding
 from mmbench.tables.media import Shape
 from mmbench.tables.recipe import Recipe
-from mmbench.tables.samples import media_column
+from mmbench.tables.samples import is_empty, media_column
 from mmbench.types import MISSING, Column, Split
 
 THRESHOLD = 0.5
@@ -39,11 +42,15 @@ Sample = Mapping[str, Any]
 class Prediction:
     """What a model says of one sample."""
 
-    value: str | float | tuple[str, ...]
+    value: str | float | tuple[str, ...] | None
     """The class, the number, the labels that hold, how alike the two sides of a pair are, or the
-    tokens of a sequence up to its end, with spaces between them."""
+    tokens of a sequence up to its end, with spaces between them. None: the sample is empty."""
     probabilities: Mapping[str, float]
     """By class or label; empty for a number, a pair and a sequence."""
+
+
+EMPTY = Prediction(None, {})
+"""Of a sample without a value."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,16 +84,38 @@ class Predictor:
 
     def predict(self, sample: Sample, folder: str | Path = ".") -> Prediction:
         """One sample; what it leaves out is missing. Relative paths start at ``folder``."""
+        self._check(sample)
+        if not self.reads(sample):
+            raise InvalidParameter(
+                f"The sample has no value. It names at least one of: {', '.join(self.inputs)}."
+            )
         return self.predict_all([sample], folder)[0]
 
     def predict_all(self, samples: Sequence[Sample], folder: str | Path = ".") -> list[Prediction]:
-        """Many samples, in batches."""
-        for number, sample in enumerate(samples, start=1):
-            self._check(sample, number)
+        """Many samples, in batches; ``EMPTY`` for those without a value."""
+        for sample in samples:
+            self._check(sample)
         found: list[Prediction] = []
         for first in range(0, len(samples), BATCH):
-            scores = self.scores(samples[first : first + BATCH], Path(folder))
-            found += [self._said(row) for row in scores]
+            batch = samples[first : first + BATCH]
+            for sample, scores in zip(batch, self.scores(batch, Path(folder)), strict=True):
+                found.append(self._said(scores) if self.reads(sample) else EMPTY)
+        return found
+
+    def reads(self, sample: Sample) -> bool:
+        """Whether the sample has any value to go by."""
+        return not all(is_empty(sample.get(name)) for name in self.inputs)
+
+    def findings(self, table: pd.DataFrame) -> list[Finding]:
+        """What of a table the model takes as missing, or as a category that it does not know."""
+        recipe = self.recipe
+        if recipe is None:
+            return []
+        found = gaps(table, _by_kind(recipe, table))
+        for column, shape in recipe.sequences.values():
+            found += of_sequences(table[column], shape) if column in table else []
+        for fields in recipe.tables.values():
+            found += fields.findings(table.reindex(columns=list(fields.columns)))
         return found
 
     @torch.inference_mode()
@@ -126,17 +155,13 @@ class Predictor:
         scores: Tensor = self.saved.model(ready).scores
         return scores.float().cpu()
 
-    def _check(self, sample: Sample, number: int) -> None:
+    def _check(self, sample: Sample) -> None:
         for name in sample:
             if name not in self.inputs:
                 raise InvalidParameter(
                     f"The model has no input {name!r}.{did_you_mean(name, self.inputs)} "
                     f"It reads: {', '.join(self.inputs)}."
                 )
-        if not any(sample.get(name) is not None for name in self.inputs):
-            raise InvalidParameter(
-                f"Sample {number} has no value. It names at least one of: {', '.join(self.inputs)}."
-            )
 
     def _columns(self, samples: Sequence[Sample], folder: Path) -> dict[str, Column]:
         if self.recipe is not None:
@@ -178,6 +203,22 @@ class Predictor:
             return Prediction(tuple(n for n, p in chances.items() if p >= THRESHOLD), chances)
         chances = dict(zip(names, scores.softmax(0).tolist(), strict=True))
         return Prediction(names[int(scores.argmax())], chances)
+
+
+def _by_kind(recipe: Recipe, table: pd.DataFrame) -> dict[str, list[str]]:
+    """The columns of a table that a model reads, as what it reads them."""
+    read = [("text", column) for columns in recipe.texts.values() for column in columns]
+    for fields in recipe.tables.values():
+        read += [("number", column) for column in fields.numbers]
+        read += [("date", column) for column in fields.dates]
+        read += [("category", column) for column in fields.categories]
+    for column, shape in (*recipe.files.values(), *recipe.sequences.values()):
+        read.append((shape.media, column))
+    found: dict[str, list[str]] = {}
+    for kind, column in read:
+        if column in table:
+            found.setdefault(kind, []).append(column)
+    return found
 
 
 def _numbers(modality: str, cells: list[Any], like: Tensor) -> Column:

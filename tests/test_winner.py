@@ -119,7 +119,7 @@ def test_missing_and_unknown_inputs(home):
     assert isinstance(same.value, float)
     with pytest.raises(InvalidParameter, match="Did you mean 'note'"):
         model.predict({"notes": "x"})
-    with pytest.raises(InvalidParameter, match="Sample 1 has no value"):
+    with pytest.raises(InvalidParameter, match="The sample has no value"):
         model.predict({})
     with pytest.raises(UnusableData, match=r"'photo', row 1: 'none.png' cannot be read"):
         model.predict({"photo": "none.png"}, home)
@@ -282,6 +282,22 @@ def test_predict_and_export_on_the_command_line(home, tmp_path, monkeypatch, cap
     assert lines[0] == "row,prediction" and len(lines) == 61
     value = Predictor.predict(load_model(out), samples(home)[0], home).value
     assert float(lines[1].split(",")[1]) == pytest.approx(value, abs=1e-3)
+    odd = pd.read_csv(home / "data.csv").iloc[:3].astype(object)
+    odd.iloc[1] = None
+    odd.loc[0, ["size", "breed"]] = "2,04 kg", "yeti"
+    odd.to_csv(home / "odd.csv", index=False)
+    assert command("predict", str(out), "--input", str(home / "odd.csv")) == 0
+    said = capsys.readouterr()
+    assert "odd.csv: 1 row without a value that the model reads, not predicted: row 2" in said.err
+    assert "size: 1 cell is no number and counts as empty: row 1" in said.err
+    assert "breed: " in said.err and "count as one, 'other'" in said.err
+    told = [line.split(",")[:2] for line in said.out.splitlines()]
+    assert told[2] == ["2", ""] and float(told[3][1]) == pytest.approx(
+        float(lines[3].split(",")[1])
+    )
+    odd.iloc[1:2].to_csv(tmp_path / "other.csv", index=False)
+    assert command("predict", str(out), "--input", str(tmp_path / "other.csv")) == 2
+    assert "no value that the model reads in any row" in capsys.readouterr().err
     (tmp_path / "other.csv").write_text("a,b\n1,2\n")
     assert command("predict", str(out), "--input", str(tmp_path / "other.csv")) == 2
     assert "no column that the model reads" in capsys.readouterr().err

@@ -114,10 +114,16 @@ def read(said: Mapping[str, Any], *, quiet: bool) -> "tuple[str, Prepared]":
     """The table that the options name, with its report printed unless ``quiet``."""
     from mmbench.cli.inspect import decoding, show
     from mmbench.tables.prepared import prepare_anew
+    from mmbench.tables.taskfile import is_task_file
 
     name, options, asked = options_of(said)
-    with decoding(quiet=quiet) as watch:
-        prepared = prepare_anew(options, asked, watch)
+    try:
+        with decoding(quiet=quiet) as watch:
+            prepared = prepare_anew(options, asked, watch)
+    except InvalidParameter as error:
+        if is_task_file(said["data"]):
+            raise InvalidParameter(f"{said['data']}: {error}") from None
+        raise
     if not quiet:
         show(name, prepared)
     return name, prepared
@@ -128,7 +134,7 @@ def options_of(said: Mapping[str, Any]) -> "tuple[str, TableOptions, Asked]":
 
     A table is named after its file and target, so that each target has a board of its own.
     """
-    from mmbench.tables.options import Asked, TableOptions
+    from mmbench.tables.options import Asked, TableOptions, named
     from mmbench.tables.taskfile import is_task_file, read_task_file
 
     data = Path(said["data"])
@@ -145,24 +151,25 @@ def options_of(said: Mapping[str, Any]) -> "tuple[str, TableOptions, Asked]":
     options = replace(options, **set_)
     if another or not is_task_file(data):
         name = f"{name}-{options.target or options.target_kind}"
-    groups = tuple((kind, _names(item)) for kind in GROUPED for item in said.get(kind) or ())
-    kinds = {**asked.kinds, **_kinds(said.get("kind") or ())}
+    groups = tuple((kind, (item,)) for kind in GROUPED for item in said.get(kind) or ())
+    anew = {name for _, (item,) in groups for name in (item, *named(item, ()))}
+    of_file = {column: kind for column, kind in asked.kinds.items() if column not in anew}
+    kinds = {**of_file, **_kinds(said.get("kind") or ())}
     if groups or kinds != asked.kinds:
         options = replace(options, modalities="")
     return _label(name), options, Asked(groups, kinds)
 
 
-def _names(item: str) -> tuple[str, ...]:
-    return tuple(name.strip() for name in item.split(",") if name.strip())
-
-
 def _kinds(given: Sequence[str]) -> dict[str, str]:
-    found = {}
+    found: dict[str, str] = {}
     for item in given:
         column, equals, kind = item.rpartition("=")
         if not equals:
             raise InvalidParameter(f"--kind takes COLUMN=KIND; got {item!r}.")
-        found[column] = kind
+        if found.setdefault(column, kind) != kind:
+            raise InvalidParameter(
+                f"--kind {item}: {column!r} is said to be {found[column]} too. Say one of them."
+            )
     return found
 
 

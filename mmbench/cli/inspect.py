@@ -24,7 +24,8 @@ ITEMS = 10
 def inspect(
     task: "Component",
     write: Annotated[
-        Path | None, typer.Option(help="Write all of this as a task file (YAML), to be kept.")
+        Path | None,
+        typer.Option(help="Write all of this as a task file, YAML or TOML, to keep."),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -33,11 +34,13 @@ def inspect(
     from mmbench.files import write_whole
     from mmbench.tables.options import TableOptions
     from mmbench.tables.prepared import prepare
-    from mmbench.tables.taskfile import write_task_file
+    from mmbench.tables.taskfile import check_writable, write_task_file
 
     family, _, name = task.name.partition(".")
     if family != "table":
         raise InvalidParameter("`inspect` reads --data; for a task, use `mmbench describe task`.")
+    if write is not None:
+        check_writable(write)
     options = TableOptions.of(task.params)
     if as_json:
         typer.echo(json.dumps(document(prepare(options)), indent=2, ensure_ascii=False))

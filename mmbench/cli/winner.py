@@ -3,6 +3,7 @@
 import csv
 import json
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -14,7 +15,7 @@ from mmbench.cli.options import BOARDS, OUT, AsJson, Boards, Device
 if TYPE_CHECKING:
     from mmbench.exporting import Exported
     from mmbench.leaderboard.row import Row
-    from mmbench.predicting import Times
+    from mmbench.predicting import Prediction, Predictor, Sample, Times
 
 
 def export(
@@ -91,48 +92,71 @@ def predict(
     as_json: AsJson = False,
 ) -> None:
     """Predict every row of a table with a model; columns it does not know are left alone."""
-    import io
+    from mmbench.files import write_whole
+    from mmbench.predicting import load_model
+    from mmbench.trial import device_named
 
+    predictor, folder = load_model(model, device_named(device).type), root or input_.parent
+    samples = _samples(input_, predictor)
+    found = predictor.predict_all(samples, folder)
+    if timed:
+        _show_times(predictor.times([s for s in samples if predictor.reads(s)], folder))
+    if as_json:
+        typer.echo(json.dumps([asdict(f) for f in found], indent=2, ensure_ascii=False))
+    elif output is None:
+        sys.stdout.write(_as_csv(found))
+    else:
+        write_whole(output, _as_csv(found))
+        typer.echo(f"{len(found):,} predictions in {output}")
+
+
+def _samples(input_: Path, predictor: "Predictor") -> "list[Sample]":
+    """The rows of a table; what is missing in them is said, as ``inspect`` says it."""
     import pandas as pd
 
     from mmbench.errors import UnusableData
-    from mmbench.files import write_whole
-    from mmbench.predicting import load_model
+    from mmbench.tables.findings import counted, rows_named
     from mmbench.tables.read import read_table
-    from mmbench.trial import device_named
 
-    predictor = load_model(model, device_named(device).type)
     table, findings = read_table(input_)
     absent = [name for name in predictor.inputs if name not in table]
     if len(absent) == len(predictor.inputs):
         raise UnusableData(
             f"{input_} has no column that the model reads. It reads: {', '.join(absent)}."
         )
-    for finding in findings:
+    for finding in (*findings, *predictor.findings(table)):
         typer.echo(f"{finding.where}: {finding.says}", err=True)
     if absent:
         typer.echo(f"not in {input_}, taken as missing: {', '.join(absent)}", err=True)
     there = table[[name for name in predictor.inputs if name in table]].astype(object)
-    samples = there.where(pd.notna(there), None).to_dict("records")
-    found = predictor.predict_all(samples, root or input_.parent)  # type: ignore[arg-type]
-    if timed:
-        _show_times(predictor.times(samples, root or input_.parent))  # type: ignore[arg-type]
-    if as_json:
-        typer.echo(json.dumps([asdict(f) for f in found], indent=2, ensure_ascii=False))
-        return
+    samples: list[Sample] = there.where(pd.notna(there), None).to_dict("records")  # type: ignore[assignment]
+    empty = [row for row, sample in enumerate(samples) if not predictor.reads(sample)]
+    if len(empty) == len(samples):
+        raise UnusableData(
+            f"{input_} has no value that the model reads in any row: there is nothing to predict "
+            f"from. It reads: {', '.join(predictor.inputs)}."
+        )
+    if empty:
+        says = f"{counted(len(empty), 'row')} without a value that the model reads"
+        typer.echo(f"{input_}: {says}, not predicted: {rows_named(empty)}", err=True)
+    return samples
+
+
+def _as_csv(found: "Sequence[Prediction]") -> str:
+    """A row for each sample; what is not predicted is empty."""
+    import io
+
+    from mmbench.predicting import EMPTY
+
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    named = list(found[0].probabilities)
+    named = next(list(one.probabilities) for one in found if one != EMPTY)
     writer.writerow(["row", "prediction", *(f"p({name})" for name in named)])
     for number, one in enumerate(found, start=1):
         value = "|".join(one.value) if isinstance(one.value, tuple) else one.value
-        chances = (f"{one.probabilities[name]:.6f}" for name in named)
+        chances = [f"{one.probabilities[name]:.6f}" if one.probabilities else "" for name in named]
         writer.writerow([number, value, *chances])
-    if output is None:
-        sys.stdout.write(text.getvalue())
-    else:
-        write_whole(output, text.getvalue())
-        typer.echo(f"{len(found):,} predictions in {output}")
+    return text.getvalue()
 
 
 def _show_times(times: "Times") -> None:

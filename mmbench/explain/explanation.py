@@ -12,9 +12,10 @@ from torch import Tensor
 from mmbench.evaluation.contribution.missing import only
 from mmbench.evaluation.contribution.shapley import Subset, shapley
 from mmbench.explain.gradients import Integrated, integrated_gradients
-from mmbench.explain.parts import Explained, in_parts
+from mmbench.explain.parts import Explained, columns_of_entries, in_parts
 from mmbench.explain.subject import Subject, log_probability
 from mmbench.explain.words import by_word, text_of
+from mmbench.tables.recipe import Recipe
 from mmbench.types import MISSING
 
 
@@ -107,7 +108,8 @@ def explain(subject: Subject) -> Explanation:
     integrated = integrated_gradients(subject)
     values = {} if integrated is None else integrated.values
     kinds = subject.resolved.task.modalities
-    parts = {m: in_parts(kinds[m], v) for m, v in values.items()}
+    fields = _fields(subject)
+    parts = {m: in_parts(kinds[m], v, fields.get(m, ())) for m, v in values.items()}
     parts |= {m: by_word(subject, m) for m in modalities if kinds[m] == "text" and _has(subject, m)}
     return Explanation(
         subject,
@@ -117,6 +119,14 @@ def explain(subject: Subject) -> Explanation:
         {m: parts[m] for m in modalities if m in parts},
         integrated,
     )
+
+
+def _fields(subject: Subject) -> dict[str, list[str]]:
+    """By modality of a table of one's own: the column of each entry."""
+    made = subject.saved.preprocessing
+    if made is None:
+        return {}
+    return {m: columns_of_entries(of) for m, of in Recipe.from_dict(made["recipe"]).tables.items()}
 
 
 def _has(subject: Subject, modality: str) -> bool:

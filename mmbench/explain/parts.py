@@ -3,12 +3,15 @@
 A value is what the part adds to the log-odds of the answer (to the number, for regression).
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
+import pandas as pd
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from mmbench.tables.fields import Fields
 from mmbench.types import Kind
 
 GRID, SEGMENTS = 8, 64
@@ -37,15 +40,17 @@ class Explained:
     """Of each word: where it starts in its text."""
 
 
-def in_parts(kind: Kind, values: Tensor) -> Explained:
+def in_parts(kind: Kind, values: Tensor, fields: Sequence[str] = ()) -> Explained:
     """The attribution of one value (…) of a modality, added up over what a reader can name.
 
-    Images are (channels, height, width); tables (fields); series and video (time, …); audio
-    (…, time).
+    Images are (channels, height, width); tables (fields), which ``fields`` names where it is known
+    of which column each is; series and video (time, …); audio (…, time).
     """
     if kind == "image":
         pixels = values.sum(0)
         return Explained(kind, INTEGRATED, _cells(pixels), pixels)
+    if kind == "tabular" and len(fields) == values.numel():
+        return Explained(kind, INTEGRATED, _by_column(fields, values.flatten()))
     if kind == "tabular":
         return Explained(kind, INTEGRATED, _numbered("field", values.flatten()))
     time = -1 if kind == "audio" else 0
@@ -54,6 +59,26 @@ def in_parts(kind: Kind, values: Tensor) -> Explained:
         return Explained(kind, INTEGRATED, _numbered("step", steps))
     segments = torch.stack([part.sum() for part in steps.tensor_split(SEGMENTS)])
     return Explained(kind, INTEGRATED, _numbered("segment", segments))
+
+
+def _by_column(fields: Sequence[str], values: Tensor) -> list[Part]:
+    """A date and a category are several entries of one column."""
+    sums = dict.fromkeys(fields, 0.0)
+    for name, value in zip(fields, values.tolist(), strict=True):
+        sums[name] += value
+    return [Part(name, value) for name, value in sums.items()]
+
+
+def columns_of_entries(made: Fields) -> list[str]:
+    """The column of each entry of a table's vector."""
+    row = pd.DataFrame(dict.fromkeys(made.columns, pd.Series([None], dtype=object)))
+    alone = [replace(made, numbers=(n,), dates=(), categories={}) for n in made.numbers]
+    alone += [replace(made, numbers=(), dates=(n,), categories={}) for n in made.dates]
+    alone += [
+        replace(made, numbers=(), dates=(), categories={n: known})
+        for n, known in made.categories.items()
+    ]
+    return [one.columns[0] for one in alone for _ in range(one.vectors(row)[0].shape[1])]
 
 
 def _numbered(name: str, values: Tensor) -> list[Part]:

@@ -40,7 +40,7 @@ def ties(
     if group:
         owners = strings(frame[group])
         found.append(Tied(OF_ONE_GROUP, keyed(owners.where(owners.notna(), None).tolist())))
-    contents = [strings(frame[name]).fillna("").str.lower().tolist() for name in cells]
+    contents = [_as_read(frame[name]) for name in cells]
     for name, (named, store) in files.items():
         digests = named.digests(store)
         contents.append([digest or "" for digest in digests])
@@ -51,6 +51,11 @@ def ties(
             found.append(Tied(f"near-copies in {name!r}", keys))
     equal = keyed(list(zip(*contents, strict=True)))
     return [*found, Tied("equal in all columns", equal)]
+
+
+def _as_read(cells: pd.Series) -> list[str]:
+    """Without what no model makes a difference of: case, and blanks but for one between words."""
+    return [" ".join(text.lower().split()) for text in strings(cells).fillna("")]
 
 
 def divide(

@@ -106,7 +106,7 @@ def sequence(cell: object) -> np.ndarray | None:
             cell = json.loads(text) if text.startswith("[") else [float(x) for x in text.split()]
         except ValueError:
             return None
-    if not isinstance(cell, list | tuple | np.ndarray) or len(cell) < 2:
+    if not isinstance(cell, list | tuple | np.ndarray) or len(cell) == 0:
         return None
     try:
         found = np.asarray(list(cell), dtype=np.float32)
@@ -116,7 +116,9 @@ def sequence(cell: object) -> np.ndarray | None:
 
 
 def _is_sequence(cell: object) -> bool:
-    return sequence(cell) is not None
+    """Of two numbers at least: one alone may be a number, or a category."""
+    found = sequence(cell)
+    return found is not None and len(found) > 1
 
 
 def _share(cells: pd.Series, holds: object) -> float:

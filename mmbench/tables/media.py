@@ -2,6 +2,7 @@
 
 import io
 import math
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,8 +15,13 @@ Media = Literal["image", "audio", "video", "series"]
 Array = NDArray[Any]
 RATE = 16_000
 """Samples a second of every sound, once it is read."""
+ROUNDED = RATE // 100
+"""A sound that is longer by less is not cut: another rate has other ends."""
 FULL_SCALE = 32_767
 """Sounds are kept as 16-bit numbers."""
+NO_RANGE = frozenset({"I", "F"})
+"""Modes of Pillow, 32-bit numbers, that say neither what is black nor what is white."""
+STRETCHED = "stretched"
 FRAME_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp"})
 
 
@@ -55,7 +61,9 @@ class Decoded:
 
     values: Array
     remark: str = ""
-    """``44100 Hz``, ``silent``."""
+    """``44100 Hz``, ``silent``, ``stretched``."""
+    cut: bool = False
+    """It is longer than what is kept of it."""
 
 
 def decode(path: Path, shape: Shape) -> Decoded:
@@ -67,31 +75,62 @@ def decode(path: Path, shape: Shape) -> Decoded:
     except FileNotFoundError:
         raise Broken("it does not exist") from None
     except Exception as error:  # noqa: BLE001 - a decoder meets arbitrary bytes and may raise anything
-        raise Broken(f"{error}".splitlines()[0] or type(error).__name__) from None
+        raise Broken(f"{error}".partition("\n")[0] or type(error).__name__) from None
 
 
 def _image(path: Path, shape: Shape) -> Decoded:
-    return Decoded(picture(path.read_bytes(), shape.size))
+    with _opened(path.read_bytes(), shape.size) as image:
+        return Decoded(shrunk(image, shape.size), STRETCHED if image.mode in NO_RANGE else "")
 
 
 def picture(content: bytes, size: int) -> Array:
     """(3, size, size) uint8: upright, in colour, all of it; its aspect is not kept."""
-    from PIL import Image, ImageOps
+    with _opened(content, size) as image:
+        return shrunk(image, size)
 
-    with Image.open(io.BytesIO(content)) as image:
-        image.draft("RGB", (size, size))  # JPEG: decode no more pixels than are kept
-        return shrunk(ImageOps.exif_transpose(image), size)
+
+def _opened(content: bytes, size: int) -> Any:
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        image = Image.open(io.BytesIO(content))
+    except UnidentifiedImageError:
+        raise Broken("no image that Pillow can read") from None
+    image.draft("RGB", (size, size))  # JPEG: decode no more pixels than are kept
+    return image
 
 
 def shrunk(image: Any, size: int) -> Array:
-    """(3, size, size) uint8 of a Pillow image; what is transparent is white."""
-    from PIL import Image
+    """(3, size, size) uint8 of a Pillow image, upright; what is transparent is white."""
+    from PIL import Image, ImageOps
 
-    if image.mode in ("P", "LA", "RGBA", "PA"):
+    image = _in_bytes(ImageOps.exif_transpose(image))
+    if image.has_transparency_data:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
     small = image.convert("RGB").resize((size, size), Image.Resampling.BILINEAR)
     return np.ascontiguousarray(np.asarray(small).transpose(2, 0, 1))
+
+
+def _in_bytes(image: Any) -> Any:
+    """8 bits a channel, where Pillow would clip: 16 bits keep their range, others are stretched."""
+    from PIL import Image
+
+    if image.mode in NO_RANGE:
+        pixels = _stretched(np.asarray(image, dtype=np.float64))
+    elif image.mode.startswith("I;16"):
+        pixels = np.asarray(image) / 257
+    else:
+        return image
+    return Image.fromarray(pixels.round().astype(np.uint8))
+
+
+def _stretched(pixels: Array) -> Array:
+    """From 0, the least, to 255, the greatest; what is not finite counts as the least."""
+    finite = np.isfinite(pixels)
+    least = pixels[finite].min() if finite.any() else 0.0
+    risen: Array = np.where(finite, pixels, least) - least
+    return risen * (255 / (risen.max() or 1.0))
 
 
 def _audio(path: Path, shape: Shape) -> Decoded:
@@ -99,7 +138,7 @@ def _audio(path: Path, shape: Shape) -> Decoded:
         raise Broken("the file has 0 bytes")
     mono, rate = decode_sound(path)
     remark = "silent" if not np.abs(mono).max() > 0 else f"{rate} Hz"
-    return Decoded(fit_sound(mono, shape.size), remark)
+    return Decoded(fit_sound(mono, shape.size), remark, len(mono) > shape.size + ROUNDED)
 
 
 def decode_sound(source: Path | io.BytesIO) -> tuple[Array, int]:
@@ -142,15 +181,22 @@ def sound_seconds(path: Path) -> float:
 def _video(path: Path, shape: Shape) -> Decoded:
     """Frames evenly spread over a folder of images, in the order of their names; or one image."""
     inside = path.iterdir() if path.is_dir() else [path]
-    frames = sorted(p for p in inside if p.suffix.lower() in FRAME_SUFFIXES)
+    frames = sorted((p for p in inside if p.suffix.lower() in FRAME_SUFFIXES), key=_counted)
     if not frames:
         raise Broken("the folder holds no frames")
     which = np.linspace(0, len(frames) - 1, shape.depth).round().astype(int)
     return Decoded(np.stack([picture(frames[i].read_bytes(), shape.size) for i in which]))
 
 
+def _counted(path: Path) -> list[str | int]:
+    """So that ``frame2`` comes before ``frame10``."""
+    parts = re.split(r"(\d+)", path.name)
+    return [int(part) if place % 2 else part for place, part in enumerate(parts)]
+
+
 def _series(path: Path, shape: Shape) -> Decoded:
-    return Decoded(steps(np.load(path, allow_pickle=False), shape))
+    values = np.load(path, allow_pickle=False)
+    return Decoded(steps(values, shape), cut=len(values) > shape.size)
 
 
 def steps(values: Array, shape: Shape) -> Array:

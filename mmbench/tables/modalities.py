@@ -14,6 +14,8 @@ TABULAR: tuple[ColumnKind, ...] = ("number", "category", "date")
 TABLE = "table"
 """The modality of all numbers, categories and dates that are not grouped otherwise."""
 READ_KINDS: tuple[ColumnKind, ...] = tuple(kind for kind in COLUMN_KINDS if kind != "ignored")
+TAKEN = frozenset(dir(nn.ModuleDict()))
+"""What a module of all modalities calls by itself."""
 MOST_TEXTS = 3
 """More text columns than that are read as one text."""
 
@@ -54,8 +56,18 @@ def parsed_modalities(text: str) -> Modalities:
             "Leave it out, and it is inferred."
         )
     for modality, made in modalities.items():
+        _check_name(modality)
         _check_made(modality, made)
     return modalities
+
+
+def _check_name(modality: str) -> None:
+    """A model keeps a module under it, and files are named after it."""
+    if not modality.strip() or set(modality) & set("./\\") or modality in TAKEN:
+        raise InvalidParameter(
+            f"A modality cannot be named {modality!r}: it takes letters, no dot and no slash, and "
+            f"none of a module's own names. Name it {modality_name(modality)!r}."
+        )
 
 
 def _are_names(columns: object) -> bool:
@@ -150,4 +162,4 @@ def _left(
 def modality_name(column: str) -> str:
     """A modality's name: letters that a module may be named with, and no method of its holder."""
     name = re.sub(r"\W+", "_", column).strip("_") or "column"
-    return f"{name}_" if hasattr(nn.ModuleDict, name) or name == TABLE else name
+    return f"{name}_" if name in TAKEN or name == TABLE else name

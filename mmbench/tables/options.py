@@ -1,7 +1,8 @@
 """What a user says of a table, and all of it written out: the parameters of the task ``table``."""
 
 import json
-from collections.abc import Mapping
+import math
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from mmbench.errors import InvalidParameter, UnusableData, did_you_mean
-from mmbench.tables.kinds import COLUMN_KINDS, Seems, infer_kind
+from mmbench.tables.kinds import COLUMN_KINDS, Seems, infer_kind, strings
 from mmbench.tables.modalities import (
     TABULAR,
     as_written,
@@ -18,21 +19,31 @@ from mmbench.tables.modalities import (
     parsed_modalities,
     read_columns,
 )
-from mmbench.tables.splitting import parse_split
+from mmbench.tables.splitting import How, parse_split
 from mmbench.tables.targets import TARGETS_ARE, infer_target
+
+Together = tuple[tuple[str, tuple[str, ...]], ...]
+"""Kinds, and columns that were named together as that."""
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
     """What was said of the columns; all else is inferred."""
 
-    groups: tuple[tuple[str, tuple[str, ...]], ...] = ()
-    """Kind and columns that make one modality; ``tabular`` leaves the kind of each to be seen."""
+    groups: Together = ()
+    """Each makes one modality; ``tabular`` leaves the kind of each column to be seen."""
     kinds: Mapping[str, str] = field(default_factory=dict)
     """The kind of single columns."""
 
+    def each(self) -> list[tuple[str, str]]:
+        """Every column that something was said of, with its kind."""
+        together = [(name, kind) for kind, group in self.groups for name in group]
+        return [*together, *self.kinds.items()]
+
 
 NOTHING = Asked()
+LEAST = {"image_size": 8, "audio_seconds": 0, "frames": 1}
+"""The smallest value of each size."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +71,12 @@ class TableOptions:
     seed: int = 0
     """Of the split."""
 
+    def __post_init__(self) -> None:
+        for name, least in LEAST.items():
+            value = getattr(self, name)
+            if not least <= value < math.inf:
+                raise InvalidParameter(f"{name} is a number from {least} on; got {value!r}.")
+
     @property
     def folder(self) -> Path:
         return Path(self.root) if self.root else Path(self.path).parent
@@ -78,6 +95,7 @@ def complete(
 ) -> tuple[TableOptions, dict[str, Seems]]:
     """All that was left open filled in, with what each column seems to be."""
     columns = list(frame.columns)
+    asked = replace(asked, groups=_in_columns(asked.groups, columns))
     _check_asked(options, asked, columns)
     kind, separator = options.target_kind, options.separator
     pairs = kind == "retrieval"
@@ -86,16 +104,17 @@ def complete(
         kind = "multilabel" if separator else seems_kind
         separator = separator or seems_separator
     elif kind == "multilabel" and not separator:
-        separator = infer_target(frame[options.target])[1] or "|"
-    how = parse_split(options.split, [c for c in columns if c != options.target])
+        separator = _separator(frame[options.target])
+    how = _split(options, columns)
+    roles = {options.target: "the target", how.column: "the split"}
+    roles = {name: why for name, why in roles.items() if name}
+    grouped = {how.group: "the groups of the split"} if how.group else {}
+    _check_inputs(asked, {**roles, **grouped})
     seems = _seems(frame, options, asked)
     if options.modalities:
         seems = as_written(seems, parsed_modalities(options.modalities), options.path)
-    roles = {options.target: "the target", how.column: "the split"}
     check_not_read(parsed_modalities(options.modalities or "{}"), roles)
-    for name, why in {**roles, how.group: "the groups of the split"}.items():
-        if name:
-            seems[name] = Seems("ignored", why)
+    seems |= {name: Seems("ignored", why) for name, why in {**roles, **grouped}.items()}
     modalities = options.modalities
     if pairs and asked.groups and not modalities:
         seems = _pair_alone(seems, asked)
@@ -114,6 +133,13 @@ def complete(
     return replace(options, target_kind=kind, separator=separator, modalities=modalities), seems
 
 
+def named(text: str, columns: Collection[str]) -> tuple[str, ...]:
+    """The columns of ``a,b``; a column may be called just that."""
+    if text in columns:
+        return (text,)
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
 def mirrored(options: TableOptions) -> tuple[str, ...]:
     """The modalities whose pictures may be mirrored in training: see ``train.flip``."""
     shown = {
@@ -121,7 +147,7 @@ def mirrored(options: TableOptions) -> tuple[str, ...]:
         for column, kind, modality in read_columns(parsed_modalities(options.modalities))
         if kind in ("image", "video")
     }
-    asked = [name.strip() for name in options.mirrored.split(",") if name.strip()]
+    asked = named(options.mirrored, shown)
     for name in asked:
         if name not in shown:
             raise InvalidParameter(
@@ -131,11 +157,34 @@ def mirrored(options: TableOptions) -> tuple[str, ...]:
     return tuple(shown[name] for name in asked)
 
 
+def _in_columns(groups: Together, columns: Collection[str]) -> Together:
+    return tuple(
+        (kind, tuple(name for text in group for name in named(text, columns)))
+        for kind, group in groups
+    )
+
+
+def _separator(cells: pd.Series) -> str:
+    """Of labels that are said to be several; a comma is too common in one label to be inferred."""
+    comma = any("," in text for text in strings(cells).dropna())
+    return infer_target(cells)[1] or ("," if comma else "|")
+
+
+def _split(options: TableOptions, columns: Collection[str]) -> How:
+    group = options.split.removeprefix("group=").partition(",")[0]
+    if options.target and options.target in (options.split, group):
+        raise InvalidParameter(
+            f"--split {options.split}: that is the target. Choose another column, or shares as in "
+            "0.8/0.1/0.1."
+        )
+    return parse_split(options.split, [c for c in columns if c != options.target])
+
+
 def _pair_alone(seems: Mapping[str, Seems], asked: Asked) -> dict[str, Seems]:
     """Where columns are named for retrieval, those are the pair; the others are left aside."""
-    named = {name for _, group in asked.groups for name in group} | set(asked.kinds)
+    pair = {name for name, _ in asked.each()}
     aside = Seems("ignored", "not one of the pair")
-    return {name: seem if name in named else aside for name, seem in seems.items()}
+    return {name: seem if name in pair else aside for name, seem in seems.items()}
 
 
 def _check_asked(options: TableOptions, asked: Asked, columns: list[str]) -> None:
@@ -154,11 +203,7 @@ def _check_asked(options: TableOptions, asked: Asked, columns: list[str]) -> Non
             f"Say what to predict: --target COLUMN, or --target-kind retrieval to find one side of "
             f"each row by the other. Columns: {', '.join(columns)}."
         )
-    for name in (
-        *filter(None, [options.target]),
-        *asked.kinds,
-        *(c for _, group in asked.groups for c in group),
-    ):
+    for name in (*filter(None, [options.target]), *(name for name, _ in asked.each())):
         if name not in columns:
             raise InvalidParameter(
                 f"{options.path} has no column {name!r}.{did_you_mean(name, columns)} "
@@ -172,8 +217,24 @@ def _check_asked(options: TableOptions, asked: Asked, columns: list[str]) -> Non
             )
 
 
+def _check_inputs(asked: Asked, roles: Mapping[str, str]) -> None:
+    """A column is said to be of one kind, and no input if it has a role."""
+    said: dict[str, str] = {}
+    for name, kind in asked.each():
+        if kind != "ignored" and name in roles:
+            raise InvalidParameter(
+                f"The column {name!r} is {roles[name]}: it cannot be an input as well, as {kind}. "
+                "Leave it out of one of them."
+            )
+        before = said.setdefault(name, kind)
+        if kind != before and not (before == "tabular" and kind in TABULAR):
+            raise InvalidParameter(
+                f"The column {name!r} is said to be {before} and {kind}. Say one of them."
+            )
+
+
 def _seems(frame: pd.DataFrame, options: TableOptions, asked: Asked) -> dict[str, Seems]:
-    set_ = {name: kind for kind, group in asked.groups for name in group} | dict(asked.kinds)
+    set_ = dict(asked.each())
     found: dict[str, Seems] = {}
     for name in frame.columns:
         kind = set_.get(name)

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from mmbench.errors import DataUnavailable
 from mmbench.spec import digest as digest_of
-from mmbench.tables import cleaning
+from mmbench.tables import cleaning, decoded
 from mmbench.tables.copies import Groups, Tied, keyed
 from mmbench.tables.dividing import Division, divide, official, ties
 from mmbench.tables.fields import Fields
@@ -196,12 +196,16 @@ class _Preparation:
             return
         (name,) = made[kind]
         if kind == "series" and not _are_paths(self.frame[name]):
-            self.sequences[modality] = (name, shape_of_sequences(self.frame[name]))
+            shape = shape_of_sequences(self.frame[name])
+            self.findings += decoded.of_sequences(self.frame[name], shape)
+            self.sequences[modality] = (name, shape)
             return
         files = Files.of(self.frame[name], self.options.folder)
         shape = shape_of_files(kind, files.paths, self.options)
         found = store(files.paths, shape, self.watch(name))
+        decoded.check_slashes(name, files, found)
         self.findings += cleaning.check_files(name, files, found)
+        self.findings += decoded.of_files(name, files, found, shape)
         self.files[modality], self.stores[modality] = (name, shape), (files, found)
 
     def _anything_there(self) -> np.ndarray:

@@ -18,7 +18,7 @@ def media_column(cells: Sequence[Any], shape: Shape, folder: Path, name: str) ->
     """Decoded now and kept in memory; an empty cell is missing, an unreadable file an error."""
     values, index = [], []
     for row, cell in enumerate(cells):
-        if _empty(cell):
+        if is_empty(cell):
             index.append(MISSING)
             continue
         try:
@@ -36,7 +36,7 @@ def media_column(cells: Sequence[Any], shape: Shape, folder: Path, name: str) ->
     return Column(found, torch.tensor(index))
 
 
-def _empty(cell: Any) -> bool:
+def is_empty(cell: Any) -> bool:
     """As in a table: nothing, not a number, or blank."""
     if isinstance(cell, str):
         return not cell.strip()

@@ -1,7 +1,8 @@
 """Which row is in which part: by shares, by a column, or by groups that stay whole."""
 
 import hashlib
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -76,7 +77,8 @@ def draw_parts(
     """(rows,) parts by shares; a group is never divided, each stratum is near the shares.
 
     Groups come in a seeded order, and each goes where its stratum is furthest behind its share: a
-    stratum of one row is trained on. ``strata`` (rows,) are classes, or zeros.
+    stratum of one row is trained on. ``strata`` (rows,) are classes, or zeros. From three groups
+    on, no part with a share is empty.
     """
     members: dict[int, list[int]] = {}
     for row, group in enumerate(groups.tolist()):
@@ -88,14 +90,34 @@ def draw_parts(
 
     parts = np.empty(len(groups), dtype=object)
     have: dict[int, list[int]] = {}
-    for rows in sorted(members.values(), key=rank):
+    drawn = sorted(members.values(), key=rank)
+    for rows in drawn:
         counts = have.setdefault(int(strata[rows[0]]), [0, 0, 0])
         total = sum(counts) + len(rows)
         behind = [share * total - n for share, n in zip(shares, counts, strict=True)]
         chosen = behind.index(max(behind))
         counts[chosen] += len(rows)
         parts[rows] = PARTS[chosen]
+    _leave_none_empty(parts, drawn, strata, shares)
     return parts
+
+
+def _leave_none_empty(
+    parts: np.ndarray, drawn: Sequence[list[int]], strata: np.ndarray, shares: tuple[float, ...]
+) -> None:
+    """Few groups are taken for training before another part is as far behind: it is given one.
+
+    The last, so the smallest, of the part with the most groups; rather not one of a stratum alone.
+    """
+    for part, share in zip(PARTS, shares, strict=True):
+        if share == 0 or (parts == part).any():
+            continue
+        held = [[rows for rows in drawn if parts[rows[0]] == other] for other in PARTS]
+        most = max(held, key=len)
+        sizes = Counter(strata[rows[0]] for rows in most)
+        spare = [rows for rows in most if sizes[strata[rows[0]]] > 1] or most
+        if len(most) > 1:
+            parts[spare[-1]] = part
 
 
 def check_parts_filled(parts: np.ndarray, how: How, groups: Groups) -> None:
@@ -118,7 +140,7 @@ def check_parts_filled(parts: np.ndarray, how: How, groups: Groups) -> None:
             f"{len(parts)} rows in {n_groups} groups that belong together leave "
             f"{' and '.join(empty)} empty"
         )
-        mend = "Add rows, or give larger shares, as in --split 0.6/0.2/0.2."
+        mend = "At least three groups are needed: add rows that are no copies of these."
     raise UnusableData(f"{why}. {mend}")
 
 

@@ -27,7 +27,7 @@ from mmbench.tables import media
 from mmbench.tables.copies import PRINT, near_copies
 from mmbench.tables.media import FULL_SCALE, Array, Broken, Decoded, Shape
 
-SCHEMA = 1
+SCHEMA = 2
 CHUNK = 64
 """Files under way at a time."""
 
@@ -91,6 +91,8 @@ class Store:
     broken: Mapping[int, str]
     """Which files, and why."""
     remarks: tuple[str, ...]
+    cut: tuple[int, ...]
+    """Which files are longer than what is kept of them."""
     near: Array | None
     """(files,) a number for all near-copies of one image; None unless these are images."""
 
@@ -118,9 +120,17 @@ def _key(files: Sequence[Path], shape: Shape) -> str:
         try:
             stat = path.stat()
             digest.update(f"{path.absolute()} {stat.st_size} {stat.st_mtime_ns}\n".encode())
+            if path.is_dir():
+                digest.update(_inside(path).encode())
         except OSError:
             digest.update(f"{path.absolute()} absent\n".encode())
     return digest.hexdigest()[:24]
+
+
+def _inside(folder: Path) -> str:
+    """The frames as they are now: a folder knows nothing of a file that was written over."""
+    frames = [(p.name, p.stat()) for p in sorted(folder.iterdir())]
+    return "".join(f"{name} {stat.st_size} {stat.st_mtime_ns}\n" for name, stat in frames)
 
 
 def _room_for(n: int, shape: Shape, folder: Path) -> None:
@@ -137,7 +147,7 @@ def _room_for(n: int, shape: Shape, folder: Path) -> None:
 
 def _build(files: Sequence[Path], shape: Shape, folder: Path, progress: Progress) -> None:
     """Renamed when whole; the index, written last, says that all is there."""
-    index: dict[str, Any] = {"digests": [], "broken": {}, "remarks": []}
+    index: dict[str, Any] = {"digests": [], "broken": {}, "remarks": [], "cut": []}
     nothing = np.zeros(shape.dims, shape.dtype)
     partial = folder / "values.part"
     prints = np.zeros((len(files), PRINT * PRINT), np.uint8)
@@ -149,6 +159,7 @@ def _build(files: Sequence[Path], shape: Shape, folder: Path, progress: Progress
             out.write(np.ascontiguousarray(found.values, shape.dtype).data)
             index["digests"].append(digest)
             index["remarks"].append(found.remark)
+            index["cut"] += [number] if found.cut else []
             if shape.media == "image":
                 prints[number] = thumbnail(found.values)
             progress(number + 1, len(files))
@@ -200,5 +211,6 @@ def _open(folder: Path, n: int, shape: Shape) -> Store:
         tuple(index["digests"]),
         {int(number): why for number, why in index["broken"].items()},
         tuple(index["remarks"]),
+        tuple(index["cut"]),
         np.load(near) if near.exists() else None,
     )

@@ -13,13 +13,21 @@ seed.
 """
 
 import json
+import os
 import tomllib
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from mmbench.errors import DataUnavailable, InvalidSpec, did_you_mean
+from mmbench.errors import (
+    DataUnavailable,
+    InvalidParameter,
+    InvalidSpec,
+    MMBenchError,
+    did_you_mean,
+)
+from mmbench.tables.modalities import parsed_modalities
 from mmbench.tables.options import Asked, TableOptions
 
 SCHEMA = 1
@@ -52,32 +60,61 @@ def read_task_file(path: Path) -> tuple[str, TableOptions, Asked]:
     set_ = {name: _typed(path, name, data[name]) for name in OPTIONS if name in data}
     if "root" in set_:
         set_["root"] = str(path.parent / set_["root"])
-    modalities = data.get("modalities")
-    options = TableOptions(
-        **{
-            **set_,
-            "path": str(path.parent / data["data"]),
-            "modalities": json.dumps(modalities, ensure_ascii=False) if modalities else "",
-        }
-    )
-    kinds = data.get("columns", {})
+    set_["path"] = str(path.parent / data["data"])
+    if modalities := data.get("modalities"):
+        set_["modalities"] = json.dumps(modalities, ensure_ascii=False)
+    kinds = _kinds(path, data)
+    try:
+        options = TableOptions(**set_)
+        parsed_modalities(options.modalities or "{}")
+    except InvalidParameter as error:
+        raise InvalidSpec(f"{path}: {error}") from None
+    return str(data.get("name", path.stem)), options, Asked(kinds=kinds)
+
+
+def _kinds(path: Path, data: Mapping[str, Any]) -> dict[str, str]:
+    kinds = data.get("columns") or {}
     if not isinstance(kinds, Mapping):
         raise InvalidSpec(f"{path}: `columns` maps columns to kinds; got {kinds!r}.")
-    return str(data.get("name", path.stem)), options, Asked(kinds=dict(kinds))
+    if kinds and data.get("modalities"):
+        raise InvalidSpec(
+            f"{path} has `columns` and `modalities`. The latter say the kind of every column that "
+            "is read: put the columns there, or leave `modalities` out."
+        )
+    return {str(column): str(kind) for column, kind in kinds.items()}
+
+
+def check_writable(path: Path) -> None:
+    """``InvalidParameter`` unless a task file may be written there: nobody's data are lost."""
+    if not is_task_file(path):
+        raise InvalidParameter(
+            f"--write {path}: a task file ends in {', '.join(sorted(SUFFIXES))}. Name one, such as "
+            f"{path.with_suffix('.yaml').name}."
+        )
+    if path.exists() and not _is_one(path):
+        raise InvalidParameter(
+            f"--write {path}: that is there already, and is no task file. Choose another name."
+        )
+
+
+def _is_one(path: Path) -> bool:
+    try:
+        read_task_file(path)
+    except MMBenchError:
+        return False
+    return True
 
 
 def write_task_file(name: str, options: TableOptions, beside: Path) -> str:
-    """The text of a YAML task file that says all of ``options``, to lie at ``beside``."""
-    import os
-
-    import yaml
-
+    """The text of a task file that says all of ``options``, to lie at ``beside``: YAML or TOML."""
     default = TableOptions()
     said = {
         key: getattr(options, key)
         for key in OPTIONS
         if key not in ("path", "sha256") and getattr(options, key) != getattr(default, key)
     }
+    if options.root and not Path(options.root).is_absolute():
+        said["root"] = os.path.relpath(options.root, beside.parent)
     document = {
         "schema": SCHEMA,
         "name": name,
@@ -85,8 +122,28 @@ def write_task_file(name: str, options: TableOptions, beside: Path) -> str:
         **said,
         "modalities": json.loads(options.modalities),
     }
+    return _toml(document) if beside.suffix.lower() == ".toml" else _yaml(document)
+
+
+def _yaml(document: Mapping[str, Any]) -> str:
+    import yaml
+
     text: str = yaml.safe_dump(document, sort_keys=False, allow_unicode=True)
     return text
+
+
+def _toml(document: Mapping[str, Any]) -> str:
+    """Keys with plain values, then a table for each modality."""
+    lines = [f"{key} = {_in_toml(v)}" for key, v in document.items() if key != "modalities"]
+    for modality, made in document["modalities"].items():
+        lines += ["", f"[modalities.{_in_toml(modality)}]"]
+        lines += [f"{kind} = {_in_toml(columns)}" for kind, columns in made.items()]
+    return "\n".join(lines) + "\n"
+
+
+def _in_toml(value: Any) -> str:
+    """JSON's numbers, strings and lists are TOML's as well, but for one sign."""
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def _document(path: Path) -> dict[str, Any]:
@@ -94,7 +151,7 @@ def _document(path: Path) -> dict[str, Any]:
 
     try:
         text = path.read_text(encoding="utf-8")
-        found = tomllib.loads(text) if path.suffix.lower() == ".toml" else yaml.safe_load(text)
+        found = tomllib.loads(text) if path.suffix.lower() == ".toml" else _read_yaml(text)
     except OSError as error:
         raise DataUnavailable(f"The task file {path} cannot be read: {error.strerror}.") from None
     except (UnicodeDecodeError, tomllib.TOMLDecodeError, yaml.YAMLError) as error:
@@ -102,6 +159,24 @@ def _document(path: Path) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise InvalidSpec(f"{path} maps keys to values, such as `target: price`; got {found!r}.")
     return found
+
+
+def _read_yaml(text: str) -> Any:
+    """As TOML has it: a key that stands twice is an error, not the latter of the two."""
+    import yaml
+
+    class OnceEach(yaml.SafeLoader):
+        def construct_mapping(self, node: Any, deep: bool = False) -> Any:  # noqa: FBT001, FBT002 - PyYAML's
+            seen: set[str] = set()
+            for key, _ in node.value:
+                if key.value in seen:
+                    raise yaml.constructor.ConstructorError(
+                        None, None, f"the key {key.value!r} stands twice", key.start_mark
+                    )
+                seen |= {key.value} if isinstance(key.value, str) else set()
+            return super().construct_mapping(node, deep)
+
+    return yaml.load(text, OnceEach)
 
 
 def _typed(path: Path, name: str, value: Any) -> Any:

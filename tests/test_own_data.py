@@ -1,0 +1,356 @@
+"""A user's own data, as found by walking through it: nothing is lost, nothing passes in silence."""
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import soundfile
+import torch
+from command_line import mmbench
+from PIL import Image
+
+from mmbench.cli.data_options import options_of
+from mmbench.errors import UnusableData
+from mmbench.explain.parts import columns_of_entries, in_parts
+from mmbench.tables.media import Broken, Shape, decode
+from mmbench.tables.options import NOTHING, Asked, TableOptions
+from mmbench.tables.prepared import Prepared, prepare_anew
+from mmbench.tables.samples import media_column
+from mmbench.tables.store import store
+from mmbench.types import MISSING
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MMBENCH_CACHE", str(tmp_path / "cache"))
+
+
+def frame(n: int = 60) -> pd.DataFrame:
+    draw = np.random.default_rng(0)
+    return pd.DataFrame(
+        {
+            "age": draw.normal(size=n).round(4),
+            "note": [f"a note about animal number {i} here" for i in range(n)],
+            "label": ["yes" if i % 2 else "no" for i in range(n)],
+        }
+    )
+
+
+def saved(folder: Path, table: pd.DataFrame, name: str = "data.csv") -> Path:
+    folder.mkdir(exist_ok=True)
+    table.to_csv(folder / name, index=False)
+    return folder / name
+
+
+def prepared(path: Path, asked: Asked = NOTHING, **options: object) -> Prepared:
+    return prepare_anew(TableOptions.of({"path": str(path), "target": "label", **options}), asked)
+
+
+def said(found: Prepared) -> str:
+    return "\n".join(f"{f.where}: {f.says} {f.items}" for f in found.findings)
+
+
+# Task files -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("data.csv", r"ends in .toml, .yaml, .yml. Name one, such as data.yaml"),
+        ("other.yaml", "is there already, and is no task file"),
+    ],
+)
+def test_a_task_file_is_written_over_nothing_else(tmp_path, name, message):
+    saved(tmp_path, frame())
+    (tmp_path / "other.yaml").write_text("services: [web]\n")
+    before = (tmp_path / name).read_bytes()
+    done = mmbench(tmp_path, "inspect", "--data", "data.csv", "--target", "label", "--write", name)
+    assert done.returncode == 2
+    assert re.search(message, " ".join(done.stderr.split())), done.stderr
+    assert (tmp_path / name).read_bytes() == before
+
+
+@pytest.mark.parametrize("suffix", ["yaml", "toml"])
+def test_a_written_task_file_is_read_from_anywhere(tmp_path, suffix):
+    """The root is said from the file's own folder, and each suffix is what it says it is."""
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    for i in range(60):
+        pixels = np.random.default_rng(i).integers(0, 255, (6, 6, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(photos / f"{i}.png")
+    table = frame().assign(photo=[f"{i}.png" for i in range(60)])
+    table = table.rename(columns={"age": 'age "in\\years"\x7f'})
+    saved(tmp_path / "tables", table)
+    told = ("--data", "tables/data.csv", "--target", "label", "--root", "photos")
+    done = mmbench(tmp_path, "inspect", *told, "--write", f"tasks/task.{suffix}")
+    assert done.returncode == 0, done.stderr
+    again = mmbench(tmp_path / "tasks", "inspect", "--data", f"task.{suffix}", "--json")
+    assert again.returncode == 0, again.stderr
+
+
+NAMED = """schema: 1
+data: data.csv
+target: label
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("image_size: 0", "image_size is a number from 8 on; got 0"),
+        ("audio_seconds: -1", "audio_seconds is a number from 0 on; got -1.0"),
+        ("audio_seconds: .inf", "audio_seconds is a number from 0 on; got inf"),
+        ("frames: 0", "frames is a number from 1 on; got 0"),
+        ("modalities: {a.b: {number: [age]}}", "cannot be named 'a.b'.* Name it 'a_b'"),
+        ("modalities: {keys: {number: [age]}}", "cannot be named 'keys'.* Name it 'keys_'"),
+        ("modalities: {training: {number: [age]}}", "Name it 'training_'"),
+        ("modalities: {'': {number: [age]}}", "cannot be named ''.* Name it 'column'"),
+        ("modalities: {a: {number: []}}", "modalities is JSON such as"),
+        ("target: age", "the key 'target' stands twice"),
+        ("columns: {age: number, age: text}", "the key 'age' stands twice"),
+        (
+            "columns: {note: ignored}\nmodalities: {note: {text: [note]}}",
+            "has `columns` and `modalities`",
+        ),
+        ("columns: {note: prose}", "there is no kind 'prose'"),
+        ("split: lable", "'lable' is no column of the table"),
+    ],
+)
+def test_faults_of_a_task_file_are_told_with_its_name(tmp_path, text, message):
+    saved(tmp_path, frame())
+    (tmp_path / "task.yaml").write_text(NAMED + text)
+    done = mmbench(tmp_path, "inspect", "--data", "task.yaml")
+    told = " ".join(done.stderr.split())
+    assert done.returncode == 2, told
+    assert "task.yaml" in told and re.search(message, told), told
+
+
+def test_what_the_command_line_says_goes_before_a_task_file(tmp_path):
+    saved(tmp_path, frame())
+    (tmp_path / "task.yaml").write_text(NAMED + "columns: {note: ignored}")
+    _, options, asked = options_of({"data": tmp_path / "task.yaml", "text": ["note"]})
+    assert prepare_anew(options, asked).seems["note"].kind == "text"
+
+
+# What is said of columns ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--text", "label"], "'label' is the target: it cannot be an input as well, as text"),
+        (["--kind", "label=text"], "'label' is the target"),
+        (["--split", "group=own", "--tabular", "own"], "'own' is the groups of the split"),
+        (["--text", "note", "--kind", "note=category"], "'note' is said to be text and category"),
+        (["--kind", "age=number", "--kind", "age=text"], "'age' is said to be number too"),
+        (["--split", "label"], "--split label: that is the target"),
+        (["--split", "group=label"], "--split group=label: that is the target"),
+    ],
+)
+def test_what_contradicts_itself_is_refused(tmp_path, arguments, message):
+    saved(tmp_path, frame().assign(own=[f"P{i % 9}" for i in range(60)]))
+    done = mmbench(tmp_path, "inspect", "--data", "data.csv", "--target", "label", *arguments)
+    assert done.returncode == 2
+    assert message in " ".join(done.stderr.split())
+
+
+def test_a_column_may_have_a_comma_in_its_name(tmp_path):
+    table = frame().rename(columns={"note": "Name, Vorname"}).assign(more=frame()["note"])
+    for text, read in (("Name, Vorname", ["Name, Vorname"]), ("more,age", ["more", "age"])):
+        path = saved(tmp_path, table)
+        _, options, asked = options_of({"data": path, "target": "label", "text": [text]})
+        made = json.loads(prepare_anew(options, asked).options.modalities)
+        assert {"text": read} in made.values()
+
+
+def test_labels_with_commas_are_several_when_that_is_said(tmp_path):
+    path = saved(tmp_path, frame().assign(label=["rot, grün", "rot", "blau"] * 20))
+    assert prepared(path, target_kind="multilabel").task.outputs == ("blau", "grün", "rot")
+    assert prepared(path).task.target == "classification"
+
+
+# Files ------------------------------------------------------------------------------------------
+
+
+def blobs(seed: int, size: int = 24) -> np.ndarray:
+    """(size, size) from 0 to 1: no two seeds are near-copies."""
+    rough = np.random.default_rng(seed).integers(0, 255, (6, 6), dtype=np.uint8)
+    return np.asarray(Image.fromarray(rough).resize((size, size))) / 255
+
+
+def with_images(folder: Path, dtype: str, greatest: float, suffix: str = "png") -> Path:
+    table = frame().assign(photo=[f"{i}.{suffix}" for i in range(60)])
+    for i, name in enumerate(table["photo"]):
+        Image.fromarray((blobs(i) * greatest).astype(dtype)).save(folder / name)
+    return saved(folder, table)
+
+
+def pixels(found: Prepared) -> np.ndarray:
+    """(60, 3, 64, 64) in the order of the table."""
+    files, decoded = found.stores["photo"]
+    return decoded.values[torch.from_numpy(files.index)].numpy()
+
+
+@pytest.mark.parametrize(
+    ("dtype", "greatest", "suffix"),
+    [
+        ("uint16", 65535, "png"),
+        ("uint16", 65535, "tif"),
+        ("int32", 9e6, "tif"),
+        ("float32", 3, "tif"),
+    ],
+)
+def test_images_of_more_than_8_bits_are_seen(tmp_path, dtype, greatest, suffix):
+    """Pillow clips them at 255: all that was brighter became white."""
+    path = with_images(tmp_path, dtype, greatest, suffix)
+    deep = prepared(path)
+    (tmp_path / "plain").mkdir()
+    plain = prepared(with_images(tmp_path / "plain", "uint8", 255))
+    assert np.abs(pixels(deep)[:, :, 8:-8].std((1, 2, 3)) > 10).all()
+    if dtype == "uint16":  # of the same range
+        assert np.abs(pixels(deep).astype(int) - pixels(plain)).max() <= 2
+    assert ("60 images of 32-bit numbers, each stretched" in said(deep)) == (dtype != "uint16")
+
+
+def test_images_of_one_shade_are_named(tmp_path):
+    """12 bits in a file of 16 leave next to nothing."""
+    assert "photo: 60 of 60 images show no pattern, nearly one shade each" in said(
+        prepared(with_images(tmp_path, "uint16", 400), modalities='{"photo": {"image": ["photo"]}}')
+    )
+    assert "one shade" not in said(prepared(with_images(tmp_path, "uint16", 40_000)))
+
+
+def test_paths_from_windows_are_told_as_such(tmp_path):
+    table = frame().assign(photo=[f"photos\\{i}.png" for i in range(60)])
+    with pytest.raises(UnusableData, match=r"'photo': none of 60 files exists, .* backslashes"):
+        prepared(saved(tmp_path, table))
+
+
+def test_transparent_grey_is_white(tmp_path):
+    grey = Image.fromarray(np.zeros((8, 8), dtype=np.uint8))
+    grey.save(tmp_path / "a.png", transparency=0)
+    assert (decode(tmp_path / "a.png", Shape("image", 8)).values == 255).all()
+
+
+def test_a_broken_image_is_told_without_an_address(tmp_path):
+    (tmp_path / "a.png").write_bytes(b"no image")
+    with pytest.raises(Broken, match=r"^no image that Pillow can read$"):
+        decode(tmp_path / "a.png", Shape("image", 8))
+
+
+def test_a_picture_is_turned_upright_as_its_file_is(tmp_path):
+    image = Image.fromarray((blobs(0) * 255).astype(np.uint8))
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turned by 90 degrees
+    image.save(tmp_path / "a.png", exif=exif)
+    shape = Shape("image", 24)
+    by_path = media_column(["a.png"], shape, tmp_path, "photo").values
+    with Image.open(tmp_path / "a.png") as given:
+        assert torch.equal(media_column([given], shape, tmp_path, "photo").values, by_path)
+    assert not torch.equal(media_column([image], shape, tmp_path, "photo").values, by_path)
+
+
+def test_frames_come_in_the_order_they_are_counted(tmp_path):
+    for i in range(11):
+        Image.fromarray(np.full((8, 8), 10 * i, np.uint8)).save(tmp_path / f"frame{i}.png")
+    frames = decode(tmp_path, Shape("video", 8, 11)).values
+    assert frames[:, 0, 0, 0].tolist() == [10 * i for i in range(11)]
+
+
+def test_a_frame_that_is_written_over_is_read_again(tmp_path):
+    """Its folder's own time is as it was."""
+    clip = tmp_path / "clip"
+    clip.mkdir()
+    shape, seen = Shape("video", 8, 1), []
+    for shade in (10, 200):
+        Image.fromarray(np.full((8, 8), shade, np.uint8)).save(clip / "0.bmp")
+        seen.append(store([clip], shape).values[torch.tensor([0])].unique().tolist())
+    assert seen == [[10], [200]]
+
+
+# Sequences and sounds ---------------------------------------------------------------------------
+
+
+def test_sequences_that_are_no_such_and_long_ones_are_named(tmp_path):
+    cells = [json.dumps([i / 7, 1.5, 2.0]) for i in range(60)]
+    cells[7], cells[8], cells[9] = "broken", "[1,2", "[0.5]"
+    cells[3] = json.dumps([0.25] * 1500)
+    found = prepared(saved(tmp_path, frame().assign(series=cells)))
+    assert "series: no sequence of numbers in 2 cells, taken as empty: rows 8, 9" in said(found)
+    assert "series: 1 row cut to the first 1,024 steps: row 4" in said(found)
+    index = found.columns["series"].index
+    assert index is not None and (index == MISSING).nonzero().flatten().tolist() == [7, 8]
+
+
+@pytest.mark.parametrize(("seconds", "says"), [(0.0, "10 seconds"), (0.5, "0.5 seconds")])
+def test_sounds_that_are_cut_are_named(tmp_path, seconds, says):
+    rate, table = 8000, frame().assign(sound=[f"{i}.wav" for i in range(60)])
+    for i, name in enumerate(table["sound"]):
+        length = 12 * rate if i == 4 else rate // 2
+        noise = np.random.default_rng(i).normal(size=length).clip(-1, 1)
+        soundfile.write(tmp_path / name, noise.astype(np.float32), rate)
+    found = prepared(saved(tmp_path, table), audio_seconds=seconds)
+    assert f"sound: 1 row cut to the first {says} (--audio-seconds sets how many): row 5" in said(
+        found
+    )
+
+
+# Parts ------------------------------------------------------------------------------------------
+
+
+def test_copies_that_differ_by_blanks_stay_together(tmp_path):
+    notes = [f"a note about  animal {i // 2}" + "  " * (i % 2) for i in range(60)]
+    table = frame()[["label"]].assign(note=notes)
+    found = prepared(saved(tmp_path, table), modalities='{"note": {"text": ["note"]}}')
+    assert "60 rows are equal in all columns; such rows were kept in one part" in said(found)
+    assert (found.division.parts[::2] == found.division.parts[1::2]).all()
+
+
+@pytest.mark.parametrize("n", [3, 4, 5, 6])
+def test_three_groups_are_enough_to_split_by(tmp_path, n):
+    table = frame().assign(owner=[f"P{i % n}" for i in range(60)])
+    found = prepared(saved(tmp_path, table), split="group=owner")
+    assert {len(found.rows(part)) // (60 // n) for part in ("val", "test")} == {1}
+    assert len(found.rows("train")) == 60 - 2 * (60 // n)
+
+
+def test_a_class_of_one_row_is_trained_on_though_a_part_is_filled(tmp_path):
+    table = frame(8).assign(label=["a"] * 4 + ["b"] * 3 + ["c"])
+    found = prepared(saved(tmp_path, table), target_kind="classification")
+    assert found.division.parts[7] == "train"
+    assert all(len(found.rows(part)) for part in ("train", "val", "test"))
+
+
+def test_two_groups_are_too_few(tmp_path):
+    table = frame().assign(owner=[f"P{i % 2}" for i in range(60)])
+    with pytest.raises(UnusableData, match=r"has 2 groups .* At least three groups are needed"):
+        prepared(saved(tmp_path, table), split="group=owner")
+
+
+# Afterwards -------------------------------------------------------------------------------------
+
+
+def test_parts_of_a_table_are_named_after_its_columns(tmp_path):
+    table = frame().assign(born=pd.date_range("2024-01-01", periods=60), size=["s", "m"] * 30)
+    path = saved(tmp_path, table)
+    made = prepared(path, Asked(kinds={"born": "date"})).recipe.tables["table"]
+    columns = columns_of_entries(made)
+    values = torch.arange(len(columns), dtype=torch.float32)
+    assert columns == ["age", *["born"] * 5, *["size"] * 3]
+    found = {part.label: part.value for part in in_parts("tabular", values, columns).parts}
+    assert found == {"age": 0.0, "born": 15.0, "size": 21.0}
+
+
+def test_an_explanation_of_a_table_names_its_columns(tmp_path):
+    path = saved(tmp_path, frame(30))
+    train = ("--set", "train.max_epochs=1", "--no-diagnoses", "--out", "runs")
+    told = ("--data", str(path), "--target", "label", "--kind", "note=ignored")
+    done = mmbench(tmp_path, "run", *told, "--fusion", "concat", *train)
+    assert done.returncode == 0, done.stderr
+    (model,) = tmp_path.glob("runs/single/*/model")
+    done = mmbench(tmp_path, "explain", str(model), "--sample", "0")
+    assert done.returncode == 0, done.stderr
+    assert "age" in done.stdout and "field" not in done.stdout
