@@ -357,4 +357,4 @@ def test_importing_tracking_does_not_import_mlflow() -> None:
 def test_the_command_of_the_ui_names_this_store(root: Path) -> None:
     command = ui_command(store_uri(root))
     assert command[1:6] == ["-P", "-m", "mlflow", "ui", "--backend-store-uri"]
-    assert command[5] == store_uri(root)
+    assert command[6] == store_uri(root)
