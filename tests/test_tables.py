@@ -367,6 +367,10 @@ def test_the_recipe_learns_from_training_rows_alone(tmp_path):
         ([True, False, True], "category"),
         (["2024-01-02", "2024-02-03 10:00"], "date"),
         (["3.4.2020", "13.4.2021"], "date"),
+        (["03.04.2020 10:00", "13.04.2021 23:59:01"], "date"),
+        (["03.04.24", "13.04.24"], "date"),
+        (["3/4/2020", "31/4/2021"], "date"),
+        (["10.0.0.1", "10.0.0.2"], "text"),
         ([f"a longer sentence {i}" for i in range(9)], "text"),
         ([None, None], "ignored"),
         (["same", "same"], "ignored"),
@@ -374,6 +378,38 @@ def test_the_recipe_learns_from_training_rows_alone(tmp_path):
 )
 def test_the_kind_of_a_column(cells, kind, tmp_path):
     assert infer_kind(pd.Series(cells, name="x"), tmp_path).kind == kind
+
+
+DAYS = pd.date_range("2024-01-01", periods=60, freq="37h")
+
+
+@pytest.mark.parametrize(
+    "written",
+    ["%d.%m.%Y", "%d.%m.%Y %H:%M", "%d.%m.%y", "%d/%m/%Y", "%m/%d/%Y", "%d-%m-%Y", "%m/%d/%y"],
+)
+def test_a_column_of_dates_is_read_in_one_order(written, tmp_path):
+    iso = DAYS.strftime("%Y-%m-%d %H:%M" if "%H" in written else "%Y-%m-%d")
+    tables = [frame().assign(day=day) for day in (DAYS.strftime(written), iso)]
+    found, expected = (prepared(saved(tmp_path, table)) for table in tables)
+    assert "ambiguous" not in said(found)
+    for part in PARTS:
+        mine, other = (p.split(part).columns["table"].values for p in (found, expected))
+        assert torch.equal(mine, other)
+    recipe = Recipe.from_dict(json.loads(json.dumps(found.recipe.to_dict())))
+    april = pd.DataFrame({"age": [0.0] * 2, "breed": ["cat"] * 2, "note": [""] * 2})
+    april["day"] = [pd.Timestamp(2024, 4, 3).strftime(written), "2024-04-03"]
+    new, same = recipe.apply(april, tmp_path)["table"].values
+    assert torch.equal(new, same), "a new row is read in the order of the column it was learnt from"
+
+
+def test_dates_that_can_be_read_in_two_ways_are_named(tmp_path):
+    table = frame().assign(day=[f"{i % 12 + 1}/{i // 6 + 1}/2024" for i in range(60)])
+    text = said(prepared(saved(tmp_path, table)))
+    assert "day: the dates are ambiguous, read as month/day/year: no day is above 12" in text
+    table.loc[[3, 5], "day"], table.loc[8, "day"] = "31/1/2024", "1/31/2024"
+    text = said(prepared(saved(tmp_path, table)))
+    assert "read as day/month/year: 2 have the day first and 1 the month" in text
+    assert "day: 1 cell is no date and counts as empty: row 9" in text
 
 
 def test_a_folder_of_frames_is_a_video(tmp_path):

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from mmbench.errors import UnusableData
+from mmbench.tables.dates import how_read, orders, read_dates
 from mmbench.tables.findings import Finding, counted, listed, rows_named
 from mmbench.tables.kinds import Seems, strings
 from mmbench.tables.recipe import Files
@@ -36,8 +37,7 @@ def gaps(frame: pd.DataFrame, columns: Mapping[str, Iterable[str]]) -> list[Find
             if kind == "number":
                 found += _no_numbers(frame[name])
             if kind == "date":
-                dates = pd.to_datetime(frame[name], errors="coerce", format="mixed", utc=True)
-                found += _unread(name, frame[name].notna() & dates.isna(), "no date")
+                found += _dates(frame[name])
     return found
 
 
@@ -62,6 +62,12 @@ def _no_numbers(cells: pd.Series) -> list[Finding]:
         *_unread(name, cells.notna() & numbers.isna(), "no number"),
         *_unread(name, numbers.isin([np.inf, -np.inf]), "infinite"),
     ]
+
+
+def _dates(cells: pd.Series) -> list[Finding]:
+    name, found = str(cells.name), orders(cells)
+    unread = cells.notna() & read_dates(cells, found.order).isna()
+    return [*how_read(name, found), *_unread(name, unread, "no date")]
 
 
 def _unread(name: str, which: pd.Series, what: str) -> list[Finding]:

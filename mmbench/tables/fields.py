@@ -12,12 +12,14 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from mmbench.tables.dates import MONTH_FIRST, Order, date_parts, orders
 from mmbench.tables.findings import Finding
 from mmbench.tables.kinds import strings
 from mmbench.tables.modalities import Made
 
 MOST_CATEGORIES = 64
 """The most frequent categories of a column have a place of their own, the others share one."""
+ALL = slice(None)
 RARE = 2
 """Of a column with more categories, those of fewer training rows never have their own place."""
 
@@ -27,17 +29,21 @@ class Fields:
     """How the columns of one tabular modality become numbers."""
 
     numbers: tuple[str, ...]
-    dates: tuple[str, ...]
+    dates: Mapping[str, Order]
+    """By column: what comes first where the year comes last."""
     categories: Mapping[str, tuple[str, ...]]
     """By column: the categories with a place of their own."""
 
     @classmethod
-    def fit(cls, train: pd.DataFrame, columns: Made) -> "Fields":
-        """``columns`` by kind: number, date, category."""
+    def fit(cls, frame: pd.DataFrame, columns: Made, train: np.ndarray | slice = ALL) -> "Fields":
+        """``columns`` by kind: number, date, category; ``train`` (rows,) says which to learn from.
+
+        How dates are written is no matter of learning: all rows tell it.
+        """
         return cls(
             tuple(columns.get("number", ())),
-            tuple(columns.get("date", ())),
-            {name: _frequent(train[name]) for name in columns.get("category", ())},
+            {name: orders(frame[name]).order for name in columns.get("date", ())},
+            {name: _frequent(frame[name][train]) for name in columns.get("category", ())},
         )
 
     @property
@@ -49,8 +55,8 @@ class Fields:
         numbers = [numeric(frame[name]) for name in self.numbers]
         blocks = [column[:, None] for column in numbers]
         there = [np.isfinite(column) for column in numbers]
-        for name in self.dates:
-            blocks.append(date_parts(frame[name]))
+        for name, order in self.dates.items():
+            blocks.append(date_parts(frame[name], order))
             there.append(np.isfinite(blocks[-1][:, 0]))
         for name, known in self.categories.items():
             cells = strings(frame[name])
@@ -65,7 +71,10 @@ class Fields:
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> "Fields":
         categories = {name: tuple(known) for name, known in data["categories"].items()}
-        return cls(tuple(data["numbers"]), tuple(data["dates"]), categories)
+        dates = data["dates"]
+        if not isinstance(dates, Mapping):  # recipes that were saved before columns had an order
+            dates = dict.fromkeys(dates, MONTH_FIRST)
+        return cls(tuple(data["numbers"]), dates, categories)
 
     def findings(self, frame: pd.DataFrame) -> list[Finding]:
         """Categories that have no place of their own."""
@@ -90,16 +99,6 @@ def numeric(cells: pd.Series) -> np.ndarray:
     """(rows,) float64; NaN for what is empty, infinite or no number."""
     numbers = pd.to_numeric(cells, errors="coerce").to_numpy(dtype=float, na_value=np.nan)
     return np.where(np.isfinite(numbers), numbers, np.nan)
-
-
-def date_parts(cells: pd.Series) -> np.ndarray:
-    """(rows, 5): days since 1970, sine and cosine of month and weekday; NaN without a date."""
-    dates = pd.to_datetime(cells, errors="coerce", format="mixed", utc=True)
-    days = (dates - pd.Timestamp(0, tz="UTC")) / pd.Timedelta(days=1)
-    month = 2 * np.pi * (dates.dt.month - 1) / 12
-    weekday = 2 * np.pi * dates.dt.day_of_week / 7
-    parts = [days, np.sin(month), np.cos(month), np.sin(weekday), np.cos(weekday)]
-    return np.stack([np.asarray(part, dtype=float) for part in parts], axis=1)
 
 
 def _frequent(cells: pd.Series) -> tuple[str, ...]:

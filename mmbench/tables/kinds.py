@@ -25,7 +25,10 @@ MOST = 0.9
 """Share of those cells that must agree."""
 FEW_VALUES = 50
 """A column of so few distinct strings holds categories."""
-DATE = re.compile(r"\d{4}-\d{1,2}-\d{1,2}([T ]\d{1,2}:\d{2}.*)?|\d{1,2}[./]\d{1,2}[./]\d{4}")
+_TIME = r"(?:[T ]\d{1,2}:\d{2}.*)?"
+_DAY_OR_MONTH = r"(0?[1-9]|[12]\d|3[01])"
+YEAR_FIRST = re.compile(rf"\d{{4}}-\d{{1,2}}-\d{{1,2}}{_TIME}")
+YEAR_LAST = re.compile(rf"{_DAY_OR_MONTH}(\. ?|/|-){_DAY_OR_MONTH}\2(\d{{4}}|\d{{2}})({_TIME})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +75,7 @@ def _of_strings(cells: pd.Series, sample: pd.Series, name: str, folder: Path) ->
             return Seems(kind, f"paths that end in {_ending(sample)}")
     if _share(sample, lambda s: len(s) < 256 and (folder / s).is_dir()) >= MOST:
         return Seems("video", "folders of frames")
-    if _share(sample, lambda s: DATE.fullmatch(s.strip()) is not None) >= MOST:
+    if _share(sample, _is_date) >= MOST:
         return Seems("date", f"dates such as {sample.iloc[0]!r}")
     if pd.to_numeric(sample, errors="coerce").notna().mean() >= MOST:
         return Seems("number", "numbers, some cells are not")
@@ -117,6 +120,10 @@ def sequence(cell: object) -> np.ndarray | None:
 
 def _is_sequence(cell: object) -> bool:
     return sequence(cell) is not None
+
+
+def _is_date(cell: str) -> bool:
+    return bool(YEAR_FIRST.fullmatch(cell.strip()) or YEAR_LAST.fullmatch(cell.strip()))
 
 
 def _share(cells: pd.Series, holds: object) -> float:

@@ -39,7 +39,7 @@ from mmbench.tables.store import Progress, Store, store
 from mmbench.tables.targets import METRIC, Target, pair_target, read_target, standardised
 from mmbench.types import MISSING, Column, Part, Split, Task
 
-RULES = 1
+RULES = 2
 """Changes when the same table would be read or split otherwise."""
 ASKED = ("target", "target_kind", "separator", "split", "seed")
 """Options that decide what is asked of which rows: others are another way to read them."""
@@ -253,9 +253,8 @@ class _Preparation:
 
     def _finish(self, target: Target, division: Division) -> Prepared:
         parts = division.parts
-        train = self.frame[parts == "train"]
         tables = {
-            m: Fields.fit(train, made)
+            m: Fields.fit(self.frame, made, parts == "train")
             for m, made in self.modalities.items()
             if m not in {*self.texts, *self.files, *self.sequences}
         }
