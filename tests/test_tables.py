@@ -350,6 +350,23 @@ def test_the_recipe_learns_from_training_rows_alone(tmp_path):
     assert torch.allclose(found.split("train").target.mean(), torch.zeros(()), atol=1e-5)
 
 
+def test_large_numbers_keep_what_tells_them_apart(tmp_path):
+    """float32 knows every 128th second since 1970, and every 131st second in milliseconds."""
+    draw = np.random.default_rng(7).normal(size=60).round(3)
+    table = frame().assign(ms=1_700_000_000_000 + (draw * 1000).astype(int), label=1.7e9 + draw)
+    found = prepared(saved(tmp_path, table), target_kind="regression")
+    fields = found.recipe.tables["table"]
+    assert fields.numbers == ("age", "ms") and list(fields.scales) == ["ms"]
+    recipe = Recipe.from_dict(json.loads(json.dumps(found.recipe.to_dict())))
+    for part in PARTS:
+        rows, split = found.rows(part), found.split(part)
+        values = split.columns["table"].values
+        assert np.corrcoef(split.target, draw[rows])[0, 1] > 0.9999
+        assert np.corrcoef(values[:, 1], draw[rows])[0, 1] > 0.9999
+        assert torch.equal(values[:, 0], torch.tensor(table["age"].to_numpy()[rows]).float())
+        assert torch.equal(values, recipe.apply(table.iloc[rows], tmp_path)["table"].values)
+
+
 # Kinds ---------------------------------------------------------------------------------------
 
 

@@ -1,6 +1,7 @@
-"""Numbers, categories and dates of a row as one vector; the scale is the encoder's business.
+"""Numbers, categories and dates of a row as one vector.
 
-What is learnt (which categories there are) is learnt from training rows alone, and is plain JSON.
+The scale is the encoder's business, but for numbers that float32 cannot tell apart. What is learnt
+(such numbers' scale, which categories there are) is of training rows alone, and is plain JSON.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,6 +21,11 @@ from mmbench.tables.modalities import Made
 MOST_CATEGORIES = 64
 """The most frequent categories of a column have a place of their own, the others share one."""
 ALL = slice(None)
+Scale = tuple[float, float]
+"""What is taken off a number, and what the rest is divided by."""
+AS_IT_IS: Scale = (0.0, 1.0)
+ROUNDED = 1e-3
+"""Rounding to float32 that matters, as a share of how far apart the numbers of a column are."""
 RARE = 2
 """Of a column with more categories, those of fewer training rows never have their own place."""
 
@@ -33,6 +39,8 @@ class Fields:
     """By column: what comes first where the year comes last."""
     categories: Mapping[str, tuple[str, ...]]
     """By column: the categories with a place of their own."""
+    scales: Mapping[str, Scale]
+    """By column: of numbers and days that float32 would round to fewer values."""
 
     @classmethod
     def fit(cls, frame: pd.DataFrame, columns: Made, train: np.ndarray | slice = ALL) -> "Fields":
@@ -40,10 +48,16 @@ class Fields:
 
         How dates are written is no matter of learning: all rows tell it.
         """
+        numbers = tuple(columns.get("number", ()))
+        dates = {name: orders(frame[name]).order for name in columns.get("date", ())}
+        measured = {name: numeric(frame[name]) for name in numbers}
+        measured |= {name: date_parts(frame[name], order)[:, 0] for name, order in dates.items()}
+        scales = {name: scale_of(values[train]) for name, values in measured.items()}
         return cls(
-            tuple(columns.get("number", ())),
-            {name: orders(frame[name]).order for name in columns.get("date", ())},
+            numbers,
+            dates,
             {name: _frequent(frame[name][train]) for name in columns.get("category", ())},
+            {name: scale for name, scale in scales.items() if scale != AS_IT_IS},
         )
 
     @property
@@ -52,12 +66,14 @@ class Fields:
 
     def vectors(self, frame: pd.DataFrame) -> tuple[Tensor, Tensor]:
         """(rows, width) float32, NaN for empty cells; (rows,) whether any cell is filled."""
-        numbers = [numeric(frame[name]) for name in self.numbers]
-        blocks = [column[:, None] for column in numbers]
-        there = [np.isfinite(column) for column in numbers]
+        blocks = [numeric(frame[name])[:, None] for name in self.numbers]
+        there = [np.isfinite(block[:, 0]) for block in blocks]
         for name, order in self.dates.items():
             blocks.append(date_parts(frame[name], order))
             there.append(np.isfinite(blocks[-1][:, 0]))
+        for name, block in zip((*self.numbers, *self.dates), blocks, strict=True):
+            offset, scale = self.scales.get(name, AS_IT_IS)
+            block[:, 0] = (block[:, 0] - offset) / scale
         for name, known in self.categories.items():
             cells = strings(frame[name])
             blocks.append(_one_hot(cells, known))
@@ -74,7 +90,8 @@ class Fields:
         dates = data["dates"]
         if not isinstance(dates, Mapping):  # recipes that were saved before columns had an order
             dates = dict.fromkeys(dates, MONTH_FIRST)
-        return cls(tuple(data["numbers"]), dates, categories)
+        scales = {name: tuple(scale) for name, scale in data.get("scales", {}).items()}
+        return cls(tuple(data["numbers"]), dates, categories, scales)
 
     def findings(self, frame: pd.DataFrame) -> list[Finding]:
         """Categories that have no place of their own."""
@@ -99,6 +116,18 @@ def numeric(cells: pd.Series) -> np.ndarray:
     """(rows,) float64; NaN for what is empty, infinite or no number."""
     numbers = pd.to_numeric(cells, errors="coerce").to_numpy(dtype=float, na_value=np.nan)
     return np.where(np.isfinite(numbers), numbers, np.nan)
+
+
+def scale_of(numbers: np.ndarray) -> Scale:
+    """Mean and spread, where float32 cannot hold numbers as they are, such as times since 1970."""
+    numbers = numbers[np.isfinite(numbers)]
+    if not len(numbers):
+        return AS_IT_IS
+    mean = float(numbers.mean())
+    spread = float(np.abs(numbers - mean).mean())
+    with np.errstate(over="ignore"):
+        rounding = np.abs(numbers.astype(np.float32) - numbers).max()
+    return (mean, spread) if spread and rounding > ROUNDED * spread else AS_IT_IS
 
 
 def _frequent(cells: pd.Series) -> tuple[str, ...]:

@@ -43,8 +43,8 @@ class Target:
     kind: TargetIs
     outputs: tuple[str, ...]
     values: Tensor
-    """(rows,) classes, (rows, labels), (rows,) numbers as they are given, (rows, length) words, or
-    (rows, 2) items of a pair."""
+    """(rows,) classes, (rows, labels), (rows,) numbers as they are given in float64, (rows, length)
+    words, or (rows, 2) items of a pair."""
     known: np.ndarray  # (rows,) bool
     separator: str = ""
     length: int = 1
@@ -94,7 +94,7 @@ def _numbers(cells: pd.Series, name: str) -> tuple[Target, list[Finding]]:
         raise UnusableData(
             f"The target {name!r} is {numbers[known][0]:g} in all rows: there is nothing to learn."
         )
-    values = torch.from_numpy(np.where(known, numbers, 0.0)).float()
+    values = torch.from_numpy(np.where(known, numbers, 0.0))
     return Target("regression", (name,), values, known), _unknown(known, name)
 
 
@@ -176,14 +176,14 @@ def standardised(target: Target, parts: np.ndarray) -> tuple[Target, tuple[float
     """A regression target with mean 0 and standard deviation 1 over the training rows, and both."""
     if target.kind != "regression":
         return target, (0.0, 1.0)
-    train = target.values[torch.from_numpy(parts == PARTS[0])].double()
+    train = target.values[torch.from_numpy(parts == PARTS[0])]
     mean, std = float(train.mean()), float(train.std(correction=0))
     if std == 0:
         raise UnusableData(
             f"The target {target.outputs[0]!r} is {mean:g} in all training rows: there is nothing "
             "to learn. Split otherwise, or add rows."
         )
-    values = ((target.values.double() - mean) / std).float()
+    values = ((target.values - mean) / std).float()
     return replace(target, values=values), (mean, std)
 
 
