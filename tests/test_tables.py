@@ -4,6 +4,7 @@ import json
 import os
 import wave
 from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
@@ -117,7 +118,18 @@ def twice_named(folder: Path) -> dict[str, object]:
 
 
 def ragged(folder: Path) -> dict[str, object]:
-    (folder / "data.csv").write_text("age,label\n1,yes\n2,no,3\n")
+    (folder / "data.csv").write_text("\nage,label\n1,yes,\n2,no,3\n")
+    return {"path": str(folder / "data.csv")}
+
+
+def shifted(folder: Path) -> dict[str, object]:
+    """pandas would take the first cells for the index, or drop the last ones."""
+    (folder / "data.csv").write_text("note,label\n" + "nice, thing,yes\n" * 9)
+    return {"path": str(folder / "data.csv")}
+
+
+def open_quote(folder: Path) -> dict[str, object]:
+    (folder / "data.csv").write_text('age,label\n1,yes\n2,"no\n3,yes\n')
     return {"path": str(folder / "data.csv")}
 
 
@@ -176,7 +188,9 @@ def changed(folder: Path) -> dict[str, object]:
         (without_rows, ["data.csv has no rows"]),
         (empty, ["data.csv is empty"]),
         (twice_named, ["'age' is columns 1 and 3", "Rename"]),
-        (ragged, ["line 3"]),
+        (ragged, ["line 4 has 3 cells, the header has 2"]),
+        (shifted, ["line 2 has 3 cells, the header has 2", "Quote cells"]),
+        (open_quote, ["is not a table", "close each quote"]),
         (one_class, ["'label' is 'yes' in all rows"]),
         (constant_number, ["'label' is 2.5 in all rows"]),
         (no_target, ["no column 'lable'", "Did you mean 'label'?"]),
@@ -252,6 +266,10 @@ def with_cells(column: str, cells: dict[int, object]) -> pd.DataFrame:
     [
         (with_cells("age", {3: None, 5: None}), ["age: 2 empty cells"]),
         (with_cells("age", {3: np.inf}), ["age: 1 cell is infinite and counts as empty: row 4"]),
+        (
+            with_cells("age", {6: "NA", 7: "None"}),
+            ["age: 2 cells are 'NA', 'None' and count as empty"],
+        ),
         (with_cells("age", {6: "old"}), ["age: 1 cell is no number and counts as empty: row 7"]),
         (with_cells("label", {8: None}), ["label: 1 row has no usable target", "row 9"]),
         (with_cells("label", {8: "rare"}), ["1 of 3 classes have one row only: 'rare' (row 9)"]),
@@ -270,6 +288,92 @@ def test_what_was_done_is_said(table, words, tmp_path):
     text = said(prepared(saved(tmp_path, table)))
     for word in words:
         assert word in text
+
+
+def read(folder: Path, content: str | bytes, name: str = "data.csv") -> pd.DataFrame:
+    content = content.encode() if isinstance(content, str) else content
+    (folder / name).write_bytes(content)
+    return read_table(folder / name)[0]
+
+
+def test_only_empty_cells_of_words_are_missing(tmp_path):
+    table = frame().assign(label=["None", "Mild", "Severe"] * 20)
+    table["breed"] = ["NA", "DE", "null"] * 20
+    found = prepared(saved(tmp_path, table))
+    assert (
+        found.task.outputs == ("Mild", "None", "Severe") and sum(found.division.parts != "") == 60
+    )
+    assert found.recipe.tables["table"].categories["breed"] == ("DE", "NA", "null")
+    assert "NA" not in said(found)
+
+
+def test_a_word_for_nothing_names_no_file(tmp_path):
+    for i in range(60):
+        picture(tmp_path / f"{i}.png", i)
+    table = frame().assign(photo=[f"{i}.png" if i % 4 else "NA" for i in range(60)])
+    found = prepared(saved(tmp_path, table))
+    assert "photo: 15 cells are 'NA' and count as empty: rows 1, 5" in said(found)
+    new = found.recipe.apply(table.iloc[:2], tmp_path)["photo"]
+    assert new.index.tolist() == [MISSING, 0]
+
+
+def test_what_is_written_in_digits_keeps_its_digits(tmp_path):
+    rows = "code,id,n,zip\n0001,1152921504606846986,1,\n0002,1152921504606846977,02,2\n,,3,3\n"
+    table = read(tmp_path, rows)
+    assert table["code"].dropna().tolist() == ["0001", "0002"]
+    assert table["id"].dropna().tolist() == ["1152921504606846986", "1152921504606846977"]
+    assert table["n"].tolist() == ["1", "02", "3"] and table["zip"].tolist()[1:] == [2.0, 3.0]
+    codes = pd.Series(["01067", "80331", "04109"] * 20, name="zip")
+    assert infer_kind(codes, tmp_path).kind == "category"
+    assert infer_target(codes) == ("classification", "")
+
+
+def test_blank_lines_are_rows_but_for_the_last(tmp_path):
+    """Predictions of the rows below would else be those of other rows."""
+    assert read(tmp_path, "text\na\n\nb\n\n\n")["text"].isna().tolist() == [False, True, False]
+    (tmp_path / "data.csv").write_text("\r\na,b\r\n1,x\r\n2\r\n\r\n3,y\r\n")
+    table, found = read_table(tmp_path / "data.csv")
+    assert table["a"].dropna().tolist() == [1, 2, 3] and len(table) == 4
+    assert found[0].says.startswith("rows 2, 3 have fewer cells than the header")
+
+
+@pytest.mark.parametrize(
+    ("content", "name"),
+    [
+        ("x,name\r1.5,Zoë\r-2,b\r", "data.csv"),
+        ("x;name\n1,5;Zoë\n-2;b\n", "data.csv"),
+        ("x\tname\n1,5\tZoë\n-2\tb\n", "data.csv"),
+        ("x\tname\n1,5\tZoë\n-2\tb\n", "data.tsv"),
+        ("\n\nx,name,\n1.5,Zoë,\n-2,b,,,\n", "data.csv"),
+        ("x,name\n1.5,Zoë\n-2,b\n".encode("utf-16"), "data.csv"),
+        ("\ufeffx,name\n1.5,Zoë\n-2,b\n", "data.csv"),
+        ('{"x": 1.5, "name": "Zoë"}\r\n{"x": -2, "name": "b"}\r\n', "data.jsonl"),
+    ],
+)
+def test_tables_as_programs_write_them(content, name, tmp_path):
+    table = read(tmp_path, content, name)
+    assert table["x"].tolist() == [1.5, -2] and table["name"].tolist() == ["Zoë", "b"]
+
+
+def test_another_separator_is_said(tmp_path):
+    (tmp_path / "data.csv").write_text("x;name\n1,5;a\n")
+    found = " ".join(finding.says for finding in read_table(tmp_path / "data.csv")[1])
+    assert "separated by ';'" in found and "decimal commas" in found
+
+
+def test_a_line_separator_in_a_string_ends_no_line(tmp_path):
+    assert read(tmp_path, '{"t": "a\u2028b"}\n', "data.jsonl")["t"].tolist() == ["a\u2028b"]
+
+
+def test_a_named_index_is_a_column(tmp_path):
+    table = frame().set_index("breed")
+    table.to_parquet(tmp_path / "data.parquet")
+    assert read_table(tmp_path / "data.parquet")[0]["breed"].tolist() == table.index.tolist()
+    table.assign(breed="cat").to_parquet(tmp_path / "data.parquet")
+    with pytest.raises(UnusableData, match="'breed' is columns 1 and 5"):
+        read_table(tmp_path / "data.parquet")
+    table.reset_index().iloc[::2].to_parquet(tmp_path / "data.parquet")
+    assert list(read_table(tmp_path / "data.parquet")[0]) == ["breed", "age", "note", "label"]
 
 
 def test_ten_thousand_categories_share_a_place(tmp_path):
@@ -376,6 +480,12 @@ def test_large_numbers_keep_what_tells_them_apart(tmp_path):
         (["a.png", "b.JPG", None], "image"),
         (["a.wav", "b.flac"], "audio"),
         (["1 2 3", "4 5 6"], "series"),
+        (["12 345", "6 789 012", "123 456.5"], "number"),
+        (["1 2", "3 4"], "text"),
+        ([b"\x89PNG", b"\x89PNG2"], "ignored"),
+        ([{"bytes": b"\x89PNG", "path": None}] * 2, "ignored"),
+        ([Decimal("1.50"), Decimal("2.25")], "number"),
+        (["NA", "1.5", "none", "2.5"], "number"),
         ([[1.0, 2.0], [3.0]], "text"),
         (["[[1, 2], [3, 4]]", "[[5, 6], [7, 8]]"], "series"),
         ([1.5, 2.5, None], "number"),
@@ -799,6 +909,18 @@ def test_a_task_file_with_a_mistake(text, words, tmp_path):
     with pytest.raises(InvalidSpec, match=r"task\.yaml") as error:
         read_task_file(path)
     assert words in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("columns", "words"),
+    [("{2020: number}", "no column 2020"), ("{age: 5}", "no kind 5"), ("{age: [x]}", "no kind")],
+)
+def test_a_task_file_whose_columns_are_no_words(columns, words, tmp_path):
+    saved(tmp_path, frame())
+    path = tmp_path / "task.yaml"
+    path.write_text(f"schema: 1\ndata: data.csv\ntarget: label\ncolumns: {columns}")
+    with pytest.raises(InvalidParameter, match=words):
+        prepare_anew(*read_task_file(path)[1:])
 
 
 def command(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> int:

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from mmbench.tables.dates import MONTH_FIRST, Order, date_parts, orders
 from mmbench.tables.findings import Finding
-from mmbench.tables.kinds import strings
+from mmbench.tables.kinds import as_numbers, strings
 from mmbench.tables.modalities import Made
 
 MOST_CATEGORIES = 64
@@ -114,7 +114,7 @@ class Fields:
 
 def numeric(cells: pd.Series) -> np.ndarray:
     """(rows,) float64; NaN for what is empty, infinite or no number."""
-    numbers = pd.to_numeric(cells, errors="coerce").to_numpy(dtype=float, na_value=np.nan)
+    numbers = as_numbers(cells).to_numpy(dtype=float, na_value=np.nan)
     return np.where(np.isfinite(numbers), numbers, np.nan)
 
 

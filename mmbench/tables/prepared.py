@@ -23,7 +23,7 @@ from mmbench.tables.dividing import Division, divide, official, ties
 from mmbench.tables.fields import Fields
 from mmbench.tables.findings import Finding, counted, rows_named
 from mmbench.tables.giveaways import giveaways
-from mmbench.tables.kinds import ColumnKind, Seems, strings
+from mmbench.tables.kinds import ColumnKind, Seems, strings, with_value
 from mmbench.tables.modalities import Made, parsed_modalities, read_columns
 from mmbench.tables.options import NOTHING, Asked, TableOptions, complete, mirrored
 from mmbench.tables.read import file_digest, read_table
@@ -288,5 +288,5 @@ class _Preparation:
 
 
 def _are_paths(cells: pd.Series) -> bool:
-    there = cells.dropna()
+    there = with_value(cells).dropna()
     return bool(len(there)) and isinstance(there.iloc[0], str) and there.iloc[0].endswith(".npy")
