@@ -141,6 +141,15 @@ def constant_number(folder: Path) -> dict[str, object]:
     return {"path": str(saved(folder, frame().assign(label=2.5))), "target_kind": "regression"}
 
 
+def amounts(folder: Path) -> dict[str, object]:
+    table = frame().assign(label=[f"{i // 7},{i:02d} €" for i in range(60)])
+    return {"path": str(saved(folder, table))}
+
+
+def amounts_as_numbers(folder: Path) -> dict[str, object]:
+    return {**amounts(folder), "target_kind": "regression"}
+
+
 def no_target(folder: Path) -> dict[str, object]:
     return {"path": str(saved(folder, frame())), "target": "lable"}
 
@@ -193,6 +202,8 @@ def changed(folder: Path) -> dict[str, object]:
         (open_quote, ["is not a table", "close each quote"]),
         (one_class, ["'label' is 'yes' in all rows"]),
         (constant_number, ["'label' is 2.5 in all rows"]),
+        (amounts, ["60 of 60 rows have a class of their own", "--target-kind regression"]),
+        (amounts_as_numbers, ["'label' holds no number, as '0,00 €' is none", "as 1234.5"]),
         (no_target, ["no column 'lable'", "Did you mean 'label'?"]),
         (one_group, ["'owner' has 1 group", "choose another column"]),
         (unknown_part, ["'part' holds 'later' in row 60", "train, val, test"]),
@@ -558,10 +569,25 @@ def test_a_folder_of_frames_is_a_video(tmp_path):
         (["a|b", "b", None], ("multilabel", "|")),
         ([["a"], ["a", "b"]], ("multilabel", "|")),
         (["yes", "no"], ("classification", "")),
+        (["?", *(str(i / 4) for i in range(20))], ("regression", "")),
+        (["NA", *map(str, range(50))], ("regression", "")),
+        (["NA", "0", "1", "1"], ("classification", "")),
+        (["007", *map(str, range(50))], ("classification", "")),
     ],
 )
 def test_the_kind_of_a_target(cells, kind):
     assert infer_target(pd.Series(cells, name="y")) == kind
+
+
+def test_a_number_of_the_target_that_is_none_is_left_out(tmp_path):
+    table = frame().assign(label=[str(i / 8) for i in range(60)])
+    table.loc[3, "label"] = "?"
+    found = prepared(saved(tmp_path, table))
+    assert found.task.target == "regression"
+    assert "1 row has no usable target (empty, not a number, such as '?'" in said(found)
+    table["label"] = ["NA" if i % 10 == 3 else str(i % 2) for i in range(60)]
+    found = prepared(saved(tmp_path, table))
+    assert found.task.outputs == ("0", "1") and "6 rows have no usable target" in said(found)
 
 
 def test_a_text_to_be_said_is_its_commonest_words(tmp_path, monkeypatch):
