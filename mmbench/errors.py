@@ -73,7 +73,10 @@ def brief(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}".splitlines()[0]
 
 
-def did_you_mean(given: str, known: Iterable[str]) -> str:
-    """`` Did you mean 'x'?`` with the nearest match, or an empty string if none is near."""
-    near = difflib.get_close_matches(given, list(known), n=1)
+def did_you_mean(given: object, known: Iterable[str]) -> str:
+    """`` Did you mean 'x'?`` with the nearest match, or an empty string if none is near.
+
+    ``given`` may be anything, such as the number that YAML makes of a column's name.
+    """
+    near = difflib.get_close_matches(str(given), list(known), n=1)
     return f" Did you mean {near[0]!r}?" if near else ""

@@ -4,6 +4,7 @@ import json
 import os
 import wave
 from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
@@ -117,7 +118,18 @@ def twice_named(folder: Path) -> dict[str, object]:
 
 
 def ragged(folder: Path) -> dict[str, object]:
-    (folder / "data.csv").write_text("age,label\n1,yes\n2,no,3\n")
+    (folder / "data.csv").write_text("\nage,label\n1,yes,\n2,no,3\n")
+    return {"path": str(folder / "data.csv")}
+
+
+def shifted(folder: Path) -> dict[str, object]:
+    """pandas would take the first cells for the index, or drop the last ones."""
+    (folder / "data.csv").write_text("note,label\n" + "nice, thing,yes\n" * 9)
+    return {"path": str(folder / "data.csv")}
+
+
+def open_quote(folder: Path) -> dict[str, object]:
+    (folder / "data.csv").write_text('age,label\n1,yes\n2,"no\n3,yes\n')
     return {"path": str(folder / "data.csv")}
 
 
@@ -127,6 +139,15 @@ def one_class(folder: Path) -> dict[str, object]:
 
 def constant_number(folder: Path) -> dict[str, object]:
     return {"path": str(saved(folder, frame().assign(label=2.5))), "target_kind": "regression"}
+
+
+def amounts(folder: Path) -> dict[str, object]:
+    table = frame().assign(label=[f"{i // 7},{i:02d} €" for i in range(60)])
+    return {"path": str(saved(folder, table))}
+
+
+def amounts_as_numbers(folder: Path) -> dict[str, object]:
+    return {**amounts(folder), "target_kind": "regression"}
 
 
 def no_target(folder: Path) -> dict[str, object]:
@@ -176,9 +197,13 @@ def changed(folder: Path) -> dict[str, object]:
         (without_rows, ["data.csv has no rows"]),
         (empty, ["data.csv is empty"]),
         (twice_named, ["'age' is columns 1 and 3", "Rename"]),
-        (ragged, ["line 3"]),
+        (ragged, ["line 4 has 3 cells, the header has 2"]),
+        (shifted, ["line 2 has 3 cells, the header has 2", "Quote cells"]),
+        (open_quote, ["is not a table", "close each quote"]),
         (one_class, ["'label' is 'yes' in all rows"]),
         (constant_number, ["'label' is 2.5 in all rows"]),
+        (amounts, ["60 of 60 rows have a class of their own", "--target-kind regression"]),
+        (amounts_as_numbers, ["'label' holds no number, as '0,00 €' is none", "as 1234.5"]),
         (no_target, ["no column 'lable'", "Did you mean 'label'?"]),
         (one_group, ["'owner' has 1 group", "choose another column"]),
         (unknown_part, ["'part' holds 'later' in row 60", "train, val, test"]),
@@ -252,6 +277,10 @@ def with_cells(column: str, cells: dict[int, object]) -> pd.DataFrame:
     [
         (with_cells("age", {3: None, 5: None}), ["age: 2 empty cells"]),
         (with_cells("age", {3: np.inf}), ["age: 1 cell is infinite and counts as empty: row 4"]),
+        (
+            with_cells("age", {6: "NA", 7: "None"}),
+            ["age: 2 cells are 'NA', 'None' and count as empty"],
+        ),
         (with_cells("age", {6: "old"}), ["age: 1 cell is no number and counts as empty: row 7"]),
         (with_cells("label", {8: None}), ["label: 1 row has no usable target", "row 9"]),
         (with_cells("label", {8: "rare"}), ["1 of 3 classes have one row only: 'rare' (row 9)"]),
@@ -270,6 +299,92 @@ def test_what_was_done_is_said(table, words, tmp_path):
     text = said(prepared(saved(tmp_path, table)))
     for word in words:
         assert word in text
+
+
+def read(folder: Path, content: str | bytes, name: str = "data.csv") -> pd.DataFrame:
+    content = content.encode() if isinstance(content, str) else content
+    (folder / name).write_bytes(content)
+    return read_table(folder / name)[0]
+
+
+def test_only_empty_cells_of_words_are_missing(tmp_path):
+    table = frame().assign(label=["None", "Mild", "Severe"] * 20)
+    table["breed"] = ["NA", "DE", "null"] * 20
+    found = prepared(saved(tmp_path, table))
+    assert (
+        found.task.outputs == ("Mild", "None", "Severe") and sum(found.division.parts != "") == 60
+    )
+    assert found.recipe.tables["table"].categories["breed"] == ("DE", "NA", "null")
+    assert "NA" not in said(found)
+
+
+def test_a_word_for_nothing_names_no_file(tmp_path):
+    for i in range(60):
+        picture(tmp_path / f"{i}.png", i)
+    table = frame().assign(photo=[f"{i}.png" if i % 4 else "NA" for i in range(60)])
+    found = prepared(saved(tmp_path, table))
+    assert "photo: 15 cells are 'NA' and count as empty: rows 1, 5" in said(found)
+    new = found.recipe.apply(table.iloc[:2], tmp_path)["photo"]
+    assert new.index.tolist() == [MISSING, 0]
+
+
+def test_what_is_written_in_digits_keeps_its_digits(tmp_path):
+    rows = "code,id,n,zip\n0001,1152921504606846986,1,\n0002,1152921504606846977,02,2\n,,3,3\n"
+    table = read(tmp_path, rows)
+    assert table["code"].dropna().tolist() == ["0001", "0002"]
+    assert table["id"].dropna().tolist() == ["1152921504606846986", "1152921504606846977"]
+    assert table["n"].tolist() == ["1", "02", "3"] and table["zip"].tolist()[1:] == [2.0, 3.0]
+    codes = pd.Series(["01067", "80331", "04109"] * 20, name="zip")
+    assert infer_kind(codes, tmp_path).kind == "category"
+    assert infer_target(codes) == ("classification", "")
+
+
+def test_blank_lines_are_rows_but_for_the_last(tmp_path):
+    """Predictions of the rows below would else be those of other rows."""
+    assert read(tmp_path, "text\na\n\nb\n\n\n")["text"].isna().tolist() == [False, True, False]
+    (tmp_path / "data.csv").write_text("\r\na,b\r\n1,x\r\n2\r\n\r\n3,y\r\n")
+    table, found = read_table(tmp_path / "data.csv")
+    assert table["a"].dropna().tolist() == [1, 2, 3] and len(table) == 4
+    assert found[0].says.startswith("rows 2, 3 have fewer cells than the header")
+
+
+@pytest.mark.parametrize(
+    ("content", "name"),
+    [
+        ("x,name\r1.5,Zoë\r-2,b\r", "data.csv"),
+        ("x;name\n1,5;Zoë\n-2;b\n", "data.csv"),
+        ("x\tname\n1,5\tZoë\n-2\tb\n", "data.csv"),
+        ("x\tname\n1,5\tZoë\n-2\tb\n", "data.tsv"),
+        ("\n\nx,name,\n1.5,Zoë,\n-2,b,,,\n", "data.csv"),
+        ("x,name\n1.5,Zoë\n-2,b\n".encode("utf-16"), "data.csv"),
+        ("\ufeffx,name\n1.5,Zoë\n-2,b\n", "data.csv"),
+        ('{"x": 1.5, "name": "Zoë"}\r\n{"x": -2, "name": "b"}\r\n', "data.jsonl"),
+    ],
+)
+def test_tables_as_programs_write_them(content, name, tmp_path):
+    table = read(tmp_path, content, name)
+    assert table["x"].tolist() == [1.5, -2] and table["name"].tolist() == ["Zoë", "b"]
+
+
+def test_another_separator_is_said(tmp_path):
+    (tmp_path / "data.csv").write_text("x;name\n1,5;a\n")
+    found = " ".join(finding.says for finding in read_table(tmp_path / "data.csv")[1])
+    assert "separated by ';'" in found and "decimal commas" in found
+
+
+def test_a_line_separator_in_a_string_ends_no_line(tmp_path):
+    assert read(tmp_path, '{"t": "a\u2028b"}\n', "data.jsonl")["t"].tolist() == ["a\u2028b"]
+
+
+def test_a_named_index_is_a_column(tmp_path):
+    table = frame().set_index("breed")
+    table.to_parquet(tmp_path / "data.parquet")
+    assert read_table(tmp_path / "data.parquet")[0]["breed"].tolist() == table.index.tolist()
+    table.assign(breed="cat").to_parquet(tmp_path / "data.parquet")
+    with pytest.raises(UnusableData, match="'breed' is columns 1 and 5"):
+        read_table(tmp_path / "data.parquet")
+    table.reset_index().iloc[::2].to_parquet(tmp_path / "data.parquet")
+    assert list(read_table(tmp_path / "data.parquet")[0]) == ["breed", "age", "note", "label"]
 
 
 def test_ten_thousand_categories_share_a_place(tmp_path):
@@ -350,6 +465,23 @@ def test_the_recipe_learns_from_training_rows_alone(tmp_path):
     assert torch.allclose(found.split("train").target.mean(), torch.zeros(()), atol=1e-5)
 
 
+def test_large_numbers_keep_what_tells_them_apart(tmp_path):
+    """float32 knows every 128th second since 1970, and every 131st second in milliseconds."""
+    draw = np.random.default_rng(7).normal(size=60).round(3)
+    table = frame().assign(ms=1_700_000_000_000 + (draw * 1000).astype(int), label=1.7e9 + draw)
+    found = prepared(saved(tmp_path, table), target_kind="regression")
+    fields = found.recipe.tables["table"]
+    assert fields.numbers == ("age", "ms") and list(fields.scales) == ["ms"]
+    recipe = Recipe.from_dict(json.loads(json.dumps(found.recipe.to_dict())))
+    for part in PARTS:
+        rows, split = found.rows(part), found.split(part)
+        values = split.columns["table"].values
+        assert np.corrcoef(split.target, draw[rows])[0, 1] > 0.9999
+        assert np.corrcoef(values[:, 1], draw[rows])[0, 1] > 0.9999
+        assert torch.equal(values[:, 0], torch.tensor(table["age"].to_numpy()[rows]).float())
+        assert torch.equal(values, recipe.apply(table.iloc[rows], tmp_path)["table"].values)
+
+
 # Kinds ---------------------------------------------------------------------------------------
 
 
@@ -359,6 +491,12 @@ def test_the_recipe_learns_from_training_rows_alone(tmp_path):
         (["a.png", "b.JPG", None], "image"),
         (["a.wav", "b.flac"], "audio"),
         (["1 2 3", "4 5 6"], "series"),
+        (["12 345", "6 789 012", "123 456.5"], "number"),
+        (["1 2", "3 4"], "text"),
+        ([b"\x89PNG", b"\x89PNG2"], "ignored"),
+        ([{"bytes": b"\x89PNG", "path": None}] * 2, "ignored"),
+        ([Decimal("1.50"), Decimal("2.25")], "number"),
+        (["NA", "1.5", "none", "2.5"], "number"),
         ([[1.0, 2.0], [3.0]], "text"),
         (["[[1, 2], [3, 4]]", "[[5, 6], [7, 8]]"], "series"),
         ([1.5, 2.5, None], "number"),
@@ -367,6 +505,10 @@ def test_the_recipe_learns_from_training_rows_alone(tmp_path):
         ([True, False, True], "category"),
         (["2024-01-02", "2024-02-03 10:00"], "date"),
         (["3.4.2020", "13.4.2021"], "date"),
+        (["03.04.2020 10:00", "13.04.2021 23:59:01"], "date"),
+        (["03.04.24", "13.04.24"], "date"),
+        (["3/4/2020", "31/4/2021"], "date"),
+        (["10.0.0.1", "10.0.0.2"], "text"),
         ([f"a longer sentence {i}" for i in range(9)], "text"),
         ([None, None], "ignored"),
         (["same", "same"], "ignored"),
@@ -374,6 +516,38 @@ def test_the_recipe_learns_from_training_rows_alone(tmp_path):
 )
 def test_the_kind_of_a_column(cells, kind, tmp_path):
     assert infer_kind(pd.Series(cells, name="x"), tmp_path).kind == kind
+
+
+DAYS = pd.date_range("2024-01-01", periods=60, freq="37h")
+
+
+@pytest.mark.parametrize(
+    "written",
+    ["%d.%m.%Y", "%d.%m.%Y %H:%M", "%d.%m.%y", "%d/%m/%Y", "%m/%d/%Y", "%d-%m-%Y", "%m/%d/%y"],
+)
+def test_a_column_of_dates_is_read_in_one_order(written, tmp_path):
+    iso = DAYS.strftime("%Y-%m-%d %H:%M" if "%H" in written else "%Y-%m-%d")
+    tables = [frame().assign(day=day) for day in (DAYS.strftime(written), iso)]
+    found, expected = (prepared(saved(tmp_path, table)) for table in tables)
+    assert "ambiguous" not in said(found)
+    for part in PARTS:
+        mine, other = (p.split(part).columns["table"].values for p in (found, expected))
+        assert torch.equal(mine, other)
+    recipe = Recipe.from_dict(json.loads(json.dumps(found.recipe.to_dict())))
+    april = pd.DataFrame({"age": [0.0] * 2, "breed": ["cat"] * 2, "note": [""] * 2})
+    april["day"] = [pd.Timestamp(2024, 4, 3).strftime(written), "2024-04-03"]
+    new, same = recipe.apply(april, tmp_path)["table"].values
+    assert torch.equal(new, same), "a new row is read in the order of the column it was learnt from"
+
+
+def test_dates_that_can_be_read_in_two_ways_are_named(tmp_path):
+    table = frame().assign(day=[f"{i % 12 + 1}/{i // 6 + 1}/2024" for i in range(60)])
+    text = said(prepared(saved(tmp_path, table)))
+    assert "day: the dates are ambiguous, read as month/day/year: no day is above 12" in text
+    table.loc[[3, 5], "day"], table.loc[8, "day"] = "31/1/2024", "1/31/2024"
+    text = said(prepared(saved(tmp_path, table)))
+    assert "read as day/month/year: 2 have the day first and 1 the month" in text
+    assert "day: 1 cell is no date and counts as empty: row 9" in text
 
 
 def test_a_folder_of_frames_is_a_video(tmp_path):
@@ -395,10 +569,25 @@ def test_a_folder_of_frames_is_a_video(tmp_path):
         (["a|b", "b", None], ("multilabel", "|")),
         ([["a"], ["a", "b"]], ("multilabel", "|")),
         (["yes", "no"], ("classification", "")),
+        (["?", *(str(i / 4) for i in range(20))], ("regression", "")),
+        (["NA", *map(str, range(50))], ("regression", "")),
+        (["NA", "0", "1", "1"], ("classification", "")),
+        (["007", *map(str, range(50))], ("classification", "")),
     ],
 )
 def test_the_kind_of_a_target(cells, kind):
     assert infer_target(pd.Series(cells, name="y")) == kind
+
+
+def test_a_number_of_the_target_that_is_none_is_left_out(tmp_path):
+    table = frame().assign(label=[str(i / 8) for i in range(60)])
+    table.loc[3, "label"] = "?"
+    found = prepared(saved(tmp_path, table))
+    assert found.task.target == "regression"
+    assert "1 row has no usable target (empty, not a number, such as '?'" in said(found)
+    table["label"] = ["NA" if i % 10 == 3 else str(i % 2) for i in range(60)]
+    found = prepared(saved(tmp_path, table))
+    assert found.task.outputs == ("0", "1") and "6 rows have no usable target" in said(found)
 
 
 def test_a_text_to_be_said_is_its_commonest_words(tmp_path, monkeypatch):
@@ -746,6 +935,18 @@ def test_a_task_file_with_a_mistake(text, words, tmp_path):
     with pytest.raises(InvalidSpec, match=r"task\.yaml") as error:
         read_task_file(path)
     assert words in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("columns", "words"),
+    [("{2020: number}", "no column 2020"), ("{age: 5}", "no kind 5"), ("{age: [x]}", "no kind")],
+)
+def test_a_task_file_whose_columns_are_no_words(columns, words, tmp_path):
+    saved(tmp_path, frame())
+    path = tmp_path / "task.yaml"
+    path.write_text(f"schema: 1\ndata: data.csv\ntarget: label\ncolumns: {columns}")
+    with pytest.raises(InvalidParameter, match=words):
+        prepare_anew(*read_task_file(path)[1:])
 
 
 def command(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> int:

@@ -195,12 +195,15 @@ def _parts(splits: Mapping[Part, Any], target: Target, groups: Groups, seed: int
 
 def _recipe(table: pd.DataFrame, made: Modalities, parts: np.ndarray) -> Recipe:
     """How modalities that are not files are made, learnt from training rows."""
-    train = table[parts == "train"]
     texts = {m: tuple(of["text"]) for m, of in made.items() if "text" in of}
     sequences = {
         m: (name, shape_of_sequences(table[name]))
         for m, of in made.items()
         for name in of.get("series", ())
     }
-    tables = {m: Fields.fit(train, of) for m, of in made.items() if m not in {*texts, *sequences}}
+    tables = {
+        m: Fields.fit(table, of, parts == "train")
+        for m, of in made.items()
+        if m not in {*texts, *sequences}
+    }
     return Recipe(texts, tables, {}, sequences, tuple(made))

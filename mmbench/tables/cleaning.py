@@ -7,8 +7,9 @@ import numpy as np
 import pandas as pd
 
 from mmbench.errors import UnusableData
+from mmbench.tables.dates import how_read, orders, read_dates
 from mmbench.tables.findings import Finding, counted, listed, rows_named
-from mmbench.tables.kinds import Seems, strings
+from mmbench.tables.kinds import Seems, as_numbers, strings, with_value
 from mmbench.tables.recipe import Files
 from mmbench.tables.store import Store
 
@@ -30,15 +31,24 @@ def gaps(frame: pd.DataFrame, columns: Mapping[str, Iterable[str]]) -> list[Find
     found = []
     for kind, names in columns.items():
         for name in names:
-            empty = np.flatnonzero(frame[name].isna().to_numpy(dtype=bool) | _blank(frame[name]))
+            cells = frame[name]
+            empty = np.flatnonzero(cells.isna().to_numpy(dtype=bool) | _blank(cells))
             if len(empty):
                 found.append(Finding(name, f"{counted(len(empty), 'empty cell')}, {_then(kind)}"))
+            if kind not in ("text", "category"):
+                cells = with_value(cells)
+                found += _words_for_nothing(frame[name], cells)
             if kind == "number":
-                found += _no_numbers(frame[name])
+                found += _no_numbers(cells)
             if kind == "date":
-                dates = pd.to_datetime(frame[name], errors="coerce", format="mixed", utc=True)
-                found += _unread(name, frame[name].notna() & dates.isna(), "no date")
+                found += _dates(cells)
     return found
+
+
+def _words_for_nothing(cells: pd.Series, told: pd.Series) -> list[Finding]:
+    empty = cells.notna() & told.isna()
+    words = listed([repr(word) for word in sorted(set(cells[empty]))])
+    return _unread(str(cells.name), empty, words)
 
 
 def _blank(cells: pd.Series) -> np.ndarray:
@@ -56,12 +66,18 @@ def _then(kind: str) -> str:
 
 
 def _no_numbers(cells: pd.Series) -> list[Finding]:
-    numbers = pd.to_numeric(cells, errors="coerce")
+    numbers = as_numbers(cells)
     name = str(cells.name)
     return [
         *_unread(name, cells.notna() & numbers.isna(), "no number"),
         *_unread(name, numbers.isin([np.inf, -np.inf]), "infinite"),
     ]
+
+
+def _dates(cells: pd.Series) -> list[Finding]:
+    name, found = str(cells.name), orders(cells)
+    unread = cells.notna() & read_dates(cells, found.order).isna()
+    return [*how_read(name, found), *_unread(name, unread, "no date")]
 
 
 def _unread(name: str, which: pd.Series, what: str) -> list[Finding]:

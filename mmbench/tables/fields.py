@@ -1,6 +1,7 @@
-"""Numbers, categories and dates of a row as one vector; the scale is the encoder's business.
+"""Numbers, categories and dates of a row as one vector.
 
-What is learnt (which categories there are) is learnt from training rows alone, and is plain JSON.
+The scale is the encoder's business, but for numbers that float32 cannot tell apart. What is learnt
+(such numbers' scale, which categories there are) is of training rows alone, and is plain JSON.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,12 +13,19 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from mmbench.tables.dates import MONTH_FIRST, Order, date_parts, orders
 from mmbench.tables.findings import Finding
-from mmbench.tables.kinds import strings
+from mmbench.tables.kinds import as_numbers, strings
 from mmbench.tables.modalities import Made
 
 MOST_CATEGORIES = 64
 """The most frequent categories of a column have a place of their own, the others share one."""
+ALL = slice(None)
+Scale = tuple[float, float]
+"""What is taken off a number, and what the rest is divided by."""
+AS_IT_IS: Scale = (0.0, 1.0)
+ROUNDED = 1e-3
+"""Rounding to float32 that matters, as a share of how far apart the numbers of a column are."""
 RARE = 2
 """Of a column with more categories, those of fewer training rows never have their own place."""
 
@@ -27,17 +35,29 @@ class Fields:
     """How the columns of one tabular modality become numbers."""
 
     numbers: tuple[str, ...]
-    dates: tuple[str, ...]
+    dates: Mapping[str, Order]
+    """By column: what comes first where the year comes last."""
     categories: Mapping[str, tuple[str, ...]]
     """By column: the categories with a place of their own."""
+    scales: Mapping[str, Scale]
+    """By column: of numbers and days that float32 would round to fewer values."""
 
     @classmethod
-    def fit(cls, train: pd.DataFrame, columns: Made) -> "Fields":
-        """``columns`` by kind: number, date, category."""
+    def fit(cls, frame: pd.DataFrame, columns: Made, train: np.ndarray | slice = ALL) -> "Fields":
+        """``columns`` by kind: number, date, category; ``train`` (rows,) says which to learn from.
+
+        How dates are written is no matter of learning: all rows tell it.
+        """
+        numbers = tuple(columns.get("number", ()))
+        dates = {name: orders(frame[name]).order for name in columns.get("date", ())}
+        measured = {name: numeric(frame[name]) for name in numbers}
+        measured |= {name: date_parts(frame[name], order)[:, 0] for name, order in dates.items()}
+        scales = {name: scale_of(values[train]) for name, values in measured.items()}
         return cls(
-            tuple(columns.get("number", ())),
-            tuple(columns.get("date", ())),
-            {name: _frequent(train[name]) for name in columns.get("category", ())},
+            numbers,
+            dates,
+            {name: _frequent(frame[name][train]) for name in columns.get("category", ())},
+            {name: scale for name, scale in scales.items() if scale != AS_IT_IS},
         )
 
     @property
@@ -46,12 +66,14 @@ class Fields:
 
     def vectors(self, frame: pd.DataFrame) -> tuple[Tensor, Tensor]:
         """(rows, width) float32, NaN for empty cells; (rows,) whether any cell is filled."""
-        numbers = [numeric(frame[name]) for name in self.numbers]
-        blocks = [column[:, None] for column in numbers]
-        there = [np.isfinite(column) for column in numbers]
-        for name in self.dates:
-            blocks.append(date_parts(frame[name]))
+        blocks = [numeric(frame[name])[:, None] for name in self.numbers]
+        there = [np.isfinite(block[:, 0]) for block in blocks]
+        for name, order in self.dates.items():
+            blocks.append(date_parts(frame[name], order))
             there.append(np.isfinite(blocks[-1][:, 0]))
+        for name, block in zip((*self.numbers, *self.dates), blocks, strict=True):
+            offset, scale = self.scales.get(name, AS_IT_IS)
+            block[:, 0] = (block[:, 0] - offset) / scale
         for name, known in self.categories.items():
             cells = strings(frame[name])
             blocks.append(_one_hot(cells, known))
@@ -65,7 +87,11 @@ class Fields:
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> "Fields":
         categories = {name: tuple(known) for name, known in data["categories"].items()}
-        return cls(tuple(data["numbers"]), tuple(data["dates"]), categories)
+        dates = data["dates"]
+        if not isinstance(dates, Mapping):  # recipes that were saved before columns had an order
+            dates = dict.fromkeys(dates, MONTH_FIRST)
+        scales = {name: tuple(scale) for name, scale in data.get("scales", {}).items()}
+        return cls(tuple(data["numbers"]), dates, categories, scales)
 
     def findings(self, frame: pd.DataFrame) -> list[Finding]:
         """Categories that have no place of their own."""
@@ -88,18 +114,20 @@ class Fields:
 
 def numeric(cells: pd.Series) -> np.ndarray:
     """(rows,) float64; NaN for what is empty, infinite or no number."""
-    numbers = pd.to_numeric(cells, errors="coerce").to_numpy(dtype=float, na_value=np.nan)
+    numbers = as_numbers(cells).to_numpy(dtype=float, na_value=np.nan)
     return np.where(np.isfinite(numbers), numbers, np.nan)
 
 
-def date_parts(cells: pd.Series) -> np.ndarray:
-    """(rows, 5): days since 1970, sine and cosine of month and weekday; NaN without a date."""
-    dates = pd.to_datetime(cells, errors="coerce", format="mixed", utc=True)
-    days = (dates - pd.Timestamp(0, tz="UTC")) / pd.Timedelta(days=1)
-    month = 2 * np.pi * (dates.dt.month - 1) / 12
-    weekday = 2 * np.pi * dates.dt.day_of_week / 7
-    parts = [days, np.sin(month), np.cos(month), np.sin(weekday), np.cos(weekday)]
-    return np.stack([np.asarray(part, dtype=float) for part in parts], axis=1)
+def scale_of(numbers: np.ndarray) -> Scale:
+    """Mean and spread, where float32 cannot hold numbers as they are, such as times since 1970."""
+    numbers = numbers[np.isfinite(numbers)]
+    if not len(numbers):
+        return AS_IT_IS
+    mean = float(numbers.mean())
+    spread = float(np.abs(numbers - mean).mean())
+    with np.errstate(over="ignore"):
+        rounding = np.abs(numbers.astype(np.float32) - numbers).max()
+    return (mean, spread) if spread and rounding > ROUNDED * spread else AS_IT_IS
 
 
 def _frequent(cells: pd.Series) -> tuple[str, ...]:

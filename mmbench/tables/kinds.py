@@ -25,7 +25,19 @@ MOST = 0.9
 """Share of those cells that must agree."""
 FEW_VALUES = 50
 """A column of so few distinct strings holds categories."""
-DATE = re.compile(r"\d{4}-\d{1,2}-\d{1,2}([T ]\d{1,2}:\d{2}.*)?|\d{1,2}[./]\d{1,2}[./]\d{4}")
+NO_VALUE = frozenset({"#n/a", "#na", "-nan", "<na>", "n/a", "na", "nan", "none", "null"})
+"""Words, in any case, that stand for an empty cell among numbers, dates and files. Among words they
+are words: "None" may be a class, and "NA" is Namibia."""
+CODE = re.compile(r"\s*[+-]?(?:0\d+|\d{16,})\s*")
+"""Digits that are no number: a postcode, an identifier that float64 would round."""
+THOUSANDS = re.compile(r"[+-]?\d{1,3}(?:[ \u00a0\u202f]\d{3}){1,3}(?:\.\d+)?")
+"""One number: 12 345."""
+FEWEST_STEPS = 3
+"""Numbers with blanks between them, before they are taken for a sequence."""
+_TIME = r"(?:[T ]\d{1,2}:\d{2}.*)?"
+_DAY_OR_MONTH = r"(0?[1-9]|[12]\d|3[01])"
+YEAR_FIRST = re.compile(rf"\d{{4}}-\d{{1,2}}-\d{{1,2}}{_TIME}")
+YEAR_LAST = re.compile(rf"{_DAY_OR_MONTH}(\. ?|/|-){_DAY_OR_MONTH}\2(\d{{4}}|\d{{2}})({_TIME})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +59,11 @@ def infer_kind(cells: pd.Series, folder: Path) -> Seems:
         return Seems("category", "yes or no")
     if pd.api.types.is_numeric_dtype(cells):
         return _of_numbers(cells)
-    sample = there.iloc[np.linspace(0, len(there) - 1, min(SAMPLE, len(there))).astype(int)]
+    told = with_value(there).dropna()
+    told = told if len(told) else there
+    sample = told.iloc[np.linspace(0, len(told) - 1, min(SAMPLE, len(told))).astype(int)]
+    if why := _unreadable(sample.iloc[0]):
+        return Seems("ignored", why)
     if _share(sample, _is_sequence) >= MOST:
         return Seems("series", "sequences of numbers")
     there = strings(there)
@@ -56,10 +72,20 @@ def infer_kind(cells: pd.Series, folder: Path) -> Seems:
     return _of_strings(there, strings(sample), str(cells.name), folder)
 
 
+def _unreadable(cell: object) -> str:
+    """Why a cell is no value, empty if it is one."""
+    inside = cell.get("bytes") if isinstance(cell, dict) else cell
+    if isinstance(inside, bytes):
+        return "bytes; write each as a file, and its path in the cell"
+    if isinstance(cell, dict):
+        return "records; give each of their fields a column"
+    return ""
+
+
 def _of_numbers(cells: pd.Series) -> Seems:
     distinct = cells.nunique()
     if distinct <= 1 and not cells.isna().any():
-        return Seems("ignored", f"all rows hold {cells.iloc[0]!r}")
+        return Seems("ignored", f"all rows hold {cells.iloc[0]}")
     whole = pd.api.types.is_integer_dtype(cells)
     if whole and distinct == len(cells) and _is_identifier(str(cells.name)):
         return Seems("ignored", "a number of its own for each row: an identifier")
@@ -72,17 +98,51 @@ def _of_strings(cells: pd.Series, sample: pd.Series, name: str, folder: Path) ->
             return Seems(kind, f"paths that end in {_ending(sample)}")
     if _share(sample, lambda s: len(s) < 256 and (folder / s).is_dir()) >= MOST:
         return Seems("video", "folders of frames")
-    if _share(sample, lambda s: DATE.fullmatch(s.strip()) is not None) >= MOST:
+    if _share(sample, _is_date) >= MOST:
         return Seems("date", f"dates such as {sample.iloc[0]!r}")
-    if pd.to_numeric(sample, errors="coerce").notna().mean() >= MOST:
-        return Seems("number", "numbers, some cells are not")
+    if are_numbers(cells):
+        each = as_numbers(cells).notna().all()
+        return Seems("number", "numbers" if each else "numbers, some cells are not")
     distinct, words = cells.nunique(), sample.map(lambda s: len(s.split())).mean()
-    if distinct == len(cells) and words <= 1 and _is_identifier(name):
+    named = _is_identifier(name) or _share(sample, CODE.fullmatch) >= MOST
+    if distinct == len(cells) and words <= 1 and named:
         return Seems("ignored", "a name of its own for each row: an identifier")
     repeated = distinct <= len(cells) / 2
     if repeated and (distinct <= FEW_VALUES or words < 3):
         return Seems("category", f"{distinct:,} distinct values")
     return Seems("text", f"{words:.0f} words on average" if words >= 2 else "short texts")
+
+
+def with_value(cells: pd.Series) -> pd.Series:
+    """Cells, those that hold a word for nothing missing too."""
+    if pd.api.types.is_numeric_dtype(cells) or pd.api.types.is_datetime64_any_dtype(cells):
+        return cells
+    return cells.mask(cells.map(_says_nothing).astype(bool))
+
+
+def _says_nothing(cell: object) -> bool:
+    return isinstance(cell, str) and cell.strip().lower() in NO_VALUE
+
+
+def as_numbers(cells: pd.Series) -> pd.Series:
+    """(rows,) NaN where there is none; 12 345 is one."""
+    if not pd.api.types.is_numeric_dtype(cells):
+        cells = cells.map(_without_blanks, na_action="ignore")
+    return pd.to_numeric(cells, errors="coerce")
+
+
+def _without_blanks(cell: object) -> object:
+    if isinstance(cell, str) and THOUSANDS.fullmatch(cell.strip()):
+        return "".join(cell.split())
+    return cell
+
+
+def are_numbers(cells: pd.Series) -> bool:
+    """Whether most of these strings are numbers, and none is a code."""
+    told = with_value(cells).dropna()
+    if not len(told) or as_numbers(told).notna().mean() < MOST:
+        return False
+    return not any(CODE.fullmatch(cell) for cell in told)
 
 
 def strings(cells: pd.Series) -> pd.Series:
@@ -118,7 +178,15 @@ def sequence(cell: object) -> np.ndarray | None:
 def _is_sequence(cell: object) -> bool:
     """Of two numbers at least: one alone may be a number, or a category."""
     found = sequence(cell)
-    return found is not None and len(found) > 1
+    if found is None or len(found) < 2:
+        return False
+    if not isinstance(cell, str) or cell.strip().startswith("["):
+        return True
+    return len(found) >= FEWEST_STEPS and not THOUSANDS.fullmatch(cell.strip())
+
+
+def _is_date(cell: str) -> bool:
+    return bool(YEAR_FIRST.fullmatch(cell.strip()) or YEAR_LAST.fullmatch(cell.strip()))
 
 
 def _share(cells: pd.Series, holds: object) -> float:

@@ -23,7 +23,7 @@ from mmbench.tables.dividing import Division, divide, official, ties
 from mmbench.tables.fields import Fields
 from mmbench.tables.findings import Finding, counted, rows_named
 from mmbench.tables.giveaways import giveaways
-from mmbench.tables.kinds import ColumnKind, Seems, strings
+from mmbench.tables.kinds import ColumnKind, Seems, strings, with_value
 from mmbench.tables.modalities import Made, parsed_modalities, read_columns
 from mmbench.tables.options import NOTHING, Asked, TableOptions, complete, mirrored
 from mmbench.tables.read import file_digest, read_table
@@ -39,7 +39,7 @@ from mmbench.tables.store import Progress, Store, store
 from mmbench.tables.targets import METRIC, Target, pair_target, read_target, standardised
 from mmbench.types import MISSING, Column, Part, Split, Task
 
-RULES = 1
+RULES = 2
 """Changes when the same table would be read or split otherwise."""
 ASKED = ("target", "target_kind", "separator", "split", "seed")
 """Options that decide what is asked of which rows: others are another way to read them."""
@@ -257,9 +257,8 @@ class _Preparation:
 
     def _finish(self, target: Target, division: Division) -> Prepared:
         parts = division.parts
-        train = self.frame[parts == "train"]
         tables = {
-            m: Fields.fit(train, made)
+            m: Fields.fit(self.frame, made, parts == "train")
             for m, made in self.modalities.items()
             if m not in {*self.texts, *self.files, *self.sequences}
         }
@@ -293,5 +292,5 @@ class _Preparation:
 
 
 def _are_paths(cells: pd.Series) -> bool:
-    there = cells.dropna()
+    there = with_value(cells).dropna()
     return bool(len(there)) and isinstance(there.iloc[0], str) and there.iloc[0].endswith(".npy")

@@ -1,20 +1,33 @@
 """A table as a file: CSV, TSV, Parquet or JSON lines. Every mistake is named with its row."""
 
+import codecs
 import csv
 import hashlib
 import io
 import json
+import re
+import sys
 from collections import Counter
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
 import pandas as pd
 
 from mmbench.errors import DataUnavailable, UnusableData, did_you_mean
-from mmbench.tables.findings import Finding, rows_named
+from mmbench.tables.findings import Finding, counted, rows_named
+from mmbench.tables.kinds import CODE
 
 SUFFIXES = {".csv": "csv", ".tsv": "tsv", ".tab": "tsv", ".parquet": "parquet", ".pq": "parquet",
             ".jsonl": "jsonl", ".ndjson": "jsonl"}  # fmt: skip
+
+SEPARATORS = {",": "','", ";": "';'", "\t": "tabs"}
+NUMBER = re.compile(
+    rf"(?!{CODE.pattern}\Z)\s*[+-]?(?:\d+\.?\d*|\.\d+|inf(?:inity)?)(?:e[+-]?\d+)?\s*",
+    re.IGNORECASE,
+)
+"""What a cell of a column of numbers looks like; any other makes all cells of it words."""
+csv.field_size_limit(sys.maxsize)  # 128 KB is less than a long text
 
 
 def read_table(path: Path) -> tuple[pd.DataFrame, list[Finding]]:
@@ -35,7 +48,8 @@ def read_table(path: Path) -> tuple[pd.DataFrame, list[Finding]]:
     elif kind == "jsonl":
         frame = _json_lines(_text(content, findings), path)
     else:
-        frame = _separated(_text(content, findings), "\t" if kind == "tsv" else ",", path)
+        own = "\t" if kind == "tsv" else ","
+        frame = _Separated(_text(content, findings), own, path, findings).frame()
     if len(frame) == 0:
         raise UnusableData(f"{path} has no rows below its header; there is nothing to learn from.")
     return frame.reset_index(drop=True), findings
@@ -58,7 +72,9 @@ def _absent(path: Path, error: OSError) -> DataUnavailable:
 
 
 def _text(content: bytes, findings: list[Finding]) -> str:
-    """UTF-8; where it is not, Windows-1252, and the finding says where that began."""
+    """UTF-16 where it says so, else UTF-8; what is neither is Windows-1252, with a finding."""
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return content.decode("utf-16", errors="replace")
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -75,15 +91,93 @@ def _text(content: bytes, findings: list[Finding]) -> str:
         return content.decode("cp1252", errors="replace")
 
 
-def _separated(text: str, separator: str, path: Path) -> pd.DataFrame:
-    header = next(csv.reader(io.StringIO(text), delimiter=separator), [])
-    _check_names(header, path)
-    try:
-        return pd.read_csv(io.StringIO(text), sep=separator, low_memory=False, index_col=False)
-    except (pd.errors.ParserError, pd.errors.ParserWarning, ValueError) as error:
-        raise UnusableData(
-            f"{path} is not a table: {str(error).strip()}. Quote cells that hold the separator."
-        ) from None
+class _Separated:
+    """A table of rows and separators: looked over cell by cell, then read by pandas."""
+
+    def __init__(self, text: str, own: str, path: Path, findings: list[Finding]) -> None:
+        self.text, self.path = text.strip("\r\n"), path
+        self.above = len(text[: len(text) - len(text.lstrip("\r\n"))].splitlines())
+        self.separator = self._separator(own)
+        self.header = next(self._rows(self.separator), [])
+        _check_names(self.header, path)
+        if self.separator != own:
+            says = f"the cells are separated by {SEPARATORS[self.separator]} and were read so"
+            findings.append(Finding("table", says, "done"))
+        self.findings = findings
+
+    def frame(self) -> pd.DataFrame:
+        numbers, decimal = self._numbers("."), "."
+        if self.separator != ",":
+            with_commas = self._numbers(",")
+            if len(with_commas) > len(numbers):
+                numbers, decimal = with_commas, ","
+                says = "decimal commas, as in 1,5, were read as such"
+                self.findings.append(Finding("table", says, "done"))
+        self._check_lengths()
+        names = [name or f"Unnamed: {i}" for i, name in enumerate(self.header)]
+        try:
+            return pd.read_csv(
+                io.StringIO(self.text, newline=""), sep=self.separator, decimal=decimal,
+                header=0, names=names, usecols=range(len(names)), index_col=False,
+                dtype={name: str for i, name in enumerate(names) if i not in numbers},
+                na_values=[""], keep_default_na=False, skip_blank_lines=False, low_memory=False,
+            )  # fmt: skip
+        except ValueError as error:
+            raise self._no_table(error) from None
+
+    def _separator(self, own: str) -> str:
+        """The one that the file's ending says, unless the header has no such and another."""
+        for separator in (own, *SEPARATORS):
+            if len(next(self._rows(separator), [])) > 1:
+                return separator
+        return own
+
+    def _rows(self, separator: str) -> Iterator[list[str]]:
+        rows = csv.reader(io.StringIO(self.text, newline=""), delimiter=separator)
+        try:
+            for row in rows:
+                self.line = self.above + rows.line_num
+                yield row
+        except csv.Error as error:
+            raise self._no_table(error) from None
+
+    def _no_table(self, error: Exception) -> UnusableData:
+        return UnusableData(
+            f"{self.path} is not a table: {str(error).strip()}. Quote cells that hold the "
+            "separator, and close each quote."
+        )
+
+    def _numbers(self, decimal: str) -> list[int]:
+        """Which columns hold numbers and nothing else."""
+        left = list(range(len(self.header)))
+        rows = self._rows(self.separator)
+        next(rows)
+        for row in rows:
+            left = [i for i in left if i >= len(row) or _is_number(row[i], decimal)]
+        return left
+
+    def _check_lengths(self) -> None:
+        """Cells beyond the header would be lost, or shift all others; they may be empty."""
+        width, short = len(self.header), []
+        for number, row in enumerate(self._rows(self.separator), start=-1):
+            if any(row[width:]):
+                raise UnusableData(
+                    f"{self.path}, line {self.line} has {counted(len(row), 'cell')}, the header "
+                    f"has {width:,}. Quote cells that hold the separator, or name all columns."
+                )
+            if len(row) < width and width > 1:  # of one column, a blank line is an empty cell
+                short.append(number)
+        if short:
+            has = "has" if len(short) == 1 else "have"
+            says = f"{rows_named(short)} {has} fewer cells than the header; what lacks is empty"
+            each = tuple(rows_named([row]) for row in short)
+            self.findings.append(Finding("table", says, "done", each))
+
+
+def _is_number(cell: str, decimal: str) -> bool:
+    """Whether a cell may be in a column of numbers; an empty one may."""
+    plain = cell if decimal == "." else cell.replace(".", " ").replace(decimal, ".")
+    return not cell or NUMBER.fullmatch(plain) is not None
 
 
 def _check_names(header: list[str], path: Path) -> None:
@@ -100,7 +194,7 @@ def _check_names(header: list[str], path: Path) -> None:
 
 def _json_lines(text: str, path: Path) -> pd.DataFrame:
     records = []
-    for number, line in enumerate(text.splitlines(), start=1):
+    for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip():
             continue
         try:
@@ -132,5 +226,8 @@ def _parquet(content: bytes, path: Path) -> pd.DataFrame:
         ) from None
     except (ValueError, OSError) as error:
         raise UnusableData(f"{path} is not a Parquet file: {error}.") from None
-    _check_names([str(name) for name in frame.columns], path)
-    return frame.rename(columns=str)
+    named = [name for name in frame.index.names if name is not None]
+    _check_names([str(name) for name in (*named, *frame.columns)], path)
+    return (
+        frame.reset_index(level=named).rename(columns=str) if named else frame.rename(columns=str)
+    )

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from mmbench.errors import UnusableData
 from mmbench.tables.fields import Fields
-from mmbench.tables.kinds import sequence, strings
+from mmbench.tables.kinds import sequence, strings, with_value
 from mmbench.tables.media import Broken, Shape, steps
 from mmbench.tables.samples import media_column
 from mmbench.tables.store import Store
@@ -60,7 +60,8 @@ class Recipe:
             vectors, there = made.vectors(frame)
             found[modality] = _with_gaps(vectors, there)
         for modality, (column, shape) in self.files.items():
-            found[modality] = media_column(list(frame[column]), shape, folder, column)
+            cells = list(with_value(frame[column]))
+            found[modality] = media_column(cells, shape, folder, column)
         for modality, (column, shape) in self.sequences.items():
             values, there = sequence_values(frame[column], shape)
             found[modality] = _with_gaps(values, there)
@@ -151,7 +152,7 @@ class Files:
 
     @classmethod
     def of(cls, cells: pd.Series, folder: Path) -> "Files":
-        texts = strings(cells).map(str.strip, na_action="ignore")
+        texts = strings(with_value(cells)).map(str.strip, na_action="ignore")
         texts = texts.mask(texts == "")
         remote = texts[texts.str.contains("://", regex=False, na=False)]
         if len(remote):

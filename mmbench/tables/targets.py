@@ -1,7 +1,8 @@
 """What is to be predicted: classes, labels, a number, words or pairs, as the model reads them."""
 
+import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
@@ -15,7 +16,7 @@ from mmbench.parts import PARTS
 from mmbench.sequences import END
 from mmbench.tables.copies import NONE, Groups
 from mmbench.tables.findings import Finding, counted, listed, rows_named
-from mmbench.tables.kinds import strings
+from mmbench.tables.kinds import MOST, are_numbers, as_numbers, strings, with_value
 from mmbench.words import words
 
 TargetIs = Literal["classification", "multilabel", "regression", "sequence", "retrieval"]
@@ -43,8 +44,8 @@ class Target:
     kind: TargetIs
     outputs: tuple[str, ...]
     values: Tensor
-    """(rows,) classes, (rows, labels), (rows,) numbers as they are given, (rows, length) words, or
-    (rows, 2) items of a pair."""
+    """(rows,) classes, (rows, labels), (rows,) numbers as they are given in float64, (rows, length)
+    words, or (rows, 2) items of a pair."""
     known: np.ndarray  # (rows,) bool
     separator: str = ""
     length: int = 1
@@ -56,14 +57,19 @@ def infer_target(cells: pd.Series) -> tuple[TargetIs, str]:
     if len(there) and isinstance(there.iloc[0], list | tuple | np.ndarray):
         return "multilabel", "|"
     if pd.api.types.is_numeric_dtype(cells) and not pd.api.types.is_bool_dtype(cells):
-        whole = bool((there == there.round()).all())
-        few = there.nunique() <= FEW_NUMBERS
-        return ("classification" if whole and few else "regression"), ""
+        return _of_numbers(there), ""
     texts = strings(there)
+    if are_numbers(texts):
+        return _of_numbers(as_numbers(texts).dropna()), ""
     for separator in SEPARATORS:
         if texts.str.contains(separator, regex=False).any():
             return "multilabel", separator
     return "classification", ""
+
+
+def _of_numbers(numbers: pd.Series) -> TargetIs:
+    whole = bool((numbers == numbers.round()).all())
+    return "classification" if whole and numbers.nunique() <= FEW_NUMBERS else "regression"
 
 
 def read_target(cells: pd.Series, kind: TargetIs, separator: str) -> tuple[Target, list[Finding]]:
@@ -73,6 +79,8 @@ def read_target(cells: pd.Series, kind: TargetIs, separator: str) -> tuple[Targe
         return _numbers(cells, name)
     texts = strings(cells).map(str.strip, na_action="ignore")
     texts = texts.mask(texts == "").map(_whole, na_action="ignore")
+    if are_numbers(texts):
+        texts = with_value(texts)
     if kind == "sequence":
         target, found = _sequences(texts, name)
         return target, [*_unknown(target.known, name), *found]
@@ -86,16 +94,25 @@ def _whole(text: str) -> str:
 
 
 def _numbers(cells: pd.Series, name: str) -> tuple[Target, list[Finding]]:
-    numbers = pd.to_numeric(cells, errors="coerce").to_numpy(dtype=float, na_value=np.nan)
+    numbers = as_numbers(cells).to_numpy(dtype=float, na_value=np.nan)
     known = np.isfinite(numbers)
     if not known.any():
-        raise UnusableData(f"The target {name!r} holds no number. Set --target-kind, or mend it.")
+        raise UnusableData(
+            f"The target {name!r} holds no number{_such_as(cells)}. Write numbers as 1234.5, or "
+            "set another --target-kind."
+        )
     if np.ptp(numbers[known]) == 0:
         raise UnusableData(
             f"The target {name!r} is {numbers[known][0]:g} in all rows: there is nothing to learn."
         )
-    values = torch.from_numpy(np.where(known, numbers, 0.0)).float()
-    return Target("regression", (name,), values, known), _unknown(known, name)
+    values = torch.from_numpy(np.where(known, numbers, 0.0))
+    words = strings(cells)[~known].dropna()
+    return Target("regression", (name,), values, known), _unknown(known, name, words)
+
+
+def _such_as(cells: pd.Series) -> str:
+    filled = strings(cells).dropna()
+    return f", as {filled.iloc[0]!r} is none" if len(filled) else ""
 
 
 def _classes(texts: pd.Series, name: str) -> Target:
@@ -111,9 +128,10 @@ def _classes(texts: pd.Series, name: str) -> Target:
 
 def _by_number(label: str) -> tuple[float, str]:
     try:
-        return float(label), label
+        number = float(label)
     except ValueError:
-        return float("inf"), label
+        number = math.inf
+    return (number if math.isfinite(number) else math.inf), label  # "nan" is before nothing
 
 
 def _labels(texts: pd.Series, separator: str) -> Target:
@@ -176,19 +194,21 @@ def standardised(target: Target, parts: np.ndarray) -> tuple[Target, tuple[float
     """A regression target with mean 0 and standard deviation 1 over the training rows, and both."""
     if target.kind != "regression":
         return target, (0.0, 1.0)
-    train = target.values[torch.from_numpy(parts == PARTS[0])].double()
+    train = target.values[torch.from_numpy(parts == PARTS[0])]
     mean, std = float(train.mean()), float(train.std(correction=0))
     if std == 0:
         raise UnusableData(
             f"The target {target.outputs[0]!r} is {mean:g} in all training rows: there is nothing "
             "to learn. Split otherwise, or add rows."
         )
-    values = ((target.values.double() - mean) / std).float()
+    values = ((target.values - mean) / std).float()
     return replace(target, values=values), (mean, std)
 
 
-def _unknown(known: np.ndarray, name: str) -> list[Finding]:
-    return _left_out(known, name, "no usable target (empty, not a number, or infinite)")
+def _unknown(known: np.ndarray, name: str, words: Iterable[str] = ()) -> list[Finding]:
+    """``words`` are those that were found in place of a number."""
+    such = "".join(f", such as {word!r}" for word in sorted(set(words))[:1])
+    return _left_out(known, name, f"no usable target (empty, not a number{such}, or infinite)")
 
 
 def _left_out(known: np.ndarray, name: str, has: str) -> list[Finding]:
@@ -217,6 +237,12 @@ def _balance(target: Target, name: str) -> list[Finding]:
         at = [int(np.flatnonzero((target.values.numpy() == c) & target.known)[0]) for c in alone]
         pairs = zip(alone, at, strict=True)
         which = listed([f"{target.outputs[c]!r} ({rows_named([row])})" for c, row in pairs])
+        if len(alone) >= MOST * sizes.sum():
+            raise UnusableData(
+                f"{len(alone):,} of {sizes.sum():,} rows have a class of their own in the target "
+                f"{name!r}: {which}. No class is learnt from one row. If the target is a number, "
+                "write it as 1234.5 and set --target-kind regression; else merge classes."
+            )
         found.append(
             Finding(
                 name,
