@@ -939,7 +939,11 @@ def test_a_task_file_with_a_mistake(text, words, tmp_path):
 
 @pytest.mark.parametrize(
     ("columns", "words"),
-    [("{2020: number}", "no column 2020"), ("{age: 5}", "no kind 5"), ("{age: [x]}", "no kind")],
+    [
+        ("{2020: number}", "no column '2020'"),
+        ("{age: 5}", "no kind '5'"),
+        ("{age: [x]}", "no kind"),
+    ],
 )
 def test_a_task_file_whose_columns_are_no_words(columns, words, tmp_path):
     saved(tmp_path, frame())

@@ -72,10 +72,13 @@ def _by_column(fields: Sequence[str], values: Tensor) -> list[Part]:
 def columns_of_entries(made: Fields) -> list[str]:
     """The column of each entry of a table's vector."""
     row = pd.DataFrame(dict.fromkeys(made.columns, pd.Series([None], dtype=object)))
-    alone = [replace(made, numbers=(n,), dates=(), categories={}) for n in made.numbers]
-    alone += [replace(made, numbers=(), dates=(n,), categories={}) for n in made.dates]
+    alone = [replace(made, numbers=(n,), dates={}, categories={}) for n in made.numbers]
     alone += [
-        replace(made, numbers=(), dates=(), categories={n: known})
+        replace(made, numbers=(), dates={n: order}, categories={})
+        for n, order in made.dates.items()
+    ]
+    alone += [
+        replace(made, numbers=(), dates={}, categories={n: known})
         for n, known in made.categories.items()
     ]
     return [one.columns[0] for one in alone for _ in range(one.vectors(row)[0].shape[1])]
