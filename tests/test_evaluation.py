@@ -69,6 +69,13 @@ class Level(Metric):
         return scores[:, 0]
 
 
+class Undefined(Accuracy):
+    name = "undefined"
+
+    def __call__(self, scores: Tensor, target: Tensor) -> float:
+        return float("nan")
+
+
 class Broken(Accuracy):
     name = "broken"
 
@@ -110,6 +117,8 @@ def test_a_broken_metric_never_stops_the_others_unless_it_is_the_tasks_own() -> 
     scores, target = seeds_with_accuracy([torch.tensor([True, False])])
     with pytest.warns(UserWarning, match="broken is left out: it raised ZeroDivisionError"):
         assert quality(scores[0], target, task(), plugins(Accuracy, Broken)) == {"accuracy": 0.5}
+    with pytest.warns(UserWarning, match="undefined is left out: it gave nan"):
+        assert quality(scores[0], target, task(), plugins(Accuracy, Undefined)) == {"accuracy": 0.5}
     with pytest.raises(ZeroDivisionError):
         quality(scores[0], target, task("broken"), plugins(Accuracy, Broken))
 

@@ -3,6 +3,7 @@
 Scores and targets are on the CPU, all rows of a part at once.
 """
 
+import math
 import warnings
 from collections.abc import Mapping, Sequence
 
@@ -20,20 +21,25 @@ BySlice = dict[str, dict[str, dict[str, float]]]
 def quality(scores: Tensor, target: Tensor, task: Task, plugins: Plugins) -> dict[str, float]:
     """Every registered metric that fits the task's target, by name.
 
-    The task's own metric must not fail. Any other that raises is left out with a warning: one
-    broken plugin never stops the others. A metric may be NaN where it is undefined.
+    The task's own metric must not fail. Any other that raises, or gives no finite number, is left
+    out with a warning: one broken plugin never stops the others, and JSON knows no NaN.
     """
     figures = {}
     for name, metric in sorted(plugins.metrics.items()):
         if task.target not in metric.targets:
             continue
         try:
-            figures[name] = float(metric()(scores, target))
+            figure = float(metric()(scores, target))
         except Exception as error:
             if name == task.metric:
                 raise
-            reason = f"{type(error).__name__}: {error}"
-            warnings.warn(f"The metric {name} is left out: it raised {reason}", stacklevel=2)
+            reason = f"it raised {type(error).__name__}: {error}"
+        else:
+            if math.isfinite(figure) or name == task.metric:
+                figures[name] = figure
+                continue
+            reason = f"it gave {figure}"
+        warnings.warn(f"The metric {name} is left out: {reason}", stacklevel=2)
     return figures
 
 
