@@ -231,7 +231,7 @@ def test_which_client(monkeypatch, tmp_path):
         (tmp_path / name).chmod(0o755)
         assert Path(client()[0]).name == name
     monkeypatch.setattr("importlib.util.find_spec", lambda _: True)
-    assert client() == [sys.executable, "-m", "pip"]
+    assert client() == [sys.executable, "-P", "-m", "pip"]
 
 
 def test_an_installed_distribution_is_read_where_it_lies(one, tmp_path, monkeypatch):

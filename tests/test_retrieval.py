@@ -277,9 +277,9 @@ def test_pairs_that_are_parted_fall_to_chance(plugins, spec, monkeypatch, tmp_pa
         torch.testing.assert_close(parted.target, train.target)
     check_items = {tuple(p) for p in parted.target.tolist()}
     assert len(check_items) > 200, "nearly all pairs are new"
-    assert all(f.sane for f in sanity.fall_to_chance(short, [0, 1], plugins, bench))
+    assert all(f.sane for f in sanity.fall_to_chance(short, [0, 1, 2], plugins, bench))
     monkeypatch.setattr(sanity, "parted", lambda train, seed: train)
-    assert not any(f.sane for f in sanity.fall_to_chance(short, [0, 1], plugins, bench))
+    assert not any(f.sane for f in sanity.fall_to_chance(short, [0, 1, 2], plugins, bench))
 
 
 def test_values_that_are_not_in_memory_have_no_items():

@@ -353,11 +353,12 @@ def test_trainings_of_another_process_are_waited_for_and_done_here_if_it_dies(
     ours, theirs = write_jobs(tmp_path, [spec, spec.with_seed(1)])
     lock, notes, started = FileLock(theirs / "lock"), [], []
 
-    def work_on_what_is_free() -> None:
+    def work_on_what_is_free() -> SimpleNamespace:
         started.append(len(started))
         (ours / "result.json").touch()
         if len(started) > 1:
             (theirs / "result.json").touch()
+        return pool
 
     def other_process_ends(*_: int) -> None:
         if notes and lock.is_locked:

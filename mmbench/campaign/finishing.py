@@ -55,7 +55,7 @@ def work(
     for job in jobs:
         arguments += [option, str(job)]
     while not all(ended(job) for job in jobs):
-        _run(undertaking.pool(arguments, phase), undertaking.listener, show, jobs)
+        _run(undertaking.pool(arguments, phase).start(), undertaking.listener, show, jobs)
         if not (elsewhere := [job for job in jobs if not ended(job) and held(job)]):
             break
         undertaking.listener.note(f"waiting for {len(elsewhere)} trainings of another process")
@@ -70,7 +70,6 @@ def work(
 
 def _run(pool: Pool, listener: Listener, show: Show, jobs: Sequence[Path]) -> None:
     """Workers until they have nothing left that is free."""
-    pool.start()
     try:
         while pool.alive():
             _show(show, jobs)

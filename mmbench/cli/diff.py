@@ -43,7 +43,7 @@ def _lines(found: "Between") -> list[str]:
     lines = [
         what,
         f"  difference    {gain.mean:+.4f}, 95 % interval [{gain.low:+.4f}, {gain.high:+.4f}]",
-        f"  paired test   p = {p:.4f} (bootstrap over the same samples and {found.pairing})",
+        f"  paired test   p = {p:.4f} (over the same samples and {found.pairing})",
         f"  in words      {says}",
     ]
     for seeds, test in found.mcnemar.items():

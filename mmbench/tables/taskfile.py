@@ -176,7 +176,11 @@ def _read_yaml(text: str) -> Any:
                 seen |= {key.value} if isinstance(key.value, str) else set()
             return super().construct_mapping(node, deep)
 
-    return yaml.load(text, OnceEach)
+    loader = OnceEach(text)
+    try:
+        return loader.get_single_data()
+    finally:
+        loader.dispose()
 
 
 def _typed(path: Path, name: str, value: Any) -> Any:

@@ -95,10 +95,10 @@ def _alone(best: Row, gain: Gain | None, ranked: Sequence[Standing]) -> Row | No
 
 def _certainty(best: Row, gain: Gain | None, ranked: Sequence[Standing]) -> Fact:
     seeds = f"{len(best.seeds)} seeds"
-    basis = "intervals of 95 % by bootstrap over seeds and test samples"
+    basis = "intervals of 95 % over seeds and test samples"
     if gain is not None:
         where = "excludes" if gain["low"] > 0 or gain["high"] < 0 else "includes"
-        basis = f"the gain's 95 % interval {where} zero (bootstrap over seeds and test samples)"
+        basis = f"the gain's 95 % interval {where} zero (over seeds and test samples)"
     if ties := sum(s.tied for s in ranked):
         basis += f"; {ties} of {len(ranked) - 1} other rows overlap with the first"
     return Fact("How sure?", seeds, basis)
