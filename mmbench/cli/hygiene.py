@@ -64,7 +64,7 @@ def sanity(
     encoder: Annotated[list[str] | None, typer.Option(help="MODALITY=NAME.")] = None,
     head: Annotated[str, typer.Option()] = "mlp",
     objective: Annotated[str | None, typer.Option(help="Else plain, or the task's.")] = None,
-    seeds: Annotated[int, typer.Option(min=1, help="How many permutations.")] = 3,
+    seeds: Annotated[int, typer.Option(min=1, help="How many permutations.")] = 5,
     set_: Set = None,
     device: Device = "auto",
     threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 1,
