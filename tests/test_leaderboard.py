@@ -106,6 +106,13 @@ def test_public_names_the_main_metric() -> None:
         ({"latency_ms_p50": True}, "latency_ms_p50 is a valid number; got True"),
         ({"train_seconds": float("nan")}, "train_seconds is a finite number"),
         ({"cost": {"a": [float("inf")]}}, "holds Infinity"),
+        ({"latency_ms_p50": -1.25}, "latency_ms_p50 is 0 or more; got -1.25"),
+        ({"peak_memory_mib": -0.5}, "peak_memory_mib is 0 or more"),
+        ({"flops": -1}, "flops is 0 or more"),
+        ({"train_seconds": -2.0}, "train_seconds is 0 or more"),
+        ({"parameters": 10**400}, "parameters is an integer of at most 64 bits; got 1000"),
+        ({"search": {"history": [{"number": 2**63}]}}, "search.history.0.number is an integer"),
+        ({"validation": {"mean": 0.9, "per_seed": [0.9]}}, "validation: per_seed has not one"),
         ({"metric": "auroc"}, "lacks the main metric 'auroc'"),
         ({"gain": {"over": "x", "mean": 0.1, "low": 0.0}}, "gain lacks the field high"),
         ({"created": "yesterday"}, "created is an ISO 8601"),
@@ -131,11 +138,13 @@ def test_bad_files_are_named_and_the_rest_is_read(tmp_path: Path) -> None:
     (home / "e.json").write_text(text)
     (home / "f.json").write_text("")
     (home / "g.json").write_text(f"{text}, {text}")
+    (home / "h.json").write_text("[" * 100_000)
+    (home / "i.json").write_text(text.replace("123456", "9" * 5000))
     rows, problems = read_rows(tmp_path)
     assert rows == [make_row(1)]
     reasons = ["not JSON", "got nan", "lacks the field head", "not text in UTF-8", "named by its"]
-    reasons += ["holds nothing", "holds 2"]
-    for name, reason, problem in zip("abcdefg", reasons, problems, strict=True):
+    reasons += ["holds nothing", "holds 2", "recursion limit", "number out of range"]
+    for name, reason, problem in zip("abcdefghi", reasons, problems, strict=True):
         assert str(home / f"{name}.json") in problem
         assert reason in problem
 

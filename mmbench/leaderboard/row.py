@@ -30,6 +30,11 @@ SCHEMA: Literal[1] = 1
 Level = Literal["preview", "community", "verified"]
 LEVELS: tuple[tuple[int, Level], ...] = ((5, "verified"), (3, "community"))
 """From how many fresh seeds on; fewer are a preview."""
+MEASURED = (
+    "latency_ms_p50", "latency_ms_p90", "latency_ms_p95", "peak_memory_mib", "parameters",
+    "fusion_parameters", "flops", "train_seconds",
+)  # fmt: skip
+"""What a model costs: never below zero."""
 ROUNDING = 1e-9
 """By how much a mean may leave its interval: equal scores averaged in floating point."""
 
@@ -207,7 +212,7 @@ def _of_schema(text: str, where: str) -> InvalidSpec | None:
     """A row of another schema has other fields: that is its mistake, not one of them."""
     try:
         data = json.loads(text)
-    except json.JSONDecodeError:
+    except (ValueError, RecursionError):  # also too many digits, or too many brackets
         return None
     if not isinstance(data, dict) or (given := data.get("schema", SCHEMA)) == SCHEMA:
         return None
@@ -231,6 +236,9 @@ def _check_names(row: Row, where: str) -> None:
 
 
 def _check_figures(row: Row, where: str) -> None:
+    for name in MEASURED:
+        if (cost := getattr(row, name)) is not None and cost < 0:
+            raise InvalidSpec(f"{where}: {name} is 0 or more; got {cost}.")
     if not row.seeds or len(set(row.seeds)) != len(row.seeds):
         raise InvalidSpec(f"{where}: seeds are one or more different numbers; got {row.seeds}.")
     if row.metric not in row.quality:
@@ -248,6 +256,8 @@ def _check_figures(row: Row, where: str) -> None:
             raise InvalidSpec(f"{where}: quality.{name}: low ≤ mean ≤ high does not hold.")
         if len(quality["per_seed"]) != len(row.seeds):
             raise InvalidSpec(f"{where}: quality.{name}: per_seed has not one score per seed.")
+    if len(row.validation["per_seed"]) != len(row.seeds):
+        raise InvalidSpec(f"{where}: validation: per_seed has not one score per seed.")
 
 
 def write_row(folder: Path, row: Row, predictions_in: Path | None = None) -> Path:
