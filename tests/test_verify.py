@@ -262,18 +262,39 @@ def test_a_row_of_an_older_mmbench_is_valid_with_notes(board: Path, product: Pat
 def test_two_rows_of_one_id_are_named_and_the_first_is_on_the_board(
     board: Path, product: Path
 ) -> None:
-    twin = board / "gpu" / product.name
+    twin = product.parent / "synergy" / product.name
     twin.parent.mkdir()
     shutil.copy(product, twin)
-    assert read_rows(board)[1] == [], "a mere copy"
+    assert read_rows(product.parent)[1] == [], "a mere copy"
     change(twin, lambda r: r.update(train_seconds=1.5))
-    rows, problems = read_rows(board)
+    rows, problems = read_rows(product.parent)
     assert len(rows) == 2 and len(problems) == 1
     assert (
         str(twin) in problems[0] and str(product) in problems[0] and "other content" in problems[0]
     )
-    checked = {str(c.file): c.problems for c in verify([board], load_plugins())}
-    assert any("other content" in p for p in checked[str(product)] + checked[str(twin)])
+
+
+@pytest.mark.parametrize("taken", [False, True])
+def test_a_row_in_the_folder_of_another_task_is_named_and_left_out(
+    call, board: Path, product: Path, monkeypatch: pytest.MonkeyPatch, *, taken: bool
+) -> None:
+    """On that board it would stop whoever writes it; moved over its like, one would be lost."""
+    stray = board / "vqa" / product.name
+    stray.parent.mkdir()
+    (shutil.copy if taken else shutil.move)(product, stray)
+    says = f"{product} is there, too: keep one" if taken else f"move it to {product.parent}/"
+    rows, problems = read_rows(board)
+    assert len(rows) == 1 + taken
+    assert problems == [f"{stray} is a row of synergy; {says}."]
+    code, output, _ = call("verify", board)
+    assert code == 1 and problems[0] in output and f"{1 + taken} valid" in output
+    code, _, errors = call("leaderboard", "--write", "--leaderboards", board)
+    assert code == 0 and problems[0] in errors
+    monkeypatch.chdir(stray.parent)
+    code, output, _ = call("verify", ".")
+    assert code == 1 and f"{product.name} is a row of synergy" in output
+    monkeypatch.chdir(product.parent)
+    assert call("verify", ".")[0] == 0
 
 
 def test_a_comparison_has_one_budget_for_all() -> None:

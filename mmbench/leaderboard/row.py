@@ -34,7 +34,9 @@ MEASURED = (
     "latency_ms_p50", "latency_ms_p90", "latency_ms_p95", "peak_memory_mib", "parameters",
     "fusion_parameters", "flops", "train_seconds",
 )  # fmt: skip
-"""What a model costs: never below zero."""
+"""What a model costs."""
+LEAST, MOST = 1e-9, 1e19
+"""Of any cost above 0, in its unit: charts and means are of logarithms and ratios."""
 ROUNDING = 1e-9
 """By how much a mean may leave its interval: equal scores averaged in floating point."""
 
@@ -237,8 +239,8 @@ def _check_names(row: Row, where: str) -> None:
 
 def _check_figures(row: Row, where: str) -> None:
     for name in MEASURED:
-        if (cost := getattr(row, name)) is not None and cost < 0:
-            raise InvalidSpec(f"{where}: {name} is 0 or more; got {cost}.")
+        if (cost := getattr(row, name) or 0) and not LEAST <= cost <= MOST:
+            raise InvalidSpec(f"{where}: {name} is 0 or from {LEAST:g} to {MOST:g}; got {cost}.")
     if not row.seeds or len(set(row.seeds)) != len(row.seeds):
         raise InvalidSpec(f"{where}: seeds are one or more different numbers; got {row.seeds}.")
     if row.metric not in row.quality:
@@ -286,8 +288,9 @@ def _copy(file: Path, folder: Path) -> None:
 def read_rows(folder: Path) -> tuple[list[Row], list[str]]:
     """All rows in ``folder`` and its task folders, and what is wrong with files that are not rows.
 
-    A bad file never hides the others: each problem names its file and the reason. Of two files with
-    one id and other content the first is taken.
+    A bad file never hides the others: each problem names its file and the reason. A row that lies
+    in the folder of another task is left out; of two files with one id and other content the first
+    is taken.
     """
     if not folder.is_dir():
         return [], [f"There is no folder {folder}."]
@@ -300,10 +303,24 @@ def read_rows(folder: Path) -> tuple[list[Row], list[str]]:
         except (InvalidSpec, StorageError) as error:
             problems.append(str(error))
             continue
+        if (wrong := misplaced(path, row)) is not None:
+            problems.append(wrong)
+            continue
         if rows.setdefault(row.id, row) != row:
             problems.append(same_id(path, row, places[row.id], rows[row.id]))
         places.setdefault(row.id, path)
     return list(rows.values()), problems
+
+
+def misplaced(path: Path, row: Row) -> str | None:
+    """What is wrong with a row that lies in another folder than that of its task."""
+    unnamed = path.parent.name in ("", "..")  # of `verify .`, say
+    folder = path.parent.resolve() if unnamed else path.parent
+    if folder.name == row.task:
+        return None
+    place = folder.parent / row.task / path.name
+    step = f"{place} is there, too: keep one" if place.exists() else f"move it to {place.parent}/"
+    return f"{path} is a row of {row.task}; {step}."
 
 
 def same_id(path: Path, row: Row, other_path: Path, other: Row) -> str:

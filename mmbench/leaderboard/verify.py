@@ -20,7 +20,7 @@ from mmbench.leaderboard.restate import (
     from_spec,
     with_ranges,
 )
-from mmbench.leaderboard.row import Row, read_row, same_id, used_plugins
+from mmbench.leaderboard.row import Row, misplaced, read_row, used_plugins
 from mmbench.leaderboard.studied import check_search
 from mmbench.parts import PARTS, split_digest
 from mmbench.plugins import Plugins
@@ -63,14 +63,8 @@ class Checked:
 def verify(places: Sequence[Path], plugins: Plugins) -> Iterator[Checked]:
     """Each row in these files, folders and trees; an invalid one never stops the others."""
     files = [file for place in places for file in row_files(place)]
-    verifier, seen = Verifier(plugins), dict[tuple[Path, str], Checked]()
-    for file in files:
-        checked = verifier.check(file)
-        if checked.row is not None:
-            first = seen.setdefault((file.parent.parent, checked.row.id), checked)
-            if first.row is not None and first.row != checked.row:
-                checked.problems.append(same_id(file, checked.row, first.file, first.row))
-        yield checked
+    verifier = Verifier(plugins)
+    return map(verifier.check, files)
 
 
 def row_files(place: Path) -> list[Path]:
@@ -116,7 +110,10 @@ class Verifier:
         if self._plugins_are_missing(row, checked):
             return checked
         steps: tuple[Callable[[Row, Checked], None], ...]
-        steps = (self._spec, self._seeds, self._search, self._version, self._splits, self._figures)
+        steps = (
+            self._place, self._spec, self._seeds, self._search, self._version, self._splits,
+            self._figures,
+        )  # fmt: skip
         for step in steps:
             try:
                 step(row, checked)
@@ -141,6 +138,10 @@ class Verifier:
         checked.problems += [str(departure) for departure in found if departure.missing]
         checked.notes += [departure.text for departure in found if not departure.missing]
         return bool(checked.problems)
+
+    def _place(self, row: Row, checked: Checked) -> None:
+        if (wrong := misplaced(checked.file, row)) is not None:
+            checked.problems.append(wrong)
 
     def _spec(self, row: Row, checked: Checked) -> None:
         family = digest({k: v for k, v in row.spec.items() if k != "seed"})
