@@ -202,7 +202,49 @@ FORGERIES: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
     ),
     "a path elsewhere": (lambda r: r["predictions"].update(file="../x"), "predictions.file is"),
     "no yardstick": (lambda r: r["search"].update(single=None), "search.single does not say"),
-    "nonsense": (lambda r: r.update(cost={}), "figures: KeyError"),
+    "no gain": (lambda r: r.update(gain=None), "gain is null, but search.single is row"),
+    "a yardstick that is none": (
+        lambda r: r["search"].update(single={"id": 1}),
+        "search.single is null, or the id and sha256 of a row; got {'id': 1}",
+    ),
+    "another target": (
+        lambda r: r.update(target="regression"),
+        "target is 'regression', but follows as 'classification'",
+    ),
+    "no number of trials": (
+        lambda r: r["search"].pop("trials"),
+        "search.trials is None, but search.history lists 3",
+    ),
+    "no budget": (
+        lambda r: r["search"].update(comparison="x", trials=None),
+        "search.trials is the budget of each contestant; got None",
+    ),
+    "trials that are none": (
+        lambda r: r["search"].update(history=[1, 2]),
+        "search: history.0 is an object; got 1",
+    ),
+    "a trial without its end": (
+        lambda r: r["search"]["history"][1].pop("state"),
+        "search: history.1 lacks the field state",
+    ),
+    "a trial far off": (
+        lambda r: r["search"]["history"][1].update(number=2**62),
+        "search.history lists a trial twice",
+    ),
+    "one validation score for three seeds": (
+        lambda r: r["validation"].update(per_seed=[0.9]),
+        "validation: per_seed has not one score per seed",
+    ),
+    "no costs": (lambda r: r.update(cost={}), "cost lacks the field latency, memory, flops,"),
+    "half a cost": (
+        lambda r: r["cost"]["latency"]["batch_1"].pop("whole"),
+        "cost: latency.batch_1 lacks the field whole",
+    ),
+    "no spec": (lambda r: r.update(spec={}), "The spec lacks task, encoders, fusion, head."),
+    "a task without its settings": (
+        lambda r: r["spec"].update(task="synergy"),
+        "the id of this spec is",
+    ),
 }
 
 
@@ -213,7 +255,9 @@ def test_a_forged_row_is_named_with_its_reason_and_the_rest_is_checked(
     edit, reason = FORGERIES[forgery]
     change(product, edit)
     found = verified(board)
-    assert reason in "; ".join(found.pop(product.name).problems)
+    problems = found.pop(product.name).problems
+    assert [p for p in problems if reason in p] and not [p for p in problems if "Error" in p]
+    assert len([p for p in problems if reason in p]) == 1, "it is said once"
     (other,) = found.values()
     assert not other.problems and other.recomputed
 
@@ -307,6 +351,10 @@ def test_a_comparison_has_one_budget_for_all() -> None:
     assert "twice" in check_search({**search, "trials": 2, "history": [trial, trial]})[0][0]
     gap = check_search({**search, "trials": 2, "history": [trials[0], trials[2]]})
     assert gap == ([], ["trials [1] are not listed: they had not ended"])
+    _, notes = check_search({**search, "trials": 2, "history": [trial, {**trial, "number": 2**62}]})
+    assert notes == [
+        f"trials {[*range(1, 11)]} and {2**62 - 11} more are not listed: they had not ended"
+    ]
 
 
 # The commands ----------------------------------------------------------------------------------
@@ -418,6 +466,10 @@ def test_diff_needs_predictions_and_one_task(call, board: Path, product: Path) -
     change(product, lambda r: r.update(predictions=None))
     code, _, errors = call("diff", product, product)
     assert code == 2 and "has no predictions" in errors
+    change(product, lambda r: r.update(spec={}))
+    code, _, errors = call("diff", product, product)
+    assert code == 2 and f"Row {product.stem} does not say what it was made on" in errors
+    assert "The spec lacks task" in errors
 
 
 # McNemar ---------------------------------------------------------------------------------------

@@ -205,6 +205,7 @@ def row_from_text(text: str, where: str) -> Row:
     except InvalidSpec as mistake:
         raise _of_schema(text, where) or mistake from None
     _check_names(row, where)
+    _check_single(row.search.get("single"), where)
     _check_figures(row, where)
     check_classes(row.outputs, row.confusion, row.reliability, where)
     return row
@@ -235,6 +236,17 @@ def _check_names(row: Row, where: str) -> None:
         datetime.fromisoformat(row.created)
     except ValueError:
         raise InvalidSpec(f"{where}: created is an ISO 8601 time; got {row.created!r}.") from None
+
+
+def _check_single(single: Any, where: str) -> None:
+    """Boards look up the row that a gain is over."""
+    if single is None:
+        return
+    texts = [single.get(key) for key in ("id", "sha256")] if isinstance(single, dict) else [None]
+    if not all(isinstance(text, str) for text in texts):
+        raise InvalidSpec(
+            f"{where}: search.single is null, or the id and sha256 of a row; got {single!r}."
+        )
 
 
 def _check_figures(row: Row, where: str) -> None:
