@@ -3,12 +3,17 @@
 import csv
 import io
 import json
+import sqlite3
+from contextlib import closing, nullcontext
 from dataclasses import replace
 from pathlib import Path
+from subprocess import CompletedProcess
 from typing import Any
 
 import pytest
+import typer
 
+from mmbench.cli.board import ui
 from mmbench.errors import InvalidParameter, InvalidSpec, StorageError
 from mmbench.leaderboard import cells
 from mmbench.leaderboard.headline import headline
@@ -154,6 +159,31 @@ def test_a_missing_folder_is_a_problem_not_a_crash(tmp_path: Path) -> None:
     rows, problems = read_rows(tmp_path / "nowhere")
     assert rows == []
     assert "nowhere" in problems[0]
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"), [(b"", "There is no MLflow store"), (b"damaged" * 99, "is damaged")]
+)
+def test_the_ui_is_not_started_on_what_is_no_store(
+    tmp_path: Path, content: bytes, reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("subprocess.run", lambda *_, **__: pytest.fail("it was started"))
+    (tmp_path / "mlflow.db").write_bytes(content)
+    with pytest.raises(StorageError, match=reason):
+        ui(tmp_path)
+
+
+@pytest.mark.parametrize("code", [0, 1])
+def test_the_ui_ends_as_mlflow_ended(
+    tmp_path: Path, code: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Which may find its port taken."""
+    with closing(sqlite3.connect(tmp_path / "mlflow.db")) as store:
+        store.execute("CREATE TABLE runs (id)")
+    monkeypatch.setattr("subprocess.run", lambda *_, **__: CompletedProcess([], code))
+    with pytest.raises(typer.Exit) if code else nullcontext() as end:
+        ui(tmp_path)
+    assert not code or end.value.exit_code == code
 
 
 def test_what_cannot_be_written_says_what_to_do(tmp_path: Path) -> None:

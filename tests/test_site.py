@@ -5,6 +5,7 @@ import os
 import random
 import re
 import sys
+from collections import Counter
 from dataclasses import MISSING, fields, replace
 from math import log10
 from pathlib import Path
@@ -95,6 +96,13 @@ def test_a_row_has_a_page_with_every_score_and_its_json_beside_it(full: Path) ->
         assert row_from_dict(json.loads(page.with_suffix(".json").read_text())) == row
         command = f"mmbench rerun leaderboards/{row.task}/{row.id}.json"
         assert command in texts(page, "code")
+
+
+def test_no_two_pages_share_a_title(committed: Path, full: Path) -> None:
+    """Tabs and bookmarks of two rows of one fusion are told apart."""
+    for site in (committed, full):
+        found = Counter(title for page in site.rglob("*.html") for title in texts(page, "title"))
+        assert [title for title, n in found.items() if n > 1] == []
 
 
 def test_every_link_leads_to_a_file_and_nothing_to_the_network(committed: Path, full: Path) -> None:

@@ -459,6 +459,25 @@ def test_diff_says_whether_it_is_more_than_noise(call, board: Path, product: Pat
     assert all(m["p"] == 1.0 for m in same["mcnemar"].values())
 
 
+def test_an_unknown_row_is_named_with_its_nearest_and_one_of_many_is_asked_for(
+    call, board: Path, product: Path
+) -> None:
+    """Not with every id of every board: there may be thousands."""
+    (other,) = (f for f in product.parent.glob("*.json") if f != product)
+    typo = f"{product.stem[:-1]}x"
+    code, _, errors = call("diff", typo, other, "--leaderboards", board)
+    assert code == 2 and f"'{typo}' names no rows" in errors
+    assert f"Did you mean '{product.stem}'?" in errors and other.stem not in errors
+    for i in range(20):
+        (board / "synergy" / f"abcdef0000{i:02}.json").touch()
+    code, _, errors = call("diff", "abcdef", other, "--leaderboards", board)
+    assert code == 2 and "'abcdef' names 20 rows" in errors and "and 12 more" in errors
+    assert "synergy/abcdef000007" in errors and "abcdef000008" not in errors
+    assert product.stem not in errors
+    code, _, errors = call("diff", "*", other, "--leaderboards", board)
+    assert code == 2 and "'*' names no rows" in errors, "a name is no pattern"
+
+
 def test_diff_needs_predictions_and_one_task(call, board: Path, product: Path) -> None:
     old = ROOT / "leaderboards"
     code, _, errors = call("diff", product, next((old / "vqa").glob("*.json")))

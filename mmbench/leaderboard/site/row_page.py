@@ -69,7 +69,7 @@ def _page(standing: Standing, boards: PurePosixPath, parent: tuple[str, str], fo
         "search": _search(row),
         "parts": _parts(row),
     }
-    return Page(path, f"{row.fusion} on {row.task}", "row.html", content)
+    return Page(path, f"{row.fusion} on {row.task}, {row.id}", "row.html", content)
 
 
 def _batches(cost: Mapping[str, Any]) -> list[Batch]:
