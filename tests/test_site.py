@@ -14,7 +14,7 @@ from urllib.parse import unquote
 
 import pytest
 from html_elements import Element, elements
-from site_rows import CLASSES, COMMITTED, full_rows
+from site_rows import BOARDS, CLASSES, COMMITTED, full_rows
 from test_leaderboard import gain, make_row
 
 from mmbench.cli import main as cli
@@ -98,9 +98,12 @@ def test_a_row_has_a_page_with_every_score_and_its_json_beside_it(full: Path) ->
         assert command in texts(page, "code")
 
 
-def test_no_two_pages_share_a_title(committed: Path, full: Path) -> None:
-    """Tabs and bookmarks of two rows of one fusion are told apart."""
-    for site in (committed, full):
+def test_no_two_pages_share_a_title(full: Path, tmp_path: Path) -> None:
+    """Tabs and bookmarks of two rows of one fusion are told apart, or of a row at two places."""
+    comparisons, _ = read_comparisons(BOARDS / "comparisons")
+    shared = [c for c in comparisons if c.name == "watch-fusions"]
+    write_site(tmp_path, [row for row in COMMITTED if row.task == "watch"], shared, BOARDS)
+    for site in (full, tmp_path):
         found = Counter(title for page in site.rglob("*.html") for title in texts(page, "title"))
         assert [title for title, n in found.items() if n > 1] == []
 

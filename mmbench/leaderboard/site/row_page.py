@@ -69,7 +69,10 @@ def _page(standing: Standing, boards: PurePosixPath, parent: tuple[str, str], fo
         "search": _search(row),
         "parts": _parts(row),
     }
-    return Page(path, f"{row.fusion} on {row.task}, {row.id}", "row.html", content)
+    title = f"{row.fusion} on {row.task}, {row.id}"
+    if folder:  # of a comparison, which may share the row with the board
+        title += f" in {parent[0]}"
+    return Page(path, title, "row.html", content)
 
 
 def _batches(cost: Mapping[str, Any]) -> list[Batch]:
