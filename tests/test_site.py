@@ -145,7 +145,10 @@ def test_text_of_strangers_is_harmless_everywhere(tmp_path: Path) -> None:
         },
         outputs=[EVIL] * 4,
         environment={EVIL: EVIL},
-        cost={"latency": {"batch_1": {"encoders": EVIL}, EVIL: 1}, "memory": EVIL},
+        cost={
+            "latency": {"batch_1": {"encoders": EVIL}, EVIL: 1},
+            "memory": {"training": {"peak_memory_mib": EVIL, "batch_size": EVIL}},
+        },
         gain={"over": EVIL, "mean": 0.1, "low": 0.05, "high": 0.2},
         predictions={"file": EVIL, "sha256": EVIL},
     )

@@ -17,7 +17,7 @@ MISSING = ("missing", "missing_keyword_only_argument")
 UNKNOWN = ("extra_forbidden", "unexpected_keyword_argument")
 LARGEST = 2**63 - 1
 """Whatever counts in 64 bits or floats would fail on an integer beyond."""
-MAY_BE_LARGER = re.compile(r"\d{19}")
+MAY_BE_LARGER = re.compile(r"(?<![.\d])\d{19}")  # digits, but not those of a fraction
 
 
 def read_json(text: str, where: str) -> Any:

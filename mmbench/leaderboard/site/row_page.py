@@ -101,7 +101,7 @@ def _further(row: Row) -> list[tuple[str, str]]:
     """Other costs that were measured."""
     rate = _mapping(row.cost, "latency").get("throughput_rows_per_s")
     training = _mapping(_mapping(row.cost, "memory"), "training")
-    peak, size = training.get("peak_memory_mib"), training.get("batch_size")
+    peak, size = _number(training, "peak_memory_mib"), training.get("batch_size")
     return [
         ("Peak memory, one request", f"{cells.memory_cell(row)} MiB"),
         *([(f"… training on {size} rows, kernels loaded", f"{peak:,.1f} MiB")] if peak else []),
