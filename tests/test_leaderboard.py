@@ -4,10 +4,10 @@ import csv
 import io
 import json
 import sqlite3
+import sys
 from contextlib import closing, nullcontext
 from dataclasses import replace
 from pathlib import Path
-from subprocess import CompletedProcess
 from typing import Any
 
 import pytest
@@ -167,7 +167,7 @@ def test_a_missing_folder_is_a_problem_not_a_crash(tmp_path: Path) -> None:
 def test_the_ui_is_not_started_on_what_is_no_store(
     tmp_path: Path, content: bytes, reason: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("subprocess.run", lambda *_, **__: pytest.fail("it was started"))
+    monkeypatch.setattr("mmbench.tracking.ui_command", lambda _: pytest.fail("it was started"))
     (tmp_path / "mlflow.db").write_bytes(content)
     with pytest.raises(StorageError, match=reason):
         ui(tmp_path)
@@ -180,7 +180,8 @@ def test_the_ui_ends_as_mlflow_ended(
     """Which may find its port taken."""
     with closing(sqlite3.connect(tmp_path / "mlflow.db")) as store:
         store.execute("CREATE TABLE runs (id)")
-    monkeypatch.setattr("subprocess.run", lambda *_, **__: CompletedProcess([], code))
+    child = [sys.executable, "-c", f"raise SystemExit({code})"]
+    monkeypatch.setattr("mmbench.tracking.ui_command", lambda _: child)
     with pytest.raises(typer.Exit) if code else nullcontext() as end:
         ui(tmp_path)
     assert not code or end.value.exit_code == code
