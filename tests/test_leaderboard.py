@@ -3,12 +3,17 @@
 import csv
 import io
 import json
+import sqlite3
+import sys
+from contextlib import closing, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 
+from mmbench.cli.board import ui
 from mmbench.errors import InvalidParameter, InvalidSpec, StorageError
 from mmbench.leaderboard import cells
 from mmbench.leaderboard.headline import headline
@@ -106,6 +111,14 @@ def test_public_names_the_main_metric() -> None:
         ({"latency_ms_p50": True}, "latency_ms_p50 is a valid number; got True"),
         ({"train_seconds": float("nan")}, "train_seconds is a finite number"),
         ({"cost": {"a": [float("inf")]}}, "holds Infinity"),
+        ({"latency_ms_p50": -1.25}, "latency_ms_p50 is 0 or from 1e-09 to 1e+19; got -1.25"),
+        ({"peak_memory_mib": -0.5}, "peak_memory_mib is 0 or from"),
+        ({"flops": -1}, "flops is 0 or from"),
+        ({"train_seconds": 1e300}, "train_seconds is 0 or from"),
+        ({"latency_ms_p95": 1e-310}, "latency_ms_p95 is 0 or from"),
+        ({"parameters": 10**400}, "parameters is an integer of at most 64 bits; got 1000"),
+        ({"search": {"history": [{"number": 2**63}]}}, "search.history.0.number is an integer"),
+        ({"validation": {"mean": 0.9, "per_seed": [0.9]}}, "validation: per_seed has not one"),
         ({"metric": "auroc"}, "lacks the main metric 'auroc'"),
         ({"gain": {"over": "x", "mean": 0.1, "low": 0.0}}, "gain lacks the field high"),
         ({"created": "yesterday"}, "created is an ISO 8601"),
@@ -131,11 +144,13 @@ def test_bad_files_are_named_and_the_rest_is_read(tmp_path: Path) -> None:
     (home / "e.json").write_text(text)
     (home / "f.json").write_text("")
     (home / "g.json").write_text(f"{text}, {text}")
+    (home / "h.json").write_text("[" * 100_000)
+    (home / "i.json").write_text(text.replace("123456", "9" * 5000))
     rows, problems = read_rows(tmp_path)
     assert rows == [make_row(1)]
     reasons = ["not JSON", "got nan", "lacks the field head", "not text in UTF-8", "named by its"]
-    reasons += ["holds nothing", "holds 2"]
-    for name, reason, problem in zip("abcdefg", reasons, problems, strict=True):
+    reasons += ["holds nothing", "holds 2", "recursion limit", "number out of range"]
+    for name, reason, problem in zip("abcdefghi", reasons, problems, strict=True):
         assert str(home / f"{name}.json") in problem
         assert reason in problem
 
@@ -144,6 +159,32 @@ def test_a_missing_folder_is_a_problem_not_a_crash(tmp_path: Path) -> None:
     rows, problems = read_rows(tmp_path / "nowhere")
     assert rows == []
     assert "nowhere" in problems[0]
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"), [(b"", "There is no MLflow store"), (b"damaged" * 99, "is damaged")]
+)
+def test_the_ui_is_not_started_on_what_is_no_store(
+    tmp_path: Path, content: bytes, reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mmbench.tracking.ui_command", lambda _: pytest.fail("it was started"))
+    (tmp_path / "mlflow.db").write_bytes(content)
+    with pytest.raises(StorageError, match=reason):
+        ui(tmp_path)
+
+
+@pytest.mark.parametrize("code", [0, 1])
+def test_the_ui_ends_as_mlflow_ended(
+    tmp_path: Path, code: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Which may find its port taken."""
+    with closing(sqlite3.connect(tmp_path / "mlflow.db")) as store:
+        store.execute("CREATE TABLE runs (id)")
+    child = [sys.executable, "-c", f"raise SystemExit({code})"]
+    monkeypatch.setattr("mmbench.tracking.ui_command", lambda _: child)
+    with pytest.raises(typer.Exit) if code else nullcontext() as end:
+        ui(tmp_path)
+    assert not code or end.value.exit_code == code
 
 
 def test_what_cannot_be_written_says_what_to_do(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ import os
 import random
 import re
 import sys
+from collections import Counter
 from dataclasses import MISSING, fields, replace
 from math import log10
 from pathlib import Path
@@ -13,7 +14,7 @@ from urllib.parse import unquote
 
 import pytest
 from html_elements import Element, elements
-from site_rows import CLASSES, COMMITTED, full_rows
+from site_rows import BOARDS, CLASSES, COMMITTED, full_rows
 from test_leaderboard import gain, make_row
 
 from mmbench.cli import main as cli
@@ -97,6 +98,16 @@ def test_a_row_has_a_page_with_every_score_and_its_json_beside_it(full: Path) ->
         assert command in texts(page, "code")
 
 
+def test_no_two_pages_share_a_title(full: Path, tmp_path: Path) -> None:
+    """Tabs and bookmarks of two rows of one fusion are told apart, or of a row at two places."""
+    comparisons, _ = read_comparisons(BOARDS / "comparisons")
+    shared = [c for c in comparisons if c.name == "watch-fusions"]
+    write_site(tmp_path, [row for row in COMMITTED if row.task == "watch"], shared, BOARDS)
+    for site in (full, tmp_path):
+        found = Counter(title for page in site.rglob("*.html") for title in texts(page, "title"))
+        assert [title for title, n in found.items() if n > 1] == []
+
+
 def test_every_link_leads_to_a_file_and_nothing_to_the_network(committed: Path, full: Path) -> None:
     pages = [*committed.rglob("*.html"), *full.rglob("*.html")]
     assert len(pages) > 50
@@ -134,7 +145,10 @@ def test_text_of_strangers_is_harmless_everywhere(tmp_path: Path) -> None:
         },
         outputs=[EVIL] * 4,
         environment={EVIL: EVIL},
-        cost={"latency": {"batch_1": {"encoders": EVIL}, EVIL: 1}, "memory": EVIL},
+        cost={
+            "latency": {"batch_1": {"encoders": EVIL}, EVIL: 1},
+            "memory": {"training": {"peak_memory_mib": EVIL, "batch_size": EVIL}},
+        },
         gain={"over": EVIL, "mean": 0.1, "low": 0.05, "high": 0.2},
         predictions={"file": EVIL, "sha256": EVIL},
     )

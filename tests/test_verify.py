@@ -202,7 +202,49 @@ FORGERIES: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
     ),
     "a path elsewhere": (lambda r: r["predictions"].update(file="../x"), "predictions.file is"),
     "no yardstick": (lambda r: r["search"].update(single=None), "search.single does not say"),
-    "nonsense": (lambda r: r.update(cost={}), "figures: KeyError"),
+    "no gain": (lambda r: r.update(gain=None), "gain is null, but search.single is row"),
+    "a yardstick that is none": (
+        lambda r: r["search"].update(single={"id": 1}),
+        "search.single is null, or the id and sha256 of a row; got {'id': 1}",
+    ),
+    "another target": (
+        lambda r: r.update(target="regression"),
+        "target is 'regression', but follows as 'classification'",
+    ),
+    "no number of trials": (
+        lambda r: r["search"].pop("trials"),
+        "search.trials is None, but search.history lists 3",
+    ),
+    "no budget": (
+        lambda r: r["search"].update(comparison="x", trials=None),
+        "search.trials is the budget of each contestant; got None",
+    ),
+    "trials that are none": (
+        lambda r: r["search"].update(history=[1, 2]),
+        "search: history.0 is an object; got 1",
+    ),
+    "a trial without its end": (
+        lambda r: r["search"]["history"][1].pop("state"),
+        "search: history.1 lacks the field state",
+    ),
+    "a trial far off": (
+        lambda r: r["search"]["history"][1].update(number=2**62),
+        "search.history lists a trial twice",
+    ),
+    "one validation score for three seeds": (
+        lambda r: r["validation"].update(per_seed=[0.9]),
+        "validation: per_seed has not one score per seed",
+    ),
+    "no costs": (lambda r: r.update(cost={}), "cost lacks the field latency, memory, flops,"),
+    "half a cost": (
+        lambda r: r["cost"]["latency"]["batch_1"].pop("whole"),
+        "cost: latency.batch_1 lacks the field whole",
+    ),
+    "no spec": (lambda r: r.update(spec={}), "The spec lacks task, encoders, fusion, head."),
+    "a task without its settings": (
+        lambda r: r["spec"].update(task="synergy"),
+        "the id of this spec is",
+    ),
 }
 
 
@@ -213,7 +255,9 @@ def test_a_forged_row_is_named_with_its_reason_and_the_rest_is_checked(
     edit, reason = FORGERIES[forgery]
     change(product, edit)
     found = verified(board)
-    assert reason in "; ".join(found.pop(product.name).problems)
+    problems = found.pop(product.name).problems
+    assert [p for p in problems if reason in p] and not [p for p in problems if "Error" in p]
+    assert len([p for p in problems if reason in p]) == 1, "it is said once"
     (other,) = found.values()
     assert not other.problems and other.recomputed
 
@@ -262,18 +306,39 @@ def test_a_row_of_an_older_mmbench_is_valid_with_notes(board: Path, product: Pat
 def test_two_rows_of_one_id_are_named_and_the_first_is_on_the_board(
     board: Path, product: Path
 ) -> None:
-    twin = board / "gpu" / product.name
+    twin = product.parent / "synergy" / product.name
     twin.parent.mkdir()
     shutil.copy(product, twin)
-    assert read_rows(board)[1] == [], "a mere copy"
+    assert read_rows(product.parent)[1] == [], "a mere copy"
     change(twin, lambda r: r.update(train_seconds=1.5))
-    rows, problems = read_rows(board)
+    rows, problems = read_rows(product.parent)
     assert len(rows) == 2 and len(problems) == 1
     assert (
         str(twin) in problems[0] and str(product) in problems[0] and "other content" in problems[0]
     )
-    checked = {str(c.file): c.problems for c in verify([board], load_plugins())}
-    assert any("other content" in p for p in checked[str(product)] + checked[str(twin)])
+
+
+@pytest.mark.parametrize("taken", [False, True])
+def test_a_row_in_the_folder_of_another_task_is_named_and_left_out(
+    call, board: Path, product: Path, monkeypatch: pytest.MonkeyPatch, *, taken: bool
+) -> None:
+    """On that board it would stop whoever writes it; moved over its like, one would be lost."""
+    stray = board / "vqa" / product.name
+    stray.parent.mkdir()
+    (shutil.copy if taken else shutil.move)(product, stray)
+    says = f"{product} is there, too: keep one" if taken else f"move it to {product.parent}/"
+    rows, problems = read_rows(board)
+    assert len(rows) == 1 + taken
+    assert problems == [f"{stray} is a row of synergy; {says}."]
+    code, output, _ = call("verify", board)
+    assert code == 1 and problems[0] in output and f"{1 + taken} valid" in output
+    code, _, errors = call("leaderboard", "--write", "--leaderboards", board)
+    assert code == 0 and problems[0] in errors
+    monkeypatch.chdir(stray.parent)
+    code, output, _ = call("verify", ".")
+    assert code == 1 and f"{product.name} is a row of synergy" in output
+    monkeypatch.chdir(product.parent)
+    assert call("verify", ".")[0] == 0
 
 
 def test_a_comparison_has_one_budget_for_all() -> None:
@@ -286,6 +351,10 @@ def test_a_comparison_has_one_budget_for_all() -> None:
     assert "twice" in check_search({**search, "trials": 2, "history": [trial, trial]})[0][0]
     gap = check_search({**search, "trials": 2, "history": [trials[0], trials[2]]})
     assert gap == ([], ["trials [1] are not listed: they had not ended"])
+    _, notes = check_search({**search, "trials": 2, "history": [trial, {**trial, "number": 2**62}]})
+    assert notes == [
+        f"trials {[*range(1, 11)]} and {2**62 - 11} more are not listed: they had not ended"
+    ]
 
 
 # The commands ----------------------------------------------------------------------------------
@@ -390,6 +459,25 @@ def test_diff_says_whether_it_is_more_than_noise(call, board: Path, product: Pat
     assert all(m["p"] == 1.0 for m in same["mcnemar"].values())
 
 
+def test_an_unknown_row_is_named_with_its_nearest_and_one_of_many_is_asked_for(
+    call, board: Path, product: Path
+) -> None:
+    """Not with every id of every board: there may be thousands."""
+    (other,) = (f for f in product.parent.glob("*.json") if f != product)
+    typo = f"{product.stem[:-1]}x"
+    code, _, errors = call("diff", typo, other, "--leaderboards", board)
+    assert code == 2 and f"'{typo}' names no rows" in errors
+    assert f"Did you mean '{product.stem}'?" in errors and other.stem not in errors
+    for i in range(20):
+        (board / "synergy" / f"abcdef0000{i:02}.json").touch()
+    code, _, errors = call("diff", "abcdef", other, "--leaderboards", board)
+    assert code == 2 and "'abcdef' names 20 rows" in errors and "and 12 more" in errors
+    assert "synergy/abcdef000007" in errors and "abcdef000008" not in errors
+    assert product.stem not in errors
+    code, _, errors = call("diff", "*", other, "--leaderboards", board)
+    assert code == 2 and "'*' names no rows" in errors, "a name is no pattern"
+
+
 def test_diff_needs_predictions_and_one_task(call, board: Path, product: Path) -> None:
     old = ROOT / "leaderboards"
     code, _, errors = call("diff", product, next((old / "vqa").glob("*.json")))
@@ -397,6 +485,10 @@ def test_diff_needs_predictions_and_one_task(call, board: Path, product: Path) -
     change(product, lambda r: r.update(predictions=None))
     code, _, errors = call("diff", product, product)
     assert code == 2 and "has no predictions" in errors
+    change(product, lambda r: r.update(spec={}))
+    code, _, errors = call("diff", product, product)
+    assert code == 2 and f"Row {product.stem} does not say what it was made on" in errors
+    assert "The spec lacks task" in errors
 
 
 # McNemar ---------------------------------------------------------------------------------------

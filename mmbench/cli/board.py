@@ -199,11 +199,13 @@ def ui(
     """Open the MLflow UI on the runs under --out."""
     from mmbench.campaign.places import Places
     from mmbench.tracking import ui_command
+    from mmbench.tracking.store import check_exists, check_readable, storage
 
-    if not (out / "mlflow.db").exists():
-        raise StorageError(
-            f"There is no MLflow store in {out}. Run `mmbench search --task vqa` first, or name "
-            f"the folder with --out."
-        )
+    uri = Places(out, out).tracking_uri
+    check_exists(uri)
+    with storage(uri):
+        check_readable(uri)
     typer.echo(f"http://127.0.0.1:{port}   (Ctrl-C ends it)")
-    subprocess.run([*ui_command(Places(out, out).tracking_uri), "--port", str(port)], check=False)
+    ended = subprocess.run([*ui_command(uri), "--port", str(port)], check=False)
+    if ended.returncode:
+        raise typer.Exit(ended.returncode)

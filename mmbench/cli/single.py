@@ -19,12 +19,15 @@ from mmbench.cli.options import (
     settings,
     task_settings,
 )
-from mmbench.errors import InvalidSpec, UnknownName
+from mmbench.errors import InvalidSpec, UnknownName, did_you_mean
 
 if TYPE_CHECKING:
     from mmbench.leaderboard.row import Row
     from mmbench.plugins import Plugins
     from mmbench.spec import Component, TrialSpec
+
+MOST_NAMED = 8
+"""Rows listed where an id is not of one alone."""
 
 
 def run(
@@ -243,11 +246,19 @@ def find_row(row: str, boards: Path) -> Path:
     path = Path(row)
     if path.is_file():
         return path
-    found = sorted(boards.glob(f"*/{row}*.json"))
-    if len(found) != 1:
-        known = ", ".join(p.stem for p in sorted(boards.glob("*/*.json"))) or "none"
+    files = sorted(boards.glob("*/*.json"))
+    found = [file for file in files if file.stem.startswith(row)]
+    if not found:
         raise UnknownName(
-            f"{row!r} names {len(found) or 'no'} rows: it is no file, and the boards under "
-            f"{boards} have: {known}."
+            f"{row!r} names no rows: it is no file, and begins no id of the {len(files)} rows "
+            f"under {boards}.{did_you_mean(path.stem, [file.stem for file in files])} "
+            f"`mmbench leaderboard` lists them; --leaderboards names another folder."
+        )
+    if len(found) > 1:
+        shown = [f"{file.parent.name}/{file.stem}" for file in found[:MOST_NAMED]]
+        more = f" and {len(found) - len(shown)} more" if len(found) > len(shown) else ""
+        raise UnknownName(
+            f"{row!r} names {len(found)} rows under {boards}: {', '.join(shown)}{more}. "
+            f"Give more of the id, or the file."
         )
     return found[0]

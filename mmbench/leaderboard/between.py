@@ -6,7 +6,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from mmbench.errors import DataUnavailable, Incompatible
+from mmbench.errors import DataUnavailable, Incompatible, InvalidParameter, InvalidSpec
 from mmbench.evaluation.mcnemar import McNemar, mcnemar
 from mmbench.evaluation.paired import Difference, Resampled, difference_of_unlike_seeds
 from mmbench.evaluation.predictions import read_predictions
@@ -14,7 +14,7 @@ from mmbench.leaderboard.row import Row, read_row
 from mmbench.parts import split_digest
 from mmbench.plugins import Plugins
 from mmbench.resolve import resolve_dataset
-from mmbench.spec import Component
+from mmbench.spec import Component, spec_from_dict
 from mmbench.types import Split, TargetKind
 
 
@@ -77,7 +77,7 @@ def _check_comparable(one: Row, other: Row) -> None:
 
 def _test_of(one: Row, other: Row, plugins: Plugins) -> tuple[Split, TargetKind]:
     """The test part that both rows were scored on."""
-    _, dataset = resolve_dataset(Component(**one.spec["task"]), plugins)
+    _, dataset = resolve_dataset(_task(one), plugins)
     test = dataset.load("test")
     now = split_digest(test)
     for row in (one, other):
@@ -87,6 +87,16 @@ def _test_of(one: Row, other: Row, plugins: Plugins) -> tuple[Split, TargetKind]
                 f"{dataset.version!r}, the row has {row.task_version!r}."
             )
     return test, dataset.task.target
+
+
+def _task(row: Row) -> Component:
+    try:
+        return spec_from_dict(row.spec).task
+    except (InvalidSpec, InvalidParameter) as error:
+        raise InvalidSpec(
+            f"Row {row.id} does not say what it was made on. {error} `mmbench verify` says what "
+            f"else is wrong with it."
+        ) from None
 
 
 def _scores(row: Row, file: Path, rows: int) -> list[Tensor]:

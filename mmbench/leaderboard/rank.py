@@ -128,7 +128,7 @@ class Singles:
     def other_than_best(self, row: Row) -> float | None:
         """What the single modality scores that the gain is over; None if it is the board's."""
         named = row.search.get("single")
-        over = self._known.get(named["id"]) if row.gain and isinstance(named, dict) else None
+        over = self._known.get(named["id"]) if row.gain and named else None
         return None if over is None or over is self._best else over.main["mean"]
 
 

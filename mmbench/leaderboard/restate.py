@@ -26,7 +26,7 @@ STATED = (
     "task", "task_version", "encoders", "fusion", "head", "objective", "metric",
     "higher_is_better", "quality", "slices", "validation", "latency_ms_p50", "latency_ms_p90",
     "latency_ms_p95", "peak_memory_mib", "parameters", "fusion_parameters", "flops", "gain",
-    "reference", "optimum", "hardware", "created", "outputs", "confusion", "reliability",
+    "reference", "optimum", "hardware", "created", "outputs", "confusion", "reliability", "target",
 )  # fmt: skip
 """Fields that follow from the spec, the cost document and the predictions."""
 ROUNDING = 1e-6
@@ -36,10 +36,14 @@ ROUNDING = 1e-6
 def from_predictions(
     row: Row, scores: Sequence[Tensor], single: "Single | None", test: Split, plugins: Plugins
 ) -> Row:
-    """Every metric, interval and slice computed again; the gain too, if ``single`` is given."""
+    """Every metric, interval and slice computed again; the gain too, if ``single`` is given.
+
+    Without it the gain is taken as it stands.
+    """
     alone = None if single is None else seeds_of(*single)
     final = evaluate_family(seeds_of(row, scores), alone, row.cost, test, plugins)
-    return row_of(final, row.search, row.environment)
+    restated = row_of(final, row.search, row.environment)
+    return restated if single else replace(restated, gain=row.gain)
 
 
 def from_spec(row: Row, plugins: Plugins) -> Row:

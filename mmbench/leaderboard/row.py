@@ -30,6 +30,13 @@ SCHEMA: Literal[1] = 1
 Level = Literal["preview", "community", "verified"]
 LEVELS: tuple[tuple[int, Level], ...] = ((5, "verified"), (3, "community"))
 """From how many fresh seeds on; fewer are a preview."""
+MEASURED = (
+    "latency_ms_p50", "latency_ms_p90", "latency_ms_p95", "peak_memory_mib", "parameters",
+    "fusion_parameters", "flops", "train_seconds",
+)  # fmt: skip
+"""What a model costs."""
+LEAST, MOST = 1e-9, 1e19
+"""Of any cost above 0, in its unit: charts and means are of logarithms and ratios."""
 ROUNDING = 1e-9
 """By how much a mean may leave its interval: equal scores averaged in floating point."""
 
@@ -198,6 +205,7 @@ def row_from_text(text: str, where: str) -> Row:
     except InvalidSpec as mistake:
         raise _of_schema(text, where) or mistake from None
     _check_names(row, where)
+    _check_single(row.search.get("single"), where)
     _check_figures(row, where)
     check_classes(row.outputs, row.confusion, row.reliability, where)
     return row
@@ -207,7 +215,7 @@ def _of_schema(text: str, where: str) -> InvalidSpec | None:
     """A row of another schema has other fields: that is its mistake, not one of them."""
     try:
         data = json.loads(text)
-    except json.JSONDecodeError:
+    except (ValueError, RecursionError):  # also too many digits, or too many brackets
         return None
     if not isinstance(data, dict) or (given := data.get("schema", SCHEMA)) == SCHEMA:
         return None
@@ -230,7 +238,21 @@ def _check_names(row: Row, where: str) -> None:
         raise InvalidSpec(f"{where}: created is an ISO 8601 time; got {row.created!r}.") from None
 
 
+def _check_single(single: Any, where: str) -> None:
+    """Boards look up the row that a gain is over."""
+    if single is None:
+        return
+    texts = [single.get(key) for key in ("id", "sha256")] if isinstance(single, dict) else [None]
+    if not all(isinstance(text, str) for text in texts):
+        raise InvalidSpec(
+            f"{where}: search.single is null, or the id and sha256 of a row; got {single!r}."
+        )
+
+
 def _check_figures(row: Row, where: str) -> None:
+    for name in MEASURED:
+        if (cost := getattr(row, name) or 0) and not LEAST <= cost <= MOST:
+            raise InvalidSpec(f"{where}: {name} is 0 or from {LEAST:g} to {MOST:g}; got {cost}.")
     if not row.seeds or len(set(row.seeds)) != len(row.seeds):
         raise InvalidSpec(f"{where}: seeds are one or more different numbers; got {row.seeds}.")
     if row.metric not in row.quality:
@@ -248,6 +270,8 @@ def _check_figures(row: Row, where: str) -> None:
             raise InvalidSpec(f"{where}: quality.{name}: low ≤ mean ≤ high does not hold.")
         if len(quality["per_seed"]) != len(row.seeds):
             raise InvalidSpec(f"{where}: quality.{name}: per_seed has not one score per seed.")
+    if len(row.validation["per_seed"]) != len(row.seeds):
+        raise InvalidSpec(f"{where}: validation: per_seed has not one score per seed.")
 
 
 def write_row(folder: Path, row: Row, predictions_in: Path | None = None) -> Path:
@@ -276,8 +300,9 @@ def _copy(file: Path, folder: Path) -> None:
 def read_rows(folder: Path) -> tuple[list[Row], list[str]]:
     """All rows in ``folder`` and its task folders, and what is wrong with files that are not rows.
 
-    A bad file never hides the others: each problem names its file and the reason. Of two files with
-    one id and other content the first is taken.
+    A bad file never hides the others: each problem names its file and the reason. A row that lies
+    in the folder of another task is left out; of two files with one id and other content the first
+    is taken.
     """
     if not folder.is_dir():
         return [], [f"There is no folder {folder}."]
@@ -290,10 +315,24 @@ def read_rows(folder: Path) -> tuple[list[Row], list[str]]:
         except (InvalidSpec, StorageError) as error:
             problems.append(str(error))
             continue
+        if (wrong := misplaced(path, row)) is not None:
+            problems.append(wrong)
+            continue
         if rows.setdefault(row.id, row) != row:
             problems.append(same_id(path, row, places[row.id], rows[row.id]))
         places.setdefault(row.id, path)
     return list(rows.values()), problems
+
+
+def misplaced(path: Path, row: Row) -> str | None:
+    """What is wrong with a row that lies in another folder than that of its task."""
+    unnamed = path.parent.name in ("", "..")  # of `verify .`, say
+    folder = path.parent.resolve() if unnamed else path.parent
+    if folder.name == row.task:
+        return None
+    place = folder.parent / row.task / path.name
+    step = f"{place} is there, too: keep one" if place.exists() else f"move it to {place.parent}/"
+    return f"{path} is a row of {row.task}; {step}."
 
 
 def same_id(path: Path, row: Row, other_path: Path, other: Row) -> str:

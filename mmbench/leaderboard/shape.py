@@ -1,7 +1,8 @@
 """JSON text as what its type hints say (pydantic); the first mistake is named by its place."""
 
 import json
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any, Literal, Never, TypeVar
 
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
 Shape = TypeVar("Shape")
 MISSING = ("missing", "missing_keyword_only_argument")
 UNKNOWN = ("extra_forbidden", "unexpected_keyword_argument")
+LARGEST = 2**63 - 1
+"""Whatever counts in 64 bits or floats would fail on an integer beyond."""
+MAY_BE_LARGER = re.compile(r"(?<![.\d])\d{19}")  # digits, but not those of a fraction
 
 
 def read_json(text: str, where: str) -> Any:
@@ -31,7 +35,7 @@ def read_json(text: str, where: str) -> Any:
 def read_as(
     shape: type[Shape], text: str, where: str, others: Literal["forbid", "ignore"] = "forbid"
 ) -> Shape:
-    """A dataclass or TypedDict, each field of its type, all numbers finite.
+    """A dataclass or TypedDict, each field of its type, all numbers finite and in 64 bits.
 
     Raises ``InvalidSpec``, also for other fields unless they are to be ignored.
     """
@@ -46,7 +50,23 @@ def read_as(
         raise InvalidSpec(f"{where} is one JSON object; it holds {len(found) or 'nothing'}.")
     if "NaN" in text or "Infinity" in text:  # where any value may stand, pydantic takes them
         read_json(text, where)
+    if MAY_BE_LARGER.search(text):
+        for place, number in _larger(json.loads(text)):
+            raise InvalidSpec(
+                f"{where}: {place} is an integer of at most 64 bits; got {_shown(number)}."
+            )
     return found[0]
+
+
+def _larger(value: Any, *path: str) -> Iterator[tuple[str, int]]:
+    """The integers beyond 64 bits, each with its place."""
+    if isinstance(value, int) and abs(value) > LARGEST:
+        yield ".".join(path), value
+    if isinstance(value, list):
+        value = dict(enumerate(value))
+    if isinstance(value, dict):
+        for key, part in value.items():
+            yield from _larger(part, *path, str(key))
 
 
 @cache

@@ -5,7 +5,7 @@ is whether the predictions are those of the model: for that, train again (`--rer
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from torch import Tensor
 
 from mmbench.errors import DataUnavailable, MMBenchError, StorageError
 from mmbench.evaluation.predictions import read_predictions
+from mmbench.leaderboard.cost_document import check_cost
 from mmbench.leaderboard.restate import (
     Single,
     differences,
@@ -20,13 +21,13 @@ from mmbench.leaderboard.restate import (
     from_spec,
     with_ranges,
 )
-from mmbench.leaderboard.row import Row, read_row, same_id, used_plugins
+from mmbench.leaderboard.row import Row, misplaced, read_row, used_plugins
 from mmbench.leaderboard.studied import check_search
 from mmbench.parts import PARTS, split_digest
 from mmbench.plugins import Plugins
 from mmbench.provenance import departures, label
 from mmbench.resolve import resolve, resolve_dataset
-from mmbench.spec import Component, canonical_json, digest, spec_from_dict
+from mmbench.spec import canonical_json, digest, spec_from_dict
 from mmbench.types import Split
 
 MOST_DIFFERENCES = 5
@@ -63,14 +64,8 @@ class Checked:
 def verify(places: Sequence[Path], plugins: Plugins) -> Iterator[Checked]:
     """Each row in these files, folders and trees; an invalid one never stops the others."""
     files = [file for place in places for file in row_files(place)]
-    verifier, seen = Verifier(plugins), dict[tuple[Path, str], Checked]()
-    for file in files:
-        checked = verifier.check(file)
-        if checked.row is not None:
-            first = seen.setdefault((file.parent.parent, checked.row.id), checked)
-            if first.row is not None and first.row != checked.row:
-                checked.problems.append(same_id(file, checked.row, first.file, first.row))
-        yield checked
+    verifier = Verifier(plugins)
+    return map(verifier.check, files)
 
 
 def row_files(place: Path) -> list[Path]:
@@ -116,7 +111,10 @@ class Verifier:
         if self._plugins_are_missing(row, checked):
             return checked
         steps: tuple[Callable[[Row, Checked], None], ...]
-        steps = (self._spec, self._seeds, self._search, self._version, self._splits, self._figures)
+        steps = (
+            self._place, self._spec, self._seeds, self._search, self._gain, self._version,
+            self._splits, self._figures,
+        )  # fmt: skip
         for step in steps:
             try:
                 step(row, checked)
@@ -142,6 +140,10 @@ class Verifier:
         checked.notes += [departure.text for departure in found if not departure.missing]
         return bool(checked.problems)
 
+    def _place(self, row: Row, checked: Checked) -> None:
+        if (wrong := misplaced(checked.file, row)) is not None:
+            checked.problems.append(wrong)
+
     def _spec(self, row: Row, checked: Checked) -> None:
         family = digest({k: v for k, v in row.spec.items() if k != "seed"})
         if family != row.id:
@@ -165,8 +167,17 @@ class Verifier:
         checked.problems += problems
         checked.notes += notes
 
+    def _gain(self, row: Row, checked: Checked) -> None:
+        """It is there with the row that it is over; an older row did not say which that was."""
+        named = row.search.get("single")
+        older = row.predictions is None and "history" not in row.search
+        if row.gain is None and named is not None:
+            checked.problems.append(f"gain is null, but search.single is row {named['id']}")
+        if row.gain is not None and named is None and not older:
+            checked.problems.append("gain is given, but search.single does not say over which row")
+
     def _version(self, row: Row, checked: Checked) -> None:
-        _, dataset = resolve_dataset(Component(**row.spec["task"]), self.plugins)
+        _, dataset = resolve_dataset(spec_from_dict(row.spec).task, self.plugins)
         if dataset.version != row.task_version:
             checked.problems.append(
                 f"the row is of {row.task} at version {row.task_version!r}; installed is "
@@ -184,14 +195,13 @@ class Verifier:
             )
 
     def _figures(self, row: Row, checked: Checked) -> None:
+        check_cost(row.cost)
         scores = self._predictions(row, checked)
         if scores is None:
             restated = from_spec(row, self.plugins)
         else:
             test, single = self._data(row).test, self._single(row, checked)
             restated = from_predictions(row, scores, single, test, self.plugins)
-            if single is None:
-                restated = replace(restated, gain=row.gain)
             checked.recomputed = True
         found = differences(row, restated)
         before = len(checked.problems)
@@ -228,11 +238,9 @@ class Verifier:
 
     def _single(self, row: Row, checked: Checked) -> Single | None:
         """The single modality that the gain is over, if it lies beside the row."""
-        if row.gain is None:
-            return None
         named = row.search.get("single")
-        if not isinstance(named, dict):
-            raise DataUnavailable("gain is given, but search.single does not say over which row")
+        if row.gain is None or named is None:
+            return None
         file = checked.file.parent / f"{named['id']}.json"
         other = read_row(file) if file.exists() else None
         kept = other.predictions if other else None
@@ -245,9 +253,10 @@ class Verifier:
         return other, read_predictions(file.parent / kept["file"], kept["sha256"])
 
     def _data(self, row: Row) -> Data:
-        key = canonical_json(row.spec["task"])
+        task = spec_from_dict(row.spec).task
+        key = canonical_json(asdict(task))
         if self._last is None or self._last.key != key:
-            _, dataset = resolve_dataset(Component(**row.spec["task"]), self.plugins)
+            _, dataset = resolve_dataset(task, self.plugins)
             splits: dict[str, str] = {part: split_digest(dataset.load(part)) for part in PARTS}
             self._last = Data(key, splits, dataset.load("test"))
         return self._last

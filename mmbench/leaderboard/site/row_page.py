@@ -69,7 +69,10 @@ def _page(standing: Standing, boards: PurePosixPath, parent: tuple[str, str], fo
         "search": _search(row),
         "parts": _parts(row),
     }
-    return Page(path, f"{row.fusion} on {row.task}", "row.html", content)
+    title = f"{row.fusion} on {row.task}, {row.id}"
+    if folder:  # of a comparison, which may share the row with the board
+        title += f" in {parent[0]}"
+    return Page(path, title, "row.html", content)
 
 
 def _batches(cost: Mapping[str, Any]) -> list[Batch]:
@@ -98,7 +101,7 @@ def _further(row: Row) -> list[tuple[str, str]]:
     """Other costs that were measured."""
     rate = _mapping(row.cost, "latency").get("throughput_rows_per_s")
     training = _mapping(_mapping(row.cost, "memory"), "training")
-    peak, size = training.get("peak_memory_mib"), training.get("batch_size")
+    peak, size = _number(training, "peak_memory_mib"), training.get("batch_size")
     return [
         ("Peak memory, one request", f"{cells.memory_cell(row)} MiB"),
         *([(f"… training on {size} rows, kernels loaded", f"{peak:,.1f} MiB")] if peak else []),
