@@ -162,6 +162,8 @@ def spec_from_dict(data: Any) -> TrialSpec:
         raise InvalidSpec(f"The spec lacks {', '.join(missing)}.")
     if not isinstance(data["encoders"], Mapping):
         raise InvalidSpec("spec.encoders maps each modality to a component.")
+    if not isinstance(data.get("train", {}), Mapping):
+        raise InvalidSpec(f"spec.train maps settings to values; got {data['train']!r}.")
     seed = data.get("seed", 0)
     if type(seed) is not int or seed < 0:
         raise InvalidSpec(f"spec.seed is a whole number from 0; got {seed!r}.")

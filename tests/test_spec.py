@@ -94,6 +94,7 @@ def test_encoders_that_are_not_read_are_dropped() -> None:
         ({"train": {"max_epochs": 0}}, InvalidParameter, "at least 1"),
         ({"train": {"learning_rte": 1}}, InvalidParameter, "Did you mean 'learning_rate'"),
         ({"seed": -1}, InvalidSpec, "whole number"),
+        ({"train": 5}, InvalidSpec, "spec.train maps"),
         ({"fussion": "x"}, InvalidSpec, "Did you mean 'fusion'"),
         ({"schema": 99}, InvalidSpec, "schema 99"),
         ({"head": 7}, InvalidSpec, "spec.head"),
