@@ -48,6 +48,8 @@ from broken_encoders import (
     UnseededNoise,
 )
 from broken_fusions import (
+    AssertsInWords,
+    AssertsWithoutAWord,
     AttendsOverTheBatch,
     AttendsToPooledVectors,
     Attentive,
@@ -119,6 +121,7 @@ from mmbench.testing import (
     noise_checks,
     objective_checks,
 )
+from mmbench.testing.contract import Contract
 
 
 @functools.cache
@@ -188,6 +191,14 @@ def test_the_kit_names_the_bug(cls, check, message):
     assert re.search(message, broken[check]), broken[check]
     with pytest.raises(AssertionError):
         check_fusion(cls)
+
+
+@pytest.mark.parametrize("cls", [AssertsInWords, AssertsWithoutAWord])
+def test_an_assert_of_the_components_own_is_a_broken_promise(cls):
+    asked = tuple(c for c in FUSION_CHECKS if c.__name__ == "modalities_go_by_name")
+    (verdict,) = Contract("fusion", cls.name, asked, lambda: (cls,)).verdicts()
+    said = "AssertionError: three rows" if cls is AssertsInWords else r"AssertionError at .*fusions"
+    assert not verdict.kept and re.search(said, verdict.message)
 
 
 def test_one_bug_breaks_few_promises():

@@ -6,8 +6,10 @@ how to mend it. Each kind of component lifts these over its own subjects and add
 
 import functools
 import inspect
+import traceback
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -18,6 +20,7 @@ from mmbench.space import Choice, Range, params_of, validate
 from mmbench.together.members import Members
 from mmbench.together.side_by_side import gathered, side_by_side, spread
 
+OWN_CODE = str(Path(__file__).parent)
 Inputs = Mapping[str, Tensor]
 Check = Callable[..., None]
 """Takes a component's class (an encoder's also its column) and hyperparameters by keyword."""
@@ -47,16 +50,31 @@ def promise(check: Check, of: str = "") -> Check:
             torch.manual_seed(0)
             try:
                 check(*args, **params)
-            except AssertionError:
-                raise
             except (Exception, SystemExit) as error:
+                if _is_ours(error):
+                    raise
                 whose = of or getattr(args[0], "__name__", args[0])
                 raise AssertionError(
-                    f"{whose} breaks {check.__name__}: it raised {type(error).__name__}: {error}\n"
+                    f"{whose} breaks {check.__name__}: it raised {_described(error)}\n"
                     f"{inspect.getdoc(check)}"
                 ) from error
 
     return guarded
+
+
+def _is_ours(error: BaseException) -> bool:
+    """Whether it is the kit that says what is broken, not an assert in what it asks."""
+    place = traceback.extract_tb(error.__traceback__)[-1].filename
+    return isinstance(error, AssertionError) and bool(str(error)) and place.startswith(OWN_CODE)
+
+
+def _described(error: BaseException) -> str:
+    """The error; if it says nothing of itself, the place where it was raised."""
+    name = type(error).__name__
+    if str(error):
+        return f"{name}: {error}"
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{name} at {place.filename}:{place.lineno}"
 
 
 def lifted(check: Callable[[Subject], None], subjects: Callable[..., Iterator[Subject]]) -> Check:
