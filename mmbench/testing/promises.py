@@ -38,11 +38,8 @@ class Subject:
     """Run a module, or a function with its signature; the main output comes first."""
 
 
-def promise(check: Check, of: str = "") -> Check:
-    """Run ``check`` from a fixed seed; an exception inside it is a broken promise too.
-
-    ``of`` is whose promise it is, if not that of its first argument.
-    """
+def promise(check: Check) -> Check:
+    """Run ``check`` from a fixed seed; an exception inside it is a broken promise too."""
 
     @functools.wraps(check)
     def guarded(*args: Any, **params: Any) -> None:
@@ -53,7 +50,7 @@ def promise(check: Check, of: str = "") -> Check:
             except (Exception, SystemExit) as error:
                 if _is_ours(error):
                     raise
-                whose = of or getattr(args[0], "__name__", args[0])
+                whose = getattr(args[0], "__name__", args[0])
                 raise AssertionError(
                     f"{whose} breaks {check.__name__}: it raised {_described(error)}\n"
                     f"{inspect.getdoc(check)}"
