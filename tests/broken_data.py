@@ -1,6 +1,7 @@
 """A sound metric and a sound dataset, and bugs of others in splits, scores and noise."""
 
 import math
+from dataclasses import replace
 
 import torch
 
@@ -80,6 +81,56 @@ class DrawsAnew(Digits):
     def load(self, part):
         split = super().load(part)
         return split.with_column("image", Column(torch.randn(10, 3)))
+
+
+class DrawsOneRowAnew(Digits):
+    """The row is none of the few that a glance would meet."""
+
+    def load(self, part):
+        split = super().load(part)
+        image = split.columns["image"].values.clone()
+        image[7] = torch.randn(3)
+        return split.with_column("image", Column(image))
+
+
+class DrawsWhenItIsMade(Digits):
+    def __init__(self):
+        self.noise = torch.randn(10, 3)
+
+    def load(self, part):
+        split = super().load(part)
+        return split.with_column("image", Column(split.columns["image"].values + self.noise))
+
+
+class NamesNoMetric(Digits):
+    task = replace(Digits.task, metric="acuracy")
+
+
+class NamesAMetricOfNumbers(Digits):
+    task = replace(Digits.task, metric="r2")
+
+
+class NamesNoKind(Digits):
+    task = replace(Digits.task, modalities={"image": "picture", "word": "text"})
+
+
+class Versionless(Digits):
+    version = ""
+
+
+class NarrowerInTest(Digits):
+    def load(self, part):
+        split = super().load(part)
+        image = split.columns["image"].values
+        return split.with_column("image", Column(image[:, :2] if part == "test" else image))
+
+
+class Infinite(Digits):
+    def load(self, part):
+        split = super().load(part)
+        image = split.columns["image"].values.clone()
+        image[3, 1] = torch.inf
+        return split.with_column("image", Column(image))
 
 
 class TooManyClasses(Digits):
