@@ -4,6 +4,8 @@ import functools
 import re
 from pathlib import Path
 
+import broken_encoders
+import broken_objectives
 import pytest
 import torch
 from broken_data import (
@@ -24,9 +26,12 @@ from broken_data import (
     NarrowerInTest,
     NoVarianceIsNaN,
     PointsBeyond,
+    RecallOfTheFirstClass,
     SaysLowerIsBetter,
     ShiftsInPlace,
     SubjectInTwoParts,
+    TiesAreRight,
+    TiesGoByRow,
     TooManyClasses,
     TooShort,
     UnlabelledRows,
@@ -250,6 +255,12 @@ def test_the_kit_names_a_head_that_loses_an_axis():
         check_head(SqueezingHead)
 
 
+@pytest.mark.parametrize("cls", [broken_objectives.DeadByAZero, broken_objectives.AttendsToOneKey])
+def test_the_kit_names_weights_of_a_head_that_do_nothing(cls):
+    broken = broken_promises(head_checks(), cls)
+    assert set(broken) == {"every_weight_matters"} and "query.weight, key.weight" in str(broken)
+
+
 @pytest.mark.parametrize(
     ("cls", "check"),
     [
@@ -292,6 +303,8 @@ def test_the_kit_accepts_a_sound_encoder():
 
 
 ENCODER_BUGS = [
+    (broken_encoders.DeadByAZero, "every_weight_matters"),
+    (broken_encoders.AttendsToOneKey, "every_weight_matters"),
     (SaysItIsFrozen, "frozen_is_as_declared"),
     (SaysItEmitsVectors, "sequences_are_as_declared"),
     (SaysAnotherWidth, "shapes_are_as_declared"),
@@ -326,6 +339,9 @@ METRIC_BUGS = [
     (DropsTheLastBatch, "row_order_does_not_matter"),
     (GivesATensor, "figure_is_a_finite_float"),
     (NoVarianceIsNaN, "figure_is_a_finite_float"),
+    (TiesAreRight, "perfect_predictions_score_best"),
+    (TiesGoByRow, "row_order_does_not_matter"),
+    (RecallOfTheFirstClass, "figure_is_a_finite_float"),
     (InPercent, "figures_lie_between_its_ends"),
     (CountsMisses, "sums_over_rows_are_the_metric"),
     (ShiftsInPlace, "arguments_are_never_modified"),
