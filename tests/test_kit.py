@@ -67,6 +67,7 @@ from broken_fusions import (
     AttendsToPooledVectors,
     Attentive,
     BatchNormed,
+    CentresItsTrainingBatch,
     ClaimsInteraction,
     DependsOnAValue,
     DrawsItsWeightsAnew,
@@ -158,6 +159,7 @@ BUGS = [
     (LayersInAList, "every_tensor_is_registered", "factors holds tensors or modules"),
     (WeightInAClosure, "every_tensor_is_registered", "not among the parameters"),
     (AttendsOverTheBatch, "samples_do_not_see_each_other", "other samples of its batch"),
+    (CentresItsTrainingBatch, "training_does_not_mix_samples", "in training mode"),
     (BatchNormed, "forward_keeps_no_state", "norm.running_mean"),
     (RunningMean, "forward_keeps_no_state", "forward changes mean"),
     (DrawsItsWeightsAnew, "eval_is_deterministic", "two calls in eval mode differ"),
@@ -236,6 +238,11 @@ def test_only_a_formula_tells_a_rule_from_another(sound_one, other, formula):
 def test_a_fusion_that_cannot_be_batched_may_say_so():
     alone = type("Alone", (DependsOnAValue,), {"capabilities": Capabilities(batched=False)})
     assert broken_promises(FUSION_CHECKS, alone) == {}
+
+
+def test_no_fusion_keeps_state_batched_or_not():
+    alone = type("Alone", (BatchNormed,), {"capabilities": Capabilities(batched=False)})
+    assert "forward_keeps_no_state" in broken_promises(FUSION_CHECKS, alone)
 
 
 def test_the_kit_leaves_the_random_state_alone():

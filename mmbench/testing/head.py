@@ -130,6 +130,7 @@ def head_checks(reference: Reference | None = None) -> tuple[Check, ...]:
         promises.every_tensor_is_registered,
         promises.eval_is_deterministic,
         promises.samples_do_not_see_each_other,
+        promises.training_does_not_mix_samples,
         promises.every_parameter_gets_a_gradient,
         promises.state_dict_restores_the_output,
         promises.forward_keeps_no_state,

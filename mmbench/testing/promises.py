@@ -103,13 +103,25 @@ def projected(outputs: tuple[Tensor, ...]) -> Tensor:
 
 def samples_do_not_see_each_other(subject: Subject) -> None:
     """A sample's output is the same alone and in a batch: attend over tokens, never over rows."""
-    module = subject.build().eval()
+    _each_alone(subject, subject.build().eval())
+
+
+def training_does_not_mix_samples(subject: Subject) -> None:
+    """So it is in training mode too, unless random numbers are drawn there."""
+    module = subject.build().train()
+    first, second = (subject.call(module, subject.inputs) for _ in range(2))
+    if close(first, second):
+        _each_alone(subject, module)
+
+
+def _each_alone(subject: Subject, module: nn.Module) -> None:
     whole = subject.call(module, subject.inputs)
+    mode = "training" if module.training else "evaluation"
     for i in range(len(whole[0])):
         alone = subject.call(module, {k: v[i : i + 1] for k, v in subject.inputs.items()})
         assert close(tuple(o[i : i + 1] for o in whole), alone), (
-            f"{subject.what}: the output of sample {i} depends on the other samples of its batch. "
-            f"Attend over the token axis and use LayerNorm rather than BatchNorm."
+            f"{subject.what}: in {mode} mode the output of sample {i} depends on the other samples "
+            f"of its batch. Attend over the token axis and use LayerNorm rather than BatchNorm."
         )
 
 
