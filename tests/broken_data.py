@@ -1,6 +1,7 @@
 """A sound metric and a sound dataset, and bugs of others in splits, scores and noise."""
 
 import math
+from dataclasses import replace
 
 import torch
 
@@ -38,6 +39,28 @@ class NoVarianceIsNaN(Accuracy):
 class ShiftsInPlace(Accuracy):
     def __call__(self, scores, target):
         return super().__call__(scores.sub_(scores.mean()), target)
+
+
+class TiesAreRight(Accuracy):
+    """A model that says nothing is right everywhere."""
+
+    def __call__(self, scores, target):
+        better = scores > scores.gather(1, target.unsqueeze(1))
+        return (better.sum(1) == 0).double().mean().item()
+
+
+class TiesGoByRow(Accuracy):
+    """The average precision of class 1, whose ties are in the order of the rows."""
+
+    def __call__(self, scores, target):
+        hits = (target[scores[:, 1].argsort(descending=True, stable=True)] == 1).double()
+        precision = hits.cumsum(0) / torch.arange(1, len(hits) + 1)
+        return ((precision * hits).sum() / hits.sum()).item()
+
+
+class RecallOfTheFirstClass(Accuracy):
+    def __call__(self, scores, target):
+        return super().__call__(scores[target == 0], target[target == 0])
 
 
 class InPercent(Accuracy):
@@ -80,6 +103,56 @@ class DrawsAnew(Digits):
     def load(self, part):
         split = super().load(part)
         return split.with_column("image", Column(torch.randn(10, 3)))
+
+
+class DrawsOneRowAnew(Digits):
+    """The row is none of the few that a glance would meet."""
+
+    def load(self, part):
+        split = super().load(part)
+        image = split.columns["image"].values.clone()
+        image[7] = torch.randn(3)
+        return split.with_column("image", Column(image))
+
+
+class DrawsWhenItIsMade(Digits):
+    def __init__(self):
+        self.noise = torch.randn(10, 3)
+
+    def load(self, part):
+        split = super().load(part)
+        return split.with_column("image", Column(split.columns["image"].values + self.noise))
+
+
+class NamesNoMetric(Digits):
+    task = replace(Digits.task, metric="acuracy")
+
+
+class NamesAMetricOfNumbers(Digits):
+    task = replace(Digits.task, metric="r2")
+
+
+class NamesNoKind(Digits):
+    task = replace(Digits.task, modalities={"image": "picture", "word": "text"})
+
+
+class Versionless(Digits):
+    version = ""
+
+
+class NarrowerInTest(Digits):
+    def load(self, part):
+        split = super().load(part)
+        image = split.columns["image"].values
+        return split.with_column("image", Column(image[:, :2] if part == "test" else image))
+
+
+class Infinite(Digits):
+    def load(self, part):
+        split = super().load(part)
+        image = split.columns["image"].values.clone()
+        image[3, 1] = torch.inf
+        return split.with_column("image", Column(image))
 
 
 class TooManyClasses(Digits):

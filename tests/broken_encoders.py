@@ -103,3 +103,19 @@ class DropsLettersInPlace(Letters):
         encoded = super().forward(inputs)
         inputs[:, 0] = 0
         return encoded
+
+
+class DeadByAZero(Letters):
+    def __init__(self, fitted):
+        super().__init__(fitted)
+        self.gate = nn.Linear(8, 1)
+
+    def forward(self, inputs):
+        encoded = super().forward(inputs)
+        return Encoded(encoded.tokens + 0 * self.gate(encoded.tokens), encoded.mask)
+
+
+class AttendsToOneKey(DeadByAZero):
+    def forward(self, inputs):
+        encoded = super().forward(inputs)
+        return Encoded(encoded.tokens * self.gate(encoded.tokens).softmax(-1), encoded.mask)

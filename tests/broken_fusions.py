@@ -423,3 +423,25 @@ def energy_weighted(fusion, features):
             ]
         )
     return torch.tensor(rows, dtype=torch.float64)
+
+
+class AssertsInWords(Sound):
+    """An assert of its own, about what the kit may well give it."""
+
+    def forward(self, features):
+        fused = super().forward(features)
+        assert len(fused) == 3, "three rows"
+        return fused
+
+
+class AssertsWithoutAWord(Sound):
+    def forward(self, features):
+        fused = super().forward(features)
+        assert len(fused) == 3
+        return fused
+
+
+class CentresItsTrainingBatch(Sound):
+    def forward(self, features):
+        fused = super().forward(features)
+        return fused - fused.mean(0) if self.training else fused

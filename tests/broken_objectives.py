@@ -19,6 +19,24 @@ class SqueezingHead(Head):
         return self.linear(fused).squeeze(-1)
 
 
+class DeadByAZero(Head):
+    name = "dead"
+
+    def __init__(self, in_dim, n_outputs):
+        super().__init__(in_dim, n_outputs)
+        self.linear = nn.Linear(in_dim, n_outputs)
+        self.query, self.key = (nn.Linear(in_dim, in_dim) for _ in range(2))
+
+    def forward(self, fused):
+        return self.linear(fused + 0 * self.query(self.key(fused)))
+
+
+class AttendsToOneKey(DeadByAZero):
+    def forward(self, fused):
+        logit = (self.query(fused) * self.key(fused)).sum(1, keepdim=True)
+        return self.linear(logit.softmax(-1) * fused)
+
+
 class SumOfSquares(Objective):
     name = "sum-of-squares"
     targets = frozenset({"regression"})

@@ -1,11 +1,14 @@
 """Each promise as a test of its own, and as a line of a table: ``mmbench plugins check``."""
 
 import json
+import random
+import sys
 from pathlib import Path
 
 import pytest
 from broken_fusions import OneScalar, RefusesUnequalLengths, Sound
 from command_line import mmbench
+from installing import Site, fusion
 
 from mmbench.testing import fusion_checks, fusion_contract
 from mmbench.testing.contract import Contract
@@ -67,7 +70,7 @@ def test_a_sound_file_is_checked_and_shown(tmp_path: Path) -> None:
     (tmp_path / "first.py").write_text(GOOD)
     done = mmbench(tmp_path, "plugins", "check", "first.py")
     assert done.returncode == 0, done.stdout
-    assert "fusion first: 25 of 25 promises kept" in done.stdout
+    assert "fusion first: 26 of 26 promises kept" in done.stdout
     assert "samples do not see each other" in done.stdout
 
 
@@ -82,16 +85,24 @@ def test_a_broken_file_has_exit_code_1_and_says_how_to_mend_it(tmp_path: Path) -
     assert "it ignores modality 'a'" in broken["every_modality_is_used"]
 
 
+HOOKED = "from mmbench.api import hookimpl\n@hookimpl\n"
+
+
 @pytest.mark.parametrize(
     ("code", "message"),
     [
         ("import no_such_module", "No module named 'no_such_module'"),
         ("x = 1", "implements no hook"),
-        ("def register_fusions(): return 3", "it raised TypeError"),
-        ("raise SystemExit(3)", "it raised SystemExit"),
+        ("def register_fusions(): return []", "not marked with @hookimpl"),
+        (f"{HOOKED}def register_fusions(): return 3", "TypeError"),
+        (f"{HOOKED}def register_fusions(): return []", "its hooks return nothing"),
+        (f"{HOOKED}def register_fusion(): return []", "Did you mean 'register_fusions'"),
+        (GOOD.replace('"first"', '"gated"'), "'gated' is registered by both mmbench and bad.py"),
+        (f'mmbench_api = ">=9"\n{GOOD}', "requires mmbench API >=9"),
+        ("raise SystemExit(3)", "SystemExit: 3 ("),
     ],
 )
-def test_a_file_that_does_not_load_is_a_broken_promise(
+def test_what_mmbench_would_not_take_in_is_a_broken_promise(
     tmp_path: Path, code: str, message: str
 ) -> None:
     (tmp_path / "bad.py").write_text(code)
@@ -100,6 +111,25 @@ def test_a_file_that_does_not_load_is_a_broken_promise(
     (promise,) = component["promises"]
     assert done.returncode == 1 and component["kind"] == "plugin"
     assert message in promise["message"]
+
+
+def test_a_plugin_may_do_nothing_but_listen(tmp_path: Path) -> None:
+    (tmp_path / "ears.py").write_text(f"{HOOKED}def trial_finished(spec, result): pass")
+    done = mmbench(tmp_path, "plugins", "check", "ears.py")
+    assert done.returncode == 0 and "plugin ears: 1 of 1 promises kept" in done.stdout
+
+
+def test_a_file_may_be_called_like_a_library(tmp_path: Path) -> None:
+    (tmp_path / "random.py").write_text(GOOD)
+    assert mmbench(tmp_path, "plugins", "check", "random.py").returncode == 0
+    assert sys.modules["random"] is random
+
+
+def test_the_file_of_an_installed_plugin_is_that_plugin(site: Site) -> None:
+    file = site.install("my-fusion", fusion("mine"))
+    done = mmbench(site.folder, "plugins", "check", str(file), "--json")
+    (component,) = json.loads(done.stdout)["components"]
+    assert component["name"] == "mine", "it clashes with itself"
 
 
 def test_a_component_of_any_kind_is_checked_by_its_name(tmp_path: Path) -> None:

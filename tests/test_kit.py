@@ -4,6 +4,8 @@ import functools
 import re
 from pathlib import Path
 
+import broken_encoders
+import broken_objectives
 import pytest
 import torch
 from broken_data import (
@@ -11,19 +13,30 @@ from broken_data import (
     CountsMisses,
     Digits,
     DrawsAnew,
+    DrawsOneRowAnew,
+    DrawsWhenItIsMade,
     DropsTheLastBatch,
     FirstHalf,
     GivesATensor,
+    Infinite,
     InPercent,
+    NamesAMetricOfNumbers,
+    NamesNoKind,
+    NamesNoMetric,
+    NarrowerInTest,
     NoVarianceIsNaN,
     PointsBeyond,
+    RecallOfTheFirstClass,
     SaysLowerIsBetter,
     ShiftsInPlace,
     SubjectInTwoParts,
+    TiesAreRight,
+    TiesGoByRow,
     TooManyClasses,
     TooShort,
     UnlabelledRows,
     ValidatesOnTest,
+    Versionless,
     adds_in_place,
     draws_anew,
     exchanges,
@@ -48,10 +61,13 @@ from broken_encoders import (
     UnseededNoise,
 )
 from broken_fusions import (
+    AssertsInWords,
+    AssertsWithoutAWord,
     AttendsOverTheBatch,
     AttendsToPooledVectors,
     Attentive,
     BatchNormed,
+    CentresItsTrainingBatch,
     ClaimsInteraction,
     DependsOnAValue,
     DrawsItsWeightsAnew,
@@ -119,6 +135,7 @@ from mmbench.testing import (
     noise_checks,
     objective_checks,
 )
+from mmbench.testing.contract import Contract
 
 
 @functools.cache
@@ -142,6 +159,7 @@ BUGS = [
     (LayersInAList, "every_tensor_is_registered", "factors holds tensors or modules"),
     (WeightInAClosure, "every_tensor_is_registered", "not among the parameters"),
     (AttendsOverTheBatch, "samples_do_not_see_each_other", "other samples of its batch"),
+    (CentresItsTrainingBatch, "training_does_not_mix_samples", "in training mode"),
     (BatchNormed, "forward_keeps_no_state", "norm.running_mean"),
     (RunningMean, "forward_keeps_no_state", "forward changes mean"),
     (DrawsItsWeightsAnew, "eval_is_deterministic", "two calls in eval mode differ"),
@@ -190,6 +208,14 @@ def test_the_kit_names_the_bug(cls, check, message):
         check_fusion(cls)
 
 
+@pytest.mark.parametrize("cls", [AssertsInWords, AssertsWithoutAWord])
+def test_an_assert_of_the_components_own_is_a_broken_promise(cls):
+    asked = tuple(c for c in FUSION_CHECKS if c.__name__ == "modalities_go_by_name")
+    (verdict,) = Contract("fusion", cls.name, asked, lambda: (cls,)).verdicts()
+    said = "AssertionError: three rows" if cls is AssertsInWords else r"AssertionError at .*fusions"
+    assert not verdict.kept and re.search(said, verdict.message)
+
+
 def test_one_bug_breaks_few_promises():
     """Promises are apart: most bugs are named by the one check that is about them."""
     alone = [cls for cls, check, _ in BUGS if set(broken_promises(FUSION_CHECKS, cls)) == {check}]
@@ -214,6 +240,11 @@ def test_a_fusion_that_cannot_be_batched_may_say_so():
     assert broken_promises(FUSION_CHECKS, alone) == {}
 
 
+def test_no_fusion_keeps_state_batched_or_not():
+    alone = type("Alone", (BatchNormed,), {"capabilities": Capabilities(batched=False)})
+    assert "forward_keeps_no_state" in broken_promises(FUSION_CHECKS, alone)
+
+
 def test_the_kit_leaves_the_random_state_alone():
     torch.manual_seed(5)
     expected = torch.rand(3)
@@ -229,6 +260,12 @@ def test_the_kit_names_a_head_that_loses_an_axis():
     assert "output_has_one_number_per_output" in broken_promises(head_checks(), SqueezingHead)
     with pytest.raises(AssertionError, match=r"\(4, 1\), but is \(4,\)"):
         check_head(SqueezingHead)
+
+
+@pytest.mark.parametrize("cls", [broken_objectives.DeadByAZero, broken_objectives.AttendsToOneKey])
+def test_the_kit_names_weights_of_a_head_that_do_nothing(cls):
+    broken = broken_promises(head_checks(), cls)
+    assert set(broken) == {"every_weight_matters"} and "query.weight, key.weight" in str(broken)
 
 
 @pytest.mark.parametrize(
@@ -273,6 +310,8 @@ def test_the_kit_accepts_a_sound_encoder():
 
 
 ENCODER_BUGS = [
+    (broken_encoders.DeadByAZero, "every_weight_matters"),
+    (broken_encoders.AttendsToOneKey, "every_weight_matters"),
     (SaysItIsFrozen, "frozen_is_as_declared"),
     (SaysItEmitsVectors, "sequences_are_as_declared"),
     (SaysAnotherWidth, "shapes_are_as_declared"),
@@ -307,6 +346,9 @@ METRIC_BUGS = [
     (DropsTheLastBatch, "row_order_does_not_matter"),
     (GivesATensor, "figure_is_a_finite_float"),
     (NoVarianceIsNaN, "figure_is_a_finite_float"),
+    (TiesAreRight, "perfect_predictions_score_best"),
+    (TiesGoByRow, "row_order_does_not_matter"),
+    (RecallOfTheFirstClass, "figure_is_a_finite_float"),
     (InPercent, "figures_lie_between_its_ends"),
     (CountsMisses, "sums_over_rows_are_the_metric"),
     (ShiftsInPlace, "arguments_are_never_modified"),
@@ -323,12 +365,21 @@ def test_the_kit_names_the_bug_of_a_metric(cls, check):
 
 def test_the_kit_accepts_a_sound_dataset():
     check_dataset(Digits())
+    assert broken_promises(dataset_checks(Digits), Digits()) == {}
 
 
 DATASET_BUGS = [
     (ValidatesOnTest, "parts_share_nothing"),
     (SubjectInTwoParts, "parts_share_nothing"),
     (DrawsAnew, "loading_is_deterministic"),
+    (DrawsOneRowAnew, "loading_is_deterministic"),
+    (DrawsWhenItIsMade, "another_instance_loads_the_same"),
+    (NamesNoMetric, "task_is_of_what_there_is"),
+    (NamesAMetricOfNumbers, "task_is_of_what_there_is"),
+    (NamesNoKind, "task_is_of_what_there_is"),
+    (Versionless, "task_is_of_what_there_is"),
+    (NarrowerInTest, "values_are_alike_in_all_parts"),
+    (Infinite, "values_are_alike_in_all_parts"),
     (TooManyClasses, "targets_are_within_range"),
     (PointsBeyond, "columns_and_target_agree"),
     (TooShort, "columns_and_target_agree"),
@@ -338,7 +389,7 @@ DATASET_BUGS = [
 
 @pytest.mark.parametrize(("cls", "check"), DATASET_BUGS)
 def test_the_kit_names_the_bug_of_a_dataset(cls, check):
-    assert check in broken_promises(dataset_checks(), cls())
+    assert check in broken_promises(dataset_checks(cls), cls())
 
 
 # Noise ---------------------------------------------------------------------------------------

@@ -388,6 +388,20 @@ def test_commands_of_a_plugin_that_raises_are_left_out(
     assert "a-bad (a-bad): its hook register_commands raised ZeroDivisionError" in caplog.text
 
 
+def test_commands_of_one_name_are_named(
+    site: Site, at_site: Callable, caplog: pytest.LogCaptureFixture
+) -> None:
+    command = HOOKED + "def register_commands(app): app.command({!r})(lambda: print({!r}))"
+    site.install("a-first", command.format("greet", "first"))
+    site.install("b-second", command.format("greet", "second"))
+    site.install("c-ours", command.format("list", "mine"))
+    assert at_site("greet")[1] in ("first\n", "second\n")
+    assert "name clash: its command 'greet' is left out" in caplog.text
+    assert "a-first (a-first)" in caplog.text and "b-second (b-second)" in caplog.text
+    shown = at_site("plugins")[1]
+    assert "command list (name clash: mmbench has it itself" in shown
+
+
 def test_an_unknown_name_says_what_is_near() -> None:
     with pytest.raises(UnknownName, match="Did you mean 'product'"):
         loader.load_plugins().fusions["prodct"]

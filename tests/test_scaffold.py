@@ -89,6 +89,19 @@ def test_a_new_command_runs(installed: Path) -> None:
         ("fusion", "../escape", "Try 'escape'"),
         ("fusion", "mmbench-", "no name for a plugin"),
         ("fusion", "class", "keyword of Python. Try fusion-class"),
+        ("fusion", "none", "'None' is a keyword"),
+        ("fusion", "mmbench-true", "'True' is a keyword of Python. Try fusion-true"),
+        ("dataset", "split", "'Split' would hide"),
+        ("fusion", "exception", "'Exception' would hide"),
+        ("command", "mmbench-typer", "'typer' would hide"),
+        ("command", "register-commands", "'register_commands' would hide"),
+        ("command", "app", "'app' would hide"),
+        ("command", "mmbench-sorted", "'sorted' would hide"),
+        ("fusion", "setup", "setup.py is a file that setuptools or pytest runs"),
+        ("fusion", "conftest", "Try fusion-conftest or my-conftest"),
+        ("head", "test-foo", "test_foo.py is a file that"),
+        ("fusion", "a" * 300, "has 300 characters; allowed are 50"),
+        ("fusion", "über", "Try 'uber'"),
         ("fusion", "concat", "There is a fusion 'concat' already, from mmbench"),
         ("fusion", "mmbench-concat", "There is a fusion 'concat' already"),
         ("command", "verify", "There is a command 'verify' already"),
@@ -101,6 +114,12 @@ def test_bad_names_are_refused_in_words(tmp_path: Path, kind: str, name: str, me
     done = mmbench(tmp_path, "new", kind, name)
     assert done.returncode == 2 and message in done.stderr
     assert not list(tmp_path.iterdir())
+
+
+def test_what_hides_nothing_may_be_called_like_it() -> None:
+    """A fusion's class is in capitals, and a class of another kind is not imported beside it."""
+    for kind, name in (("metric", "mmbench-sum"), ("fusion", "split"), ("head", "mmbench-typer")):
+        assert names_of(kind, name).distribution == name
 
 
 def test_a_prefix_belongs_to_the_package_alone() -> None:

@@ -31,11 +31,12 @@ def plugins(
     if as_json:
         typer.echo(json.dumps(known["plugins"], indent=2))
     else:
-        _show(known, verbose=verbose)
+        root: Any = context.find_root().command
+        _show(known, set(root.commands), verbose=verbose)
     refuse_broken(known, named=False)
 
 
-def _show(known: dict[str, Any], *, verbose: bool) -> None:
+def _show(known: dict[str, Any], ours: set[str], *, verbose: bool) -> None:
     owners: dict[str, Counter[str]] = {}
     for kind, components in known["components"].items():
         for component in components:
@@ -43,7 +44,7 @@ def _show(known: dict[str, Any], *, verbose: bool) -> None:
     typer.echo(f"{'built in':13} {_counted(owners.get('mmbench', Counter()))}")
     for record in known["plugins"]:
         brings = owners.get(record["distribution"], Counter()) if _works(record) else Counter()
-        commands = _commands(known, record) if _works(record) else []
+        commands = _commands(known, record, ours) if _works(record) else []
         _show_one(record, ", ".join(filter(None, [_counted(brings), *commands])), verbose=verbose)
     if not known["plugins"]:
         typer.echo("no plugins are installed beside it")
@@ -71,9 +72,11 @@ def _works(record: dict[str, Any]) -> bool:
     return record["state"] in ("loaded", "slow")
 
 
-def _commands(known: dict[str, Any], record: dict[str, Any]) -> list[str]:
+def _commands(known: dict[str, Any], record: dict[str, Any], ours: set[str]) -> list[str]:
     owner = f"{record['name']} ({record['distribution']})"
-    return [f"command {c['name']}" for c in known["commands"] if c["owner"] == owner]
+    names = [c["name"] for c in known["commands"] if c["owner"] == owner]
+    clash = " (name clash: mmbench has it itself, so the plugin's is never run)"
+    return [f"command {name}{clash if name in ours else ''}" for name in names]
 
 
 def _counted(kinds: Counter[str]) -> str:

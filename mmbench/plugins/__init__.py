@@ -6,6 +6,6 @@ what each brings; ``collection`` holds the result.
 
 from mmbench.installed.records import PluginRecord
 from mmbench.plugins.collection import BUILTIN, Plugins
-from mmbench.plugins.loading import gather, load_plugins
+from mmbench.plugins.loading import gather, gather_with, load_plugins
 
-__all__ = ["BUILTIN", "PluginRecord", "Plugins", "gather", "load_plugins"]
+__all__ = ["BUILTIN", "PluginRecord", "Plugins", "gather", "gather_with", "load_plugins"]

@@ -28,6 +28,8 @@ BASES: dict[str, type] = {
     "objective": Objective, "metric": Metric,
 }  # fmt: skip
 HOOKS = tuple(name for name, value in vars(hookspecs).items() if hasattr(value, f"{GROUP}_spec"))
+LISTENING = tuple(hook for hook in HOOKS if not hook.startswith("register_"))
+"""Those that bring nothing, and are told of trials."""
 NAME = re.compile(r"\w[\w.-]*")
 OFFERED = ("always", "gpu", "named", "baseline")
 

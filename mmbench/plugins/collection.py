@@ -46,6 +46,10 @@ class Plugins:
             self.datasets, self.encoders, self.fusions, self.heads, self.objectives, self.metrics,
         )  # fmt: skip
 
+    def module(self, record: PluginRecord) -> Any:
+        """What that plugin is; None if it did not load."""
+        return self.manager.get_plugin(f"{record.name} ({record.distribution})")
+
     def tell(self, hook: str, **values: Any) -> None:
         """Call a hook of each plugin by itself: one that raises is named, the others still hear."""
         for listener in reversed(getattr(self.manager.hook, hook).get_hookimpls()):

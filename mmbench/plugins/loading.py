@@ -26,7 +26,7 @@ from mmbench.installed.admission import (
     twice,
     unknown_names,
 )
-from mmbench.installed.offers import Offer, contact, offers
+from mmbench.installed.offers import FILE_VERSION, Offer, contact, module_file, offers
 from mmbench.installed.records import PluginRecord, insist
 from mmbench.installed.switches import DISABLED
 from mmbench.plugins.bringing import bring
@@ -70,6 +70,20 @@ def gather() -> Plugins:
     for registry in plugins.registries:
         registry.lost = lost
     return plugins
+
+
+def gather_with(path: Path) -> tuple[Plugins, PluginRecord]:
+    """Everything, and a file as one plugin more, with what became of it.
+
+    The file of a plugin that is there anyway is that plugin.
+    """
+    plugins = gather()
+    for offer in plugins.offers:
+        file = module_file(offer)
+        if file is not None and file.samefile(path):
+            owned = (offer.name, offer.distribution)
+            return plugins, next(r for r in plugins.records if (r.name, r.distribution) == owned)
+    return plugins, _load(plugins, Offer(path.stem, path.name, FILE_VERSION, str(path.absolute())))
 
 
 def builtin_modules() -> Iterator[str]:

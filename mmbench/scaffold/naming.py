@@ -1,11 +1,14 @@
 """All names of a new plugin, derived from one and checked against what exists."""
 
+import builtins
 import importlib.metadata
 import importlib.util
 import keyword
 import re
+import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
+from importlib import resources
 
 from mmbench.catalogue import catalogue
 from mmbench.errors import DuplicateName, InvalidParameter, UnknownName, did_you_mean
@@ -13,6 +16,12 @@ from mmbench.errors import DuplicateName, InvalidParameter, UnknownName, did_you
 KINDS = ("dataset", "encoder", "fusion", "head", "objective", "metric", "command")
 PREFIX = "mmbench-"
 """A distribution may carry it; the component's own name does not."""
+LONGEST = 50
+"""Of a name, in characters: file systems and wheels have bounds of their own."""
+RUN_BY_TOOLS = re.compile(r"setup|conftest|test_.*")
+"""Modules that setuptools or pytest runs on sight."""
+BOUND = re.compile(r"^(?:from \S+ )?import (.+)$|^def (\w+)", re.MULTILINE)
+"""What a template imports, and the functions that it defines."""
 PATTERN = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 
 
@@ -40,6 +49,11 @@ class Names:
         return "".join(word.capitalize() for word in self.component.split("-"))
 
     @property
+    def identifier(self) -> str:
+        """What its code is bound to in its module."""
+        return self.function if self.kind == "command" else self.class_name
+
+    @property
     def article(self) -> str:
         return "an" if self.kind[0] in "eo" else "a"
 
@@ -59,19 +73,39 @@ def names_of(kind: str, name: str, commands: Iterable[str] = ()) -> Names:
             f"{name!r} is no name for a plugin.{_proposal(name)} Allowed: lower-case words of "
             f"letters and digits joined by single hyphens, the first character a letter."
         )
-    for python in (names.module, names.function):
+    if len(name) > LONGEST:
+        raise InvalidParameter(
+            f"The name has {len(name)} characters; allowed are {LONGEST}. Say it in fewer words."
+        )
+    for python in (names.module, names.identifier):
         if keyword.iskeyword(python) or keyword.issoftkeyword(python):
-            raise InvalidParameter(
-                f"{python!r} is a keyword of Python. Try {kind}-{name} or my-{name}."
-            )
+            raise _refused(names, f"{python!r} is a keyword of Python.")
+    if RUN_BY_TOOLS.fullmatch(names.module):
+        raise _refused(names, f"{names.module}.py is a file that setuptools or pytest runs.")
     _refuse_clashes(names, commands)
+    for python in (names.module, names.identifier):
+        if python in {*_bound(kind), *dir(builtins)}:
+            raise _refused(names, f"{python!r} would hide what its own module uses by that name.")
     return names
+
+
+def _refused(names: Names, why: str) -> InvalidParameter:
+    return InvalidParameter(f"{why} Try {names.kind}-{names.component} or my-{names.component}.")
+
+
+def _bound(kind: str) -> set[str]:
+    """The names that the templates of a kind import or define."""
+    folder = resources.files("mmbench.scaffold") / "templates" / kind
+    texts = (file.read_text() for file in folder.iterdir() if "module" in file.name)
+    found = (match for text in texts for match in BOUND.findall(text))
+    return {name.strip() for imported, own in found for name in (own or imported).split(",")}
 
 
 def _proposal(name: str) -> str:
     """`` Try 'my-fusion'.`` if a name can be made of it."""
     spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "-", name)
-    mended = re.sub(r"[^a-z0-9]+", "-", spaced.lower()).strip("-0123456789")
+    letters = unicodedata.normalize("NFKD", spaced.lower()).encode("ascii", "ignore").decode()
+    mended = re.sub(r"[^a-z0-9]+", "-", letters).strip("-0123456789")
     return f" Try {mended!r}." if PATTERN.fullmatch(mended) else ""
 
 

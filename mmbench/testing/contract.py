@@ -48,13 +48,13 @@ class Contract:
     def verdicts(self) -> Iterator[Verdict]:
         """Ask for each promise in turn."""
         for check in self.checks:
-            start, message = time.perf_counter(), ""
+            start, kept, message = time.perf_counter(), True, ""
             try:
                 self.ask(check)
             except AssertionError as broken:
-                message = str(broken)
+                kept, message = False, str(broken)
             seconds = time.perf_counter() - start
-            yield Verdict(check.__name__, about(check), not message, message, seconds)
+            yield Verdict(check.__name__, about(check), kept, message, seconds)
 
     def ask(self, check: Check) -> None:
         check(*self.given(), **self.params)

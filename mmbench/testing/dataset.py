@@ -1,17 +1,30 @@
 """What every dataset promises. Authors call ``check_dataset(MyDataset())`` in one test."""
 
+import inspect
+from collections.abc import Callable, Iterable
 from dataclasses import replace
+from typing import Any, get_args
 
 import torch
 from torch import Tensor
 
-from mmbench.contracts import Dataset
-from mmbench.errors import Leak
+from mmbench.contracts import Dataset, Metric
+from mmbench.errors import Leak, did_you_mean
 from mmbench.parts import PARTS, check_parts, content_digest, row_digests
+from mmbench.plugins import load_plugins
 from mmbench.testing.promises import Check, promise
-from mmbench.types import MISSING, Column, Encoded, Split
+from mmbench.types import MISSING, Column, Encoded, Kind, Split
 
 SAMPLE = 16
+FIXED: dict[Kind, slice] = {
+    "tabular": slice(1, None),  # (values, numbers)
+    "series": slice(-1, None),  # (values, time, channels)
+    "image": slice(1, 2),  # (values, channels, height, width)
+    "video": slice(2, 3),  # (values, frames, channels, height, width)
+    "audio": slice(0, 0),  # (values, samples)
+    "text": slice(1, None),
+}
+"""Of the shape of a column, what no part may have otherwise."""
 
 
 def check_dataset(dataset: Dataset) -> None:
@@ -20,34 +33,114 @@ def check_dataset(dataset: Dataset) -> None:
         check(dataset)
 
 
-def _sample(column: Column) -> tuple[str, ...] | Tensor:
-    """A few unique values, spread over the column, to compare."""
-    which = torch.linspace(0, len(column.values) - 1, SAMPLE).long()
+def _held(column: Column) -> tuple[str, ...] | Tensor:
+    """All values; of those that are decoded as they are read a few, spread over the column."""
     values = column.values
-    if isinstance(values, tuple):
-        return tuple(values[i] for i in which.tolist())
+    if isinstance(values, tuple | Tensor):
+        return values
+    which = torch.linspace(0, len(values) - 1, SAMPLE).long()
     return values.tokens[which] if isinstance(values, Encoded) else values[which]
 
 
-def _equal(one: Column, other: Column) -> bool:
-    a, b = _sample(one), _sample(other)
-    if isinstance(a, Tensor) and isinstance(b, Tensor):
-        same = torch.equal(a.nan_to_num(), b.nan_to_num())
-    else:
-        same = a == b
-    return same and torch.equal(one.value_of_row, other.value_of_row)
+def _alike(one: Any, other: Any) -> bool:
+    """Equal; an empty cell (NaN) equals an empty cell."""
+    if not (isinstance(one, Tensor) and isinstance(other, Tensor)):
+        return bool(one == other)
+    if one.shape != other.shape or one.dtype != other.dtype:
+        return False
+    return bool(((one == other) | one.isnan() & other.isnan()).all())
+
+
+def _differing(one: Split, other: Split) -> list[str]:
+    """What two loads of a part do not have alike."""
+    if set(one.columns) != set(other.columns):
+        return ["the columns"]
+    held: dict[str, tuple[Any, Any]] = {
+        "the target": (one.target, other.target),
+        "the source": (one.source, other.source),
+    }
+    labels = [{k: tuple(v) for k, v in split.slices.items()} for split in (one, other)]
+    for m, column in one.columns.items():
+        held[repr(m)] = _held(column), _held(other.columns[m])
+        held[f"the index of {m!r}"] = column.value_of_row, other.columns[m].value_of_row
+    differing = [what for what, pair in held.items() if not _alike(*pair)]
+    return differing + ["the slices"] * (labels[0] != labels[1])
 
 
 def loading_is_deterministic(dataset: Dataset) -> None:
     """A part is the same at every call: the split is fixed, not drawn."""
     for part in PARTS:
-        one, other = dataset.load(part), dataset.load(part)
-        same = torch.equal(one.target, other.target) and all(
-            _equal(column, other.columns[m]) for m, column in one.columns.items()
+        differing = _differing(dataset.load(part), dataset.load(part))
+        assert not differing, (
+            f"dataset {dataset.name!r}: two loads of {part!r} differ in {', '.join(differing)}. "
+            f"Draw with a generator that is seeded in load."
         )
-        assert same, (
-            f"dataset {dataset.name!r}: two loads of {part!r} differ. Draw with a generator "
-            f"that is seeded in load."
+
+
+def _loads_afresh(build: Callable[[], Dataset]) -> Check:
+    def another_instance_loads_the_same(dataset: Dataset) -> None:
+        """Nothing is drawn when it is made: every process of a search makes its own."""
+        torch.manual_seed(1)
+        other = build()
+        for part in PARTS:
+            differing = _differing(dataset.load(part), other.load(part))
+            assert not differing, (
+                f"dataset {dataset.name!r}: another instance has another {part!r}: "
+                f"{', '.join(differing)} differ. Draw with a seeded generator, in __init__ too."
+            )
+
+    return promise(another_instance_loads_the_same)
+
+
+def task_is_of_what_there_is(dataset: Dataset) -> None:
+    """Its metric serves its target, its modalities have a kind, and it has a version."""
+    task, where = dataset.task, f"dataset {dataset.name!r}"
+    metrics = _metrics(dataset)
+    fit = sorted(name for name, metric in metrics.items() if task.target in metric.targets)
+    assert task.metric in fit, (
+        f"{where}: its metric {task.metric!r} is none of {task.target}."
+        f"{did_you_mean(task.metric, fit)} Allowed: {', '.join(fit)}."
+    )
+    kinds = get_args(Kind)
+    for modality, kind in task.modalities.items():
+        assert kind in kinds, (
+            f"{where}: {modality!r} is of the kind {kind!r}.{did_you_mean(kind, kinds)} "
+            f"Allowed: {', '.join(kinds)}."
+        )
+    version = getattr(dataset, "version", None)
+    assert isinstance(version, str) and version, (
+        f'{where} needs a version, as in `version = "1"`, to be raised whenever a value or row '
+        f"changes; it has {version!r}."
+    )
+
+
+def _metrics(dataset: Dataset) -> dict[str, type[Metric]]:
+    """All there are, and those of its own file, which may not be installed."""
+    own: Callable[[], Iterable[type[Metric]]] = getattr(
+        inspect.getmodule(type(dataset)), "register_metrics", list
+    )
+    return {**load_plugins().metrics, **{metric.name: metric for metric in own()}}
+
+
+def values_are_alike_in_all_parts(dataset: Dataset) -> None:
+    """A tensor has one type and, but for length and size, one shape in all parts; none is infinite.
+
+    An empty cell is NaN.
+    """
+    parts = {part: dataset.load(part) for part in PARTS}
+    for modality, kind in dataset.task.modalities.items():
+        columns = {part: split.columns[modality].values for part, split in parts.items()}
+        held = {part: v for part, v in columns.items() if isinstance(v, Tensor)}
+        where = f"dataset {dataset.name!r}: {modality!r}"
+        shapes = {part: (v.dtype, v.ndim, v.shape[FIXED[kind]]) for part, v in held.items()}
+        said = ", ".join(f"{v.dtype} {tuple(v.shape)} in {part}" for part, v in held.items())
+        assert len(set(shapes.values())) <= 1, (
+            f"{where} is {said}. An encoder is built for the train part: give all parts its type "
+            f"and its width."
+        )
+        infinite = [part for part, v in held.items() if v.is_floating_point() and v.isinf().any()]
+        assert not infinite, (
+            f"{where} has infinite values in {', '.join(infinite)}. Write NaN for an empty cell."
         )
 
 
@@ -168,14 +261,20 @@ def content_is_as_the_card_says(dataset: Dataset) -> None:
             )
 
 
-def dataset_checks() -> tuple[Check, ...]:
-    """All promises of a dataset, to parametrise a test: each takes an instance."""
+def dataset_checks(build: Callable[[], Dataset] | None = None) -> tuple[Check, ...]:
+    """All promises of a dataset, to parametrise a test: each takes an instance.
+
+    ``build`` makes another instance like it; it adds a promise.
+    """
     own = (
+        task_is_of_what_there_is,
         loading_is_deterministic,
         columns_and_target_agree,
+        values_are_alike_in_all_parts,
         targets_are_within_range,
         parts_share_nothing,
         slices_and_sources_label_every_row,
         content_is_as_the_card_says,
     )
-    return tuple(promise(check) for check in own)
+    extra = (_loads_afresh(build),) if build else ()
+    return (*(promise(check) for check in own), *extra)

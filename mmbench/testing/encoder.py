@@ -15,9 +15,12 @@ from mmbench.contracts import Encoder, Fitted
 from mmbench.testing import promises
 from mmbench.testing.promises import Check, Inputs, Subject, close, lifted, promise
 from mmbench.testing.reference import Reference, computes
+from mmbench.testing.weights import idle_weights, unsearched
 from mmbench.types import Column, Encoded, Values
 
 MOST_VALUES = 8
+ALL_BUT_ONE = 1 - 1e-9
+"""The share of a matrix's rows that may be idle: a vocabulary is large."""
 
 
 def check_encoder(cls: type[Encoder], column: Column, **params: Any) -> None:
@@ -149,6 +152,19 @@ def frozen_is_as_declared(cls: type[Encoder], column: Column, **params: Any) -> 
     )
 
 
+def every_weight_matters(cls: type[Encoder], column: Column, **params: Any) -> None:
+    """No trained matrix is without influence on every value.
+
+    One row of it may be: a few values have not every word, nor every position.
+    """
+    for case in _subjects(cls, column, **unsearched(cls, params)):
+        idle = idle_weights(case, case.build().eval(), case.inputs, most=ALL_BUT_ONE)
+        assert not idle, (
+            f"{case.what}: {', '.join(idle)} never changes the output. A softmax over one key is "
+            f"always 1, whatever its query. Use it, or leave it out."
+        )
+
+
 def encoder_checks(reference: Reference | None = None) -> tuple[Check, ...]:
     """All promises of an encoder: each takes the class, a train column and parameters.
 
@@ -161,6 +177,7 @@ def encoder_checks(reference: Reference | None = None) -> tuple[Check, ...]:
         values_are_told_apart,
         a_value_is_encoded_the_same_alone,
         frozen_is_as_declared,
+        every_weight_matters,
     )
     shared = (
         promises.every_tensor_is_registered,

@@ -1,20 +1,15 @@
 """The contracts of whatever a name or a file brings: a plugin, a component, a research file."""
 
-import importlib.metadata
-import importlib.util
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from mmbench.errors import StorageError, UnknownName, did_you_mean
-from mmbench.plugins import load_plugins
+from mmbench.plugins import PluginRecord, gather_with, load_plugins
+from mmbench.plugins.bringing import LISTENING
 from mmbench.testing.contract import Contract
 from mmbench.testing.kinds import CHECKS, contract_of
 from mmbench.testing.promises import promise
-
-GROUP = "mmbench"
-STATES_THAT_WORK = ("loaded", "slow")
 
 
 def contracts_of(what: str) -> list[Contract]:
@@ -26,15 +21,15 @@ def contracts_of(what: str) -> list[Contract]:
     if what.endswith(".py"):
         if not Path(what).is_file():
             raise StorageError(f"There is no file {what}. Give the path of a plugin's module.")
-        return list(_of_plugin(Path(what).stem, lambda: _module(Path(what))))
-    entries = list(importlib.metadata.entry_points(group=GROUP))
-    named = [e for e in entries if what in (e.name, e.dist and e.dist.name)]
+        plugins, record = gather_with(Path(what))
+        return _of_plugin(record, plugins.module(record))
+    plugins = load_plugins()
+    named = [r for r in plugins.records if what in (r.name, r.distribution)]
     if named:
-        return [c for e in named for c in _of_plugin(e.name, lambda e=e: _loaded(e))]  # type: ignore[misc]
-    registries = load_plugins().registries
-    components = [contract_of(r.kind, r[what]) for r in registries if what in r]
+        return [c for record in named for c in _of_plugin(record, plugins.module(record))]
+    components = [contract_of(r.kind, r[what]) for r in plugins.registries if what in r]
     if not components:
-        known = {e.name for e in entries}.union(*registries)
+        known = {record.name for record in plugins.records}.union(*plugins.registries)
         raise UnknownName(
             f"There is no plugin, distribution or component {what!r}.{did_you_mean(what, known)} "
             f"`mmbench plugins` lists plugins; a file is named by its path, as in my_fusion.py."
@@ -42,21 +37,20 @@ def contracts_of(what: str) -> list[Contract]:
     return components
 
 
-def _of_plugin(name: str, load: Callable[[], Any]) -> Iterator[Contract]:
-    """Of all that it registers; of itself alone if that cannot be had."""
+def _of_plugin(record: PluginRecord, plugin: Any) -> list[Contract]:
+    """Of all that it registers; of itself alone if that is nothing, or cannot be had."""
+    brought = list(_brought(plugin)) if record.usable else []
 
-    def it_loads_and_registers_something() -> None:
-        """It is imported without an error, and a hook of it returns what it should."""
-        assert list(_brought(load())), (
-            f"{name} implements no hook that brings something. Write one, as in "
+    def it_loads_and_does_something() -> None:
+        """It is taken in as a plugin, and a hook of it returns something or listens to trials."""
+        assert record.usable, str(record)
+        assert brought or any(hasattr(plugin, hook) for hook in LISTENING), (
+            f"{record.name}: its hooks return nothing. Return a class, as in "
             f"`@hookimpl def register_fusions(): return [MyFusion]`."
         )
 
-    itself = Contract("plugin", name, (promise(it_loads_and_registers_something, name),), tuple)
-    if all(verdict.kept for verdict in itself.verdicts()):
-        yield from _brought(load())
-    else:
-        yield itself
+    itself = Contract("plugin", record.name, (promise(it_loads_and_does_something),), tuple)
+    return brought or [itself]
 
 
 def _brought(plugin: Any) -> Iterator[Contract]:
@@ -68,21 +62,3 @@ def _brought(plugin: Any) -> Iterator[Contract]:
             yield contract_of(kind, plugin)
         else:
             yield from (contract_of(kind, cls) for cls in hook())
-
-
-def _loaded(entry: importlib.metadata.EntryPoint) -> Any:
-    """An installed plugin, if mmbench could load it too."""
-    distribution = entry.dist.name if entry.dist else "unknown"
-    for record in load_plugins().records:
-        same = (record.name, record.distribution) == (entry.name, distribution)
-        assert not same or record.state in STATES_THAT_WORK, f"{record.state}: {record.reason}"
-    return entry.load()
-
-
-def _module(path: Path) -> Any:
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[path.stem] = module  # for what looks its own module up, such as dataclasses
-    spec.loader.exec_module(module)
-    return module

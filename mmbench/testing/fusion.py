@@ -264,16 +264,17 @@ def fusion_checks(reference: Reference | None = None) -> tuple[Check, ...]:
         promises.every_tensor_is_registered,
         promises.eval_is_deterministic,
         promises.samples_do_not_see_each_other,
+        promises.training_does_not_mix_samples,
         promises.every_parameter_gets_a_gradient,
         promises.state_dict_restores_the_output,
+        promises.forward_keeps_no_state,
         promises.inputs_are_never_modified,
         promises.degenerate_inputs_stay_finite,
         promises.it_moves_between_precisions_and_devices,
     )
-    functional = (promises.forward_keeps_no_state, promises.members_train_together_under_vmap)
     return (
         *(promise(check) for check in own),
         *(lifted(check, subjects) for check in shared),
-        *(lifted(check, _vmap_subjects) for check in functional),
+        lifted(promises.members_train_together_under_vmap, _vmap_subjects),
         *([computes(reference, subjects)] if reference else ()),
     )

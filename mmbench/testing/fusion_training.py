@@ -7,7 +7,6 @@ from torch import Tensor, nn
 
 from mmbench.contracts import Fusion
 from mmbench.optimizer import AdamW
-from mmbench.space import params_of
 from mmbench.testing.fusion_examples import (
     agreement,
     exclusive_or,
@@ -15,50 +14,32 @@ from mmbench.testing.fusion_examples import (
     subject,
     subjects,
 )
-from mmbench.testing.promises import Inputs, Subject, cast, projected
+from mmbench.testing.promises import Inputs, Subject, cast
+from mmbench.testing.weights import idle_weights, unsearched
 
 STEPS, LEARNING_RATE = 400, 0.01
 LEARNT = 0.05
 """Training stops at this cross-entropy."""
-ROUNDING = 1e-12
 BATCH, GAPS = 64, 8
 """Enough rows that a router sends some to each expert; every eighth row misses a modality."""
 
 
 def every_weight_matters(cls: type[Fusion], **params: Any) -> None:
-    """No trained matrix, nor most of its rows, is without influence whatever the input.
-
-    Vectors are let off: the bias of an attention's keys cancels in its softmax, as it should. What
-    is searched stays at its default, since it may switch a part off.
-    """
-    searched = {param.name for param in params_of(cls) if param.domain}
-    params = {name: value for name, value in params.items() if name not in searched}
+    """No trained matrix, nor most of its rows, is without influence whatever the input."""
+    params = unsearched(cls, params)
     *_, case = subjects(cls, **params)
     names = modalities_of(case)
     if len(names) < 2:
         return
     dims = {m: case.inputs[f"{m}.tokens"].shape[-1] for m in names}
     case = subject(cls, dims, batch=BATCH, **params)
-    fusion = case.build().train().double()
-    trained = {n: p for n, p in fusion.named_parameters() if p.requires_grad and p.ndim > 1}
-    if not trained:
-        return
-    with torch.no_grad():
-        for parameter in trained.values():  # what starts at zero is not idle
-            parameter.add_(0.1 * torch.randn_like(parameter))
     inputs = _with_gaps(case.inputs, names) if cls.capabilities.handles_missing else case.inputs
-    projected(case.call(fusion, cast(inputs, torch.float64))).backward()
-    idle = [n for n, p in trained.items() if p.grad is None or _idle_share(p.grad) > 0.5]
+    idle = idle_weights(case, case.build().train().double(), cast(inputs, torch.float64))
     assert not idle, (
         f"{case.what}: {', '.join(idle)} never changes the output. A softmax over one key is "
         f"always 1, whatever its query: attend to tokens (needs_sequences = True). And weights or "
         f"confidences must multiply what they are for."
     )
-
-
-def _idle_share(gradient: Tensor) -> float:
-    """How many of its rows are zero but for rounding: queries, keys and values may share one."""
-    return float((gradient.flatten(1).abs().amax(1) < ROUNDING).double().mean())
 
 
 def _with_gaps(inputs: Inputs, modalities: list[str]) -> dict[str, Tensor]:

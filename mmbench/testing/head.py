@@ -10,13 +10,17 @@ from torch import Tensor
 from mmbench.contracts import Decoder, Head
 from mmbench.sequences import by_place, said
 from mmbench.testing import promises
-from mmbench.testing.promises import Check, Inputs, Subject, corners, lifted, promise
+from mmbench.testing.promises import Check, Inputs, Subject, cast, corners, lifted, promise
 from mmbench.testing.reference import Reference, computes
+from mmbench.testing.weights import idle_weights, unsearched
 
 VECTORS = ((12, 3), (1, 1))
 """From how many numbers to how many outputs."""
 SEQUENCES = ((12, 6, 3), (1, 6, 2))
 """The same, and in how many places."""
+
+BATCH = 64
+"""Enough rows that no unit is silent for all of them."""
 
 
 def check_head(cls: type[Head], **params: Any) -> None:
@@ -63,6 +67,19 @@ def its_input_is_used(cls: type[Head], **params: Any) -> None:
         promises.projected(case.call(case.build().eval(), {"fused": fused})).backward()
         used = fused.grad is not None and bool(fused.grad.abs().max() > 0)
         assert used, f"{case.what}: it ignores the fused vector."
+
+
+def every_weight_matters(cls: type[Head], **params: Any) -> None:
+    """No trained matrix, nor most of its rows, is without influence whatever the input."""
+    cases = _subjects(cls, **unsearched(cls, params))
+    *_, case = [case for case in cases if case.inputs["fused"].shape[1] > 1]
+    inputs = {k: v.repeat(BATCH // len(v), 1) for k, v in case.inputs.items()}
+    inputs["fused"] = torch.randn_like(inputs["fused"])
+    idle = idle_weights(case, case.build().train().double(), cast(inputs, torch.float64))
+    assert not idle, (
+        f"{case.what}: {', '.join(idle)} never changes the output. A softmax over one key is "
+        f"always 1, whatever its query. Use it, or leave it out."
+    )
 
 
 def a_place_depends_on_those_before_it(cls: type[Head], **params: Any) -> None:
@@ -113,6 +130,7 @@ def head_checks(reference: Reference | None = None) -> tuple[Check, ...]:
         promises.every_tensor_is_registered,
         promises.eval_is_deterministic,
         promises.samples_do_not_see_each_other,
+        promises.training_does_not_mix_samples,
         promises.every_parameter_gets_a_gradient,
         promises.state_dict_restores_the_output,
         promises.forward_keeps_no_state,
@@ -123,6 +141,7 @@ def head_checks(reference: Reference | None = None) -> tuple[Check, ...]:
     return (
         promise(output_has_one_number_per_output),
         promise(its_input_is_used),
+        promise(every_weight_matters),
         promise(a_place_depends_on_those_before_it),
         promise(what_it_says_alone_is_what_it_says_when_told_so),
         *(lifted(check, _subjects) for check in shared),

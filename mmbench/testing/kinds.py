@@ -1,7 +1,7 @@
 """The contract of each kind of component, from its class alone."""
 
 from collections.abc import Callable, Mapping
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 from mmbench.contracts import Dataset, Encoder, Fusion, Head, Metric, Objective
@@ -31,13 +31,19 @@ CHECKS: Mapping[str, Callable[[], tuple[Check, ...]]] = {
 
 def contract_of(kind: str, component: Any) -> Contract:
     """What a component promises with its defaults, and for an encoder of example values."""
+    if kind == "dataset":
+        return _of_dataset(component)
     given: Callable[[], tuple[Any, ...]] = lambda: (component,)
     if kind == "encoder":
         given = lambda: (component, example_column(component.accepts))
-    elif kind == "dataset":
-        given = cache(lambda: (component(),))  # one instance: most read their data when they load
     name = getattr(component, "name", getattr(component, "__name__", str(component)))
     return Contract(kind, name, CHECKS[kind](), given)
+
+
+def _of_dataset(cls: type[Dataset], **params: Any) -> Contract:
+    """All promises but one ask one instance: most read their data when they load."""
+    build = partial(cls, **params)
+    return Contract("dataset", cls.name, dataset_checks(build), cache(lambda: (build(),)))
 
 
 def fusion_contract(
@@ -83,8 +89,7 @@ def metric_contract(cls: type[Metric], *, reference: Reference | None = None) ->
 
 def dataset_contract(cls: type[Dataset], **params: Any) -> type:
     """Tests of a dataset, read with ``params``."""
-    given = cache(lambda: (cls(**params),))
-    return Contract("dataset", cls.name, dataset_checks(), given).tests()
+    return _of_dataset(cls, **params).tests()
 
 
 def command_contract(plugin: Any) -> type:

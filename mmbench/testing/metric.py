@@ -42,30 +42,57 @@ def _example(kind: TargetKind) -> tuple[Tensor, Tensor]:
 
 
 def perfect_predictions_score_best(cls: type[Metric]) -> None:
-    """Nothing scores better than the target itself, and noise scores worse."""
+    """Nothing scores as well as the target itself: neither noise nor the same scores everywhere."""
     metric = cls()
     for kind in sorted(cls.targets):
         scores, target = _example(kind)
+        # with one class rarer than the others: equal scores would else be well calibrated
+        kept = torch.arange(ROWS) % (2 * N_OUTPUTS) != 0
+        scores, target = scores[kept], target[kept]
         best = metric(scores, target)
-        noise = metric(scores.std() * torch.randn_like(scores), target)
-        better = best > noise if cls.higher_is_better else best < noise
-        assert better, (
-            f"metric {cls.name!r} of {kind}: perfect predictions score {best:.3g} and noise "
-            f"{noise:.3g}, but higher_is_better = {cls.higher_is_better}."
-        )
+        rivals = {
+            "noise": scores.std() * torch.randn_like(scores),
+            "equal scores": torch.zeros_like(scores),
+        }
+        for what, rival in rivals.items():
+            figure = metric(rival, target)
+            better = best > figure if cls.higher_is_better else best < figure
+            assert better, (
+                f"metric {cls.name!r} of {kind}: perfect predictions score {best:.3g} and {what} "
+                f"{figure:.3g}, but higher_is_better = {cls.higher_is_better}. Where scores tie, "
+                f"take the first or the mean rank, not the best."
+            )
 
 
 def figure_is_a_finite_float(cls: type[Metric]) -> None:
-    """A plain finite ``float``, also for constant predictions."""
+    """A plain finite ``float``, also for constant predictions and where a class never occurs."""
     metric = cls()
     for kind in sorted(cls.targets):
         scores, target = _example(kind)
-        for given in (scores, torch.randn_like(scores), torch.zeros_like(scores)):
-            figure = metric(given, target)
+        cases = {
+            "": (scores, target),
+            " of noise": (torch.randn_like(scores), target),
+            " of equal scores": (torch.zeros_like(scores), target),
+            " where a class never occurs": _lacking(kind, torch.randn_like(scores), target),
+        }
+        for when, given in cases.items():
+            figure = metric(*given)
             assert isinstance(figure, float) and math.isfinite(figure), (
-                f"metric {cls.name!r} of {kind}: it gives {figure!r}. Return a float, and a number "
-                f"where the formula divides by zero."
+                f"metric {cls.name!r} of {kind}: it gives {figure!r}{when}. Return a float, and a "
+                f"number where the formula divides by zero: a slice of the rows may have no more."
             )
+
+
+def _lacking(kind: TargetKind, scores: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    """Rows without one class or label, or whose numbers are all alike."""
+    if kind == "classification":
+        return scores[target != 0], target[target != 0]
+    if kind == "multilabel":
+        target = target.clone()
+        target[:, 0] = 0
+    elif kind == "regression":
+        target = torch.ones_like(target)
+    return scores, target
 
 
 def figures_lie_between_its_ends(cls: type[Metric]) -> None:
@@ -83,17 +110,20 @@ def figures_lie_between_its_ends(cls: type[Metric]) -> None:
 
 
 def row_order_does_not_matter(cls: type[Metric]) -> None:
-    """The same rows in another order give the same figure."""
+    """The same rows in another order give the same figure, also where scores tie."""
     metric = cls()
     for kind in sorted(cls.targets):
         scores, target = _example(kind)
         scores = scores + scores.std() * torch.randn_like(scores)
-        one = metric(scores, target)
-        for order in (torch.randperm(ROWS) for _ in range(5)):
-            other = metric(scores[order], target[order])
-            assert math.isclose(one, other, rel_tol=1e-5, abs_tol=1e-6), (
-                f"metric {cls.name!r} of {kind}: another order gives {other:.5g}, not {one:.5g}."
-            )
+        tied = scores.std() * (scores / scores.std()).round()
+        for when, given in (("", scores), (", where scores tie,", tied)):
+            one = metric(given, target)
+            for order in (torch.randperm(ROWS) for _ in range(5)):
+                other = metric(given[order], target[order])
+                assert math.isclose(one, other, rel_tol=1e-5, abs_tol=1e-6), (
+                    f"metric {cls.name!r} of {kind}: another order of the rows{when} gives "
+                    f"{other:.5g}, not {one:.5g}."
+                )
 
 
 def sums_over_rows_are_the_metric(cls: type[Metric]) -> None:

@@ -6,8 +6,10 @@ how to mend it. Each kind of component lifts these over its own subjects and add
 
 import functools
 import inspect
+import traceback
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -18,6 +20,7 @@ from mmbench.space import Choice, Range, params_of, validate
 from mmbench.together.members import Members
 from mmbench.together.side_by_side import gathered, side_by_side, spread
 
+OWN_CODE = str(Path(__file__).parent)
 Inputs = Mapping[str, Tensor]
 Check = Callable[..., None]
 """Takes a component's class (an encoder's also its column) and hyperparameters by keyword."""
@@ -35,11 +38,8 @@ class Subject:
     """Run a module, or a function with its signature; the main output comes first."""
 
 
-def promise(check: Check, of: str = "") -> Check:
-    """Run ``check`` from a fixed seed; an exception inside it is a broken promise too.
-
-    ``of`` is whose promise it is, if not that of its first argument.
-    """
+def promise(check: Check) -> Check:
+    """Run ``check`` from a fixed seed; an exception inside it is a broken promise too."""
 
     @functools.wraps(check)
     def guarded(*args: Any, **params: Any) -> None:
@@ -47,16 +47,31 @@ def promise(check: Check, of: str = "") -> Check:
             torch.manual_seed(0)
             try:
                 check(*args, **params)
-            except AssertionError:
-                raise
             except (Exception, SystemExit) as error:
-                whose = of or getattr(args[0], "__name__", args[0])
+                if _is_ours(error):
+                    raise
+                whose = getattr(args[0], "__name__", args[0])
                 raise AssertionError(
-                    f"{whose} breaks {check.__name__}: it raised {type(error).__name__}: {error}\n"
+                    f"{whose} breaks {check.__name__}: it raised {_described(error)}\n"
                     f"{inspect.getdoc(check)}"
                 ) from error
 
     return guarded
+
+
+def _is_ours(error: BaseException) -> bool:
+    """Whether it is the kit that says what is broken, not an assert in what it asks."""
+    place = traceback.extract_tb(error.__traceback__)[-1].filename
+    return isinstance(error, AssertionError) and bool(str(error)) and place.startswith(OWN_CODE)
+
+
+def _described(error: BaseException) -> str:
+    """The error; if it says nothing of itself, the place where it was raised."""
+    name = type(error).__name__
+    if str(error):
+        return f"{name}: {error}"
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{name} at {place.filename}:{place.lineno}"
 
 
 def lifted(check: Callable[[Subject], None], subjects: Callable[..., Iterator[Subject]]) -> Check:
@@ -88,13 +103,25 @@ def projected(outputs: tuple[Tensor, ...]) -> Tensor:
 
 def samples_do_not_see_each_other(subject: Subject) -> None:
     """A sample's output is the same alone and in a batch: attend over tokens, never over rows."""
-    module = subject.build().eval()
+    _each_alone(subject, subject.build().eval())
+
+
+def training_does_not_mix_samples(subject: Subject) -> None:
+    """So it is in training mode too, unless random numbers are drawn there."""
+    module = subject.build().train()
+    first, second = (subject.call(module, subject.inputs) for _ in range(2))
+    if close(first, second):
+        _each_alone(subject, module)
+
+
+def _each_alone(subject: Subject, module: nn.Module) -> None:
     whole = subject.call(module, subject.inputs)
+    mode = "training" if module.training else "evaluation"
     for i in range(len(whole[0])):
         alone = subject.call(module, {k: v[i : i + 1] for k, v in subject.inputs.items()})
         assert close(tuple(o[i : i + 1] for o in whole), alone), (
-            f"{subject.what}: the output of sample {i} depends on the other samples of its batch. "
-            f"Attend over the token axis and use LayerNorm rather than BatchNorm."
+            f"{subject.what}: in {mode} mode the output of sample {i} depends on the other samples "
+            f"of its batch. Attend over the token axis and use LayerNorm rather than BatchNorm."
         )
 
 

@@ -1,0 +1,40 @@
+"""That every trained matrix has influence: what fusions, heads and encoders promise alike."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from mmbench.space import params_of
+from mmbench.testing.promises import Inputs, Subject, projected
+
+ROUNDING = 1e-12
+
+
+def unsearched(cls: type, params: dict[str, Any]) -> dict[str, Any]:
+    """Those given that no search varies: what is searched may switch a part off."""
+    searched = {param.name for param in params_of(cls) if param.domain}
+    return {name: value for name, value in params.items() if name not in searched}
+
+
+def idle_weights(
+    case: Subject, module: nn.Module, inputs: Inputs, *, most: float = 0.5
+) -> list[str]:
+    """The trained matrices of which more than ``most`` rows have no influence on any output.
+
+    Vectors are let off: the bias of an attention's keys cancels in its softmax, as it should.
+    """
+    trained = {n: p for n, p in module.named_parameters() if p.requires_grad}
+    matrices = {n: p for n, p in trained.items() if p.ndim > 1}
+    if not matrices:
+        return []
+    with torch.no_grad():
+        for parameter in trained.values():  # what starts at zero is not idle, nor what it scales
+            parameter.add_(0.1 * torch.randn_like(parameter))
+    projected(case.call(module, inputs)).backward()
+    return [n for n, p in matrices.items() if p.grad is None or _idle_share(p.grad) > most]
+
+
+def _idle_share(gradient: Tensor) -> float:
+    """How many of its rows are zero but for rounding: queries, keys and values may share one."""
+    return float((gradient.flatten(1).abs().amax(1) < ROUNDING).double().mean())
