@@ -24,12 +24,11 @@ def idle_weights(
 
     Vectors are let off: the bias of an attention's keys cancels in its softmax, as it should.
     """
-    trained = {n: p for n, p in module.named_parameters() if p.requires_grad}
-    matrices = {n: p for n, p in trained.items() if p.ndim > 1}
+    matrices = {n: p for n, p in module.named_parameters() if p.requires_grad and p.ndim > 1}
     if not matrices:
         return []
     with torch.no_grad():
-        for parameter in trained.values():  # what starts at zero is not idle, nor what it scales
+        for parameter in module.parameters():  # nothing is idle for what begins at zero, or stays
             parameter.add_(0.1 * torch.randn_like(parameter))
     projected(case.call(module, inputs)).backward()
     return [n for n, p in matrices.items() if p.grad is None or _idle_share(p.grad) > most]
