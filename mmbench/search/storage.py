@@ -81,7 +81,7 @@ def turn_of(url: str, name: str) -> Turn:
 def _local(url: str) -> Path | None:
     """The file that a storage is, if it is one."""
     if url.startswith("sqlite:///"):
-        return Path(url.removeprefix("sqlite:///"))
+        return Path(url.removeprefix("sqlite:///").partition("?")[0])
     return None if "://" in url else _file(url)
 
 
