@@ -87,7 +87,12 @@ def page(window: Any, full: Path) -> Any:
 
 
 def open_page(browser: Any, path: Path) -> None:
+    """On a busy machine ``get`` has been seen to return before the page was there."""
+    from selenium.webdriver.support.ui import WebDriverWait
+
     browser.get(path.as_uri())
+    there = "return document.URL === arguments[0] && document.readyState === 'complete'"
+    WebDriverWait(browser, 20).until(lambda b: b.execute_script(there, path.as_uri()))
 
 
 def requested(browser: Any) -> set[str]:
