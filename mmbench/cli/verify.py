@@ -41,8 +41,7 @@ def verify(
     if missing := [str(place) for place in rows if not place.exists()]:
         raise StorageError(f"There is no {', '.join(missing)}. Name a row, or a folder of rows.")
     plugins, done = load_plugins(), []
-    for found in check(rows, plugins):
-        checked = _restated(found, plugins) if restate and found.ranged else found
+    for checked in check(rows, plugins, restate=restate):
         if rerun and not checked.problems:
             _train_again(checked, plugins, device, threads, out)
         done.append(checked)
@@ -54,18 +53,6 @@ def verify(
         _sum_up(done)
     if any(checked.problems for checked in done):
         raise typer.Exit(1)
-
-
-def _restated(checked: "Checked", plugins: "Plugins") -> "Checked":
-    """The row written with the intervals that follow, and checked again."""
-    from mmbench.files import write_whole
-    from mmbench.leaderboard.verify import Verifier
-
-    assert checked.ranged is not None
-    write_whole(checked.file, json.dumps(checked.ranged.to_dict(), indent=2))
-    again = Verifier(plugins).check(checked.file)
-    again.notes.append("its intervals were computed again from its predictions")
-    return again
 
 
 def _train_again(

@@ -4,6 +4,7 @@ Needs the task and plugins of the rows, but no model, no MLflow and no network. 
 is whether the predictions are those of the model: for that, train again (`--rerun`).
 """
 
+import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from mmbench.errors import DataUnavailable, MMBenchError, StorageError
 from mmbench.evaluation.predictions import read_predictions
+from mmbench.files import write_whole
 from mmbench.leaderboard.cost_document import check_cost
 from mmbench.leaderboard.restate import (
     Single,
@@ -61,11 +63,14 @@ class Checked:
         }
 
 
-def verify(places: Sequence[Path], plugins: Plugins) -> Iterator[Checked]:
-    """Each row in these files, folders and trees; an invalid one never stops the others."""
+def verify(places: Sequence[Path], plugins: Plugins, *, restate: bool = False) -> Iterator[Checked]:
+    """Each row in these files, folders and trees; an invalid one never stops the others.
+
+    ``restate``: rows whose intervals alone are wrong are written anew, and checked again.
+    """
     files = [file for place in places for file in row_files(place)]
     verifier = Verifier(plugins)
-    return map(verifier.check, files)
+    return map(verifier.restated if restate else verifier.check, files)
 
 
 def row_files(place: Path) -> list[Path]:
@@ -126,6 +131,16 @@ class Verifier:
                 )
         checked.problems = list(dict.fromkeys(checked.problems))
         return checked
+
+    def restated(self, file: Path) -> Checked:
+        """The check, after the intervals that follow were written if they alone differed."""
+        checked = self.check(file)
+        if checked.ranged is None:
+            return checked
+        write_whole(file, json.dumps(checked.ranged.to_dict(), indent=2))
+        again = self.check(file)
+        again.notes.append("its intervals were computed again from its predictions")
+        return again
 
     def _plugins_are_missing(self, row: Row, checked: Checked) -> bool:
         """Whether the row cannot be read without a plugin; others than it had are noted."""
