@@ -41,6 +41,16 @@ def _example(kind: TargetKind) -> tuple[Tensor, Tensor]:
     return target.unsqueeze(1), target
 
 
+def _noisy(kind: TargetKind) -> tuple[Tensor, Tensor]:
+    """The same with as much noise in the scores."""
+    scores, target = _example(kind)
+    return scores + scores.std() * torch.randn_like(scores), target
+
+
+def _same(one: float, other: float) -> bool:
+    return math.isclose(one, other, rel_tol=1e-5, abs_tol=1e-6)
+
+
 def perfect_predictions_score_best(cls: type[Metric]) -> None:
     """Nothing scores as well as the target itself: neither noise nor the same scores everywhere."""
     metric = cls()
@@ -113,14 +123,13 @@ def row_order_does_not_matter(cls: type[Metric]) -> None:
     """The same rows in another order give the same figure, also where scores tie."""
     metric = cls()
     for kind in sorted(cls.targets):
-        scores, target = _example(kind)
-        scores = scores + scores.std() * torch.randn_like(scores)
+        scores, target = _noisy(kind)
         tied = scores.std() * (scores / scores.std()).round()
         for when, given in (("", scores), (", where scores tie,", tied)):
             one = metric(given, target)
             for order in (torch.randperm(ROWS) for _ in range(5)):
                 other = metric(given[order], target[order])
-                assert math.isclose(one, other, rel_tol=1e-5, abs_tol=1e-6), (
+                assert _same(one, other), (
                     f"metric {cls.name!r} of {kind}: another order of the rows{when} gives "
                     f"{other:.5g}, not {one:.5g}."
                 )
@@ -130,13 +139,12 @@ def sums_over_rows_are_the_metric(cls: type[Metric]) -> None:
     """``per_row``, or ``summands`` and ``of_sums``, give the figure: intervals come from them."""
     metric = cls()
     for kind in sorted(cls.targets):
-        scores, target = _example(kind)
-        scores = scores + scores.std() * torch.randn_like(scores)
+        scores, target = _noisy(kind)
         terms = summands(metric, scores, target)
         if terms is None:
             continue
         figure, of_sums = metric(scores, target), float(of_summed(metric, terms.double().sum(0)))
-        assert math.isclose(figure, of_sums, rel_tol=1e-5, abs_tol=1e-6), (
+        assert _same(figure, of_sums), (
             f"metric {cls.name!r} of {kind}: it is {figure:.5g}, but {of_sums:.5g} from sums over "
             f"rows. Mend per_row or summands and of_sums, or leave them out: the metric itself is "
             f"then called on each resample."
@@ -158,10 +166,9 @@ def _computes(reference: Reference) -> Check:
     def it_computes_its_formula(cls: type[Metric]) -> None:
         """It gives what its reference formula gives."""
         for kind in sorted(cls.targets):
-            scores, target = _example(kind)
-            scores = scores + scores.std() * torch.randn_like(scores)
+            scores, target = _noisy(kind)
             ours, theirs = cls()(scores, target), float(reference(scores, target))
-            assert math.isclose(ours, theirs, rel_tol=1e-5, abs_tol=1e-6), (
+            assert _same(ours, theirs), (
                 f"metric {cls.name!r} of {kind}: it gives {ours:.5g}, its reference {theirs:.5g}. "
                 f"Work a small example by hand: one of the two is not the definition."
             )
