@@ -167,12 +167,10 @@ class Resampler:
     ) -> None:
         _check(scores, target, source)
         self.metric, self.all_scores, self.target = metric, scores, target
-        rows = torch.arange(len(target))
-        source = rows if source is None else source.cpu().unique(return_inverse=True)[1]
-        self.sources = int(source.max()) + 1
-        # Of other sources one alone tells nothing: its rows stand in for them, see Spread.
-        self.drawn = source if self.sources > 1 else rows
-        self.sums = self._sum_by_drawn()
+        self.sources = count_sources(target, source)
+        self.unit = units_drawn(target, source)
+        self.units = int(self.unit.max()) + 1
+        self.sums = self._sum_by_unit()
 
     def plain(self) -> list[float]:
         """Each seed's score on all rows."""
@@ -181,7 +179,7 @@ class Resampler:
     def resampled(self, resamples: int, seed: int) -> Tensor:
         """(resamples, seeds) scores."""
         n = min(resamples, GENERAL_RESAMPLES) if self.sums is None else resamples
-        chunks = draws(int(self.drawn.max()) + 1, n, stream(seed, "bootstrap"))
+        chunks = draws(self.units, n, stream(seed, "bootstrap"))
         return cat([self.scores(weights) for weights in chunks])
 
     def scores(self, weights: Tensor) -> Tensor:
@@ -190,21 +188,36 @@ class Resampler:
             return torch.stack([self._score(w) for w in weights.long()])
         return of_summed(self.metric, torch.einsum("rs,sem->rem", weights, self.sums))
 
-    def _sum_by_drawn(self) -> Tensor | None:
+    def _sum_by_unit(self) -> Tensor | None:
         """(sources, seeds, terms): what the metric follows from; None if it must be called."""
         each = [summands(self.metric, s, self.target) for s in self.all_scores]
         if any(own is None for own in each):
             return None
         terms = torch.stack([own.double() for own in each if own is not None], dim=1)
-        sums = torch.zeros(int(self.drawn.max()) + 1, *terms.shape[1:], dtype=torch.float64)
-        return sums.index_add_(0, self.drawn, terms)
+        sums = torch.zeros(self.units, *terms.shape[1:], dtype=torch.float64)
+        return sums.index_add_(0, self.unit, terms)
 
     def _score(self, weights: Tensor) -> Tensor:
         """(seeds,) the metric itself on the rows of one resample."""
-        rows = torch.arange(len(self.target)).repeat_interleave(weights[self.drawn])
+        rows = torch.arange(len(self.target)).repeat_interleave(weights[self.unit])
         target = self.target[rows]
         values = [float(self.metric(s[rows], target)) for s in self.all_scores]
         return torch.tensor(values, dtype=torch.float64)
+
+
+def count_sources(target: Tensor, source: Tensor | None) -> int:
+    return len(target) if source is None else len(source.unique())
+
+
+def units_drawn(target: Tensor, source: Tensor | None) -> Tensor:
+    """(rows,) which of the units that are drawn whole each row is of, from 0: its source.
+
+    Of other sources one alone tells nothing: its rows stand in for them, see ``Spread``.
+    """
+    if source is None or count_sources(target, source) == 1:
+        return torch.arange(len(target))
+    units: Tensor = source.cpu().unique(return_inverse=True)[1]
+    return units
 
 
 def summands(metric: Metric, scores: Tensor, target: Tensor) -> Tensor | None:
@@ -231,13 +244,14 @@ def with_resamples(
     every call, so that two models are compared on the same rows. Only the metric for one that is
     neither ``PerRow`` nor ``OfSums``: it would be called ``resamples`` times.
     """
+    units = int(units_drawn(target, source).max()) + 1
+    weights = cat(list(draws(units, resamples, stream(0, "bootstrap"))))
 
     def judge(scores: Tensor) -> Tensor:
         plain = torch.tensor([float(metric(scores, target))], dtype=torch.float64)
         if not isinstance(metric, PerRow | OfSums):
             return plain
-        sampler = Resampler(metric, [scores], target, source)
-        return cat([plain, sampler.resampled(resamples, 0).flatten()])
+        return cat([plain, Resampler(metric, [scores], target, source).scores(weights).flatten()])
 
     return judge
 

@@ -58,11 +58,8 @@ class Resampled:
         n = counts.pop()
         everyone = [s for per_seed in scores.values() for s in per_seed]
         sampler = Resampler(metric, everyone, target, source)
-        plain, drawn, self.sources = (
-            sampler.plain(),
-            sampler.resampled(resamples, seed),
-            sampler.sources,
-        )
+        plain, drawn = sampler.plain(), sampler.resampled(resamples, seed)
+        self.sources = sampler.sources
         self.per_seed = {name: plain[i * n : (i + 1) * n] for i, name in enumerate(scores)}
         self.plain = {name: mean(own) for name, own in self.per_seed.items()}
         each = drawn.unflatten(1, (len(scores), n)).mean(dim=2).unbind(dim=1)

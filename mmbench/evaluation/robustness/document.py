@@ -15,7 +15,13 @@ from torch import Tensor
 
 from mmbench.contracts import Encoder
 from mmbench.evaluation.averaging import averaged
-from mmbench.evaluation.intervals import Estimate, mean, spread_of_seeds, spread_of_sources
+from mmbench.evaluation.intervals import (
+    Estimate,
+    count_sources,
+    mean,
+    spread_of_seeds,
+    spread_of_sources,
+)
 from mmbench.evaluation.robustness.audio import AUDIO
 from mmbench.evaluation.robustness.image import IMAGE
 from mmbench.evaluation.robustness.noise import SEVERITIES, Noise
@@ -81,7 +87,7 @@ def robustness(
     if len(subject.clean) == 1:
         return document
     headlines = {name: found[name] for name in HEADLINES}
-    sources = len(rows) if rows.source is None else len(rows.source.unique())
+    sources = count_sources(rows.target, rows.source)
     drawn = _each(headlines, lambda score: score[1:].tolist())
     return {**document, "draws": drawn, "sources": sources}
 
@@ -165,7 +171,7 @@ def _mean(scores: Sequence[Any]) -> Any:
 def over_seeds(documents: Sequence[Document]) -> Document:
     """The mean of several, figure by figure; what one of them lacks is left out.
 
-    With ``intervals``, if all have draws: each takes other rows and, with replacement, other seeds.
+    With ``intervals`` over seeds and sources, if all have draws.
     """
     found = [{name: d[name] for name in d if name not in SEED_ALONE} for d in documents]
     whole: Document = averaged(found)
