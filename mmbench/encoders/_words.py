@@ -14,6 +14,8 @@ from mmbench.types import Column, Values
 from mmbench.words import words
 
 PADDING, UNKNOWN, FIRST_WORD = 0, 1, 2
+FEWEST = 2
+"""Texts that a term is in, where there are such terms."""
 VOCABULARY_LIMIT = 20_000
 
 
@@ -67,8 +69,7 @@ class TextEncoder(Encoder):
     @classmethod
     def fit(cls, train: Column) -> Fitted:
         """The vocabulary of the strings that training rows refer to."""
-        texts = strings(train.values)
-        return {"vocabulary": vocabulary(texts[i] for i in used_values(train).tolist())}
+        return {"vocabulary": vocabulary(training_texts(train))}
 
     def prepare(self, values: Values) -> Tensor:
         return word_ids(strings(values), self.known, self.max_words)
@@ -79,3 +80,9 @@ def strings(values: Values) -> tuple[str, ...]:
     if not isinstance(values, tuple):
         raise TypeError(f"A text encoder takes a tuple of strings, not {type(values).__name__}.")
     return values
+
+
+def training_texts(train: Column) -> list[str]:
+    """The texts that training rows refer to."""
+    texts = strings(train.values)
+    return [texts[i] for i in used_values(train).tolist()]

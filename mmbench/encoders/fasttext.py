@@ -14,15 +14,12 @@ import torch
 from torch import Tensor, nn
 
 from mmbench.contracts import Encoder, Fitted
-from mmbench.encoders._training_column import used_values
-from mmbench.encoders._words import PADDING, padded, strings, terms
+from mmbench.encoders._words import FEWEST, PADDING, padded, strings, terms, training_texts
 from mmbench.hookspecs import hookimpl
 from mmbench.space import Range
 from mmbench.types import Column, Encoded, Values
 
 TERMS_LIMIT = 65_536
-FEWEST = 2
-"""Texts that a term is in, where there are such terms."""
 
 
 class FastText(Encoder):
@@ -49,9 +46,8 @@ class FastText(Encoder):
     @classmethod
     def fit(cls, train: Column) -> Fitted:
         """The terms that most training texts have, equal ones by the alphabet."""
-        texts = strings(train.values)
         found = Counter(
-            term for i in used_values(train).tolist() for term in dict.fromkeys(terms(texts[i]))
+            term for text in training_texts(train) for term in dict.fromkeys(terms(text))
         )
         least = FEWEST if any(count >= FEWEST for count in found.values()) else 1
         kept = [term for term, count in found.items() if count >= least]

@@ -12,8 +12,7 @@ import torch
 from torch import Tensor
 
 from mmbench.contracts import Encoder, Fitted
-from mmbench.encoders._training_column import used_values
-from mmbench.encoders._words import strings
+from mmbench.encoders._words import strings, training_texts
 from mmbench.hookspecs import hookimpl
 from mmbench.space import Choice
 from mmbench.types import Column, Encoded, Values
@@ -41,8 +40,7 @@ class HashedNgrams(Encoder):
     @classmethod
     def fit(cls, train: Column) -> Fitted:
         """How rare each bucket is: the logarithm of one over its share of the training texts."""
-        texts = strings(train.values)
-        counts = hashed([texts[i] for i in used_values(train).tolist()])
+        counts = hashed(training_texts(train))
         found = (counts != 0).sum(0)
         rarity = ((1 + len(counts)) / (1 + found)).log() + 1
         fitted: dict[str, Any] = {"rarity": rarity.tolist()}

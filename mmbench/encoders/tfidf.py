@@ -18,15 +18,13 @@ from mmbench.contracts import Encoder, Fitted
 from mmbench.encoders._length import to_length
 from mmbench.encoders._to_target import outputs
 from mmbench.encoders._training_column import used_values
-from mmbench.encoders._words import strings, terms
+from mmbench.encoders._words import FEWEST, strings, terms, training_texts
 from mmbench.hookspecs import hookimpl
 from mmbench.space import Choice
 from mmbench.types import ALL_TARGETS, MISSING, Column, Encoded, TargetKind, Values
 
 MOST = 4096
 """Terms are chosen once, the most telling first; fewer of them are the first ones."""
-FEWEST = 2
-"""Texts that a term is in, where there are such terms."""
 
 
 class TfIdf(Encoder):
@@ -55,13 +53,13 @@ class TfIdf(Encoder):
     @classmethod
     def fit(cls, train: Column) -> Fitted:
         """The terms that most texts have, and how rare each is."""
-        return chosen_terms(_texts(train), None)
+        return chosen_terms(training_texts(train), None)
 
     @classmethod
     def fit_to_target(cls, train: Column, target: Tensor, kind: TargetKind) -> Fitted:
         """The terms that covary most with the target, and how rare each is."""
         return chosen_terms(
-            _texts(train), said(train, target, kind) if kind in ALL_TARGETS else None
+            training_texts(train), said(train, target, kind) if kind in ALL_TARGETS else None
         )
 
     def prepare(self, values: Values) -> Tensor:
@@ -106,11 +104,6 @@ def chosen_terms(texts: Sequence[str], told: Tensor | None) -> Fitted:
         "rarity": [float(rarity[place]) for place in order] or [1.0],
     }
     return fitted
-
-
-def _texts(train: Column) -> list[str]:
-    texts = strings(train.values)
-    return [texts[i] for i in used_values(train).tolist()]
 
 
 def _counted(texts: Sequence[str]) -> tuple[list[str], Any]:
