@@ -72,7 +72,7 @@ def relative(row: Row, concats: Concats) -> float | None:
     own, its = row.robustness["area"], concat.robustness["area"]
     if ALL not in own or own.keys() != its.keys():
         return None
-    return (own[ALL] - its[ALL]) * (1 if row.higher_is_better else -1)
+    return (own[ALL] - its[ALL]) * row.sign
 
 
 def _comparable(row: Row) -> Hashable:

@@ -66,7 +66,7 @@ def _front(here: Entries, rows: Sequence[Row], cost: str) -> Front | None:
     if not costs:
         return None
     any_row = here.everyone[0]
-    sign = 1 if any_row.higher_is_better else -1
+    sign = any_row.sign
     scores = {row.id: row.main["mean"] for row in rows if row.id in costs}
     kept = front(
         [(costs[i], scores[i], i) for i in costs], higher_is_better=any_row.higher_is_better

@@ -151,7 +151,7 @@ def _cell(method: str, here: Entries, rank: float) -> Cell:
         ratio = latency_vs_concat(row, here.everyone)
         return Cell(rank, row.main["mean"], row.id, ratio)
     score = fmean(here.scores[method])
-    sign = 1 if here.everyone[0].higher_is_better else -1
+    sign = here.everyone[0].sign
     return Cell(rank, sign * score if isfinite(score) else None, None, None)
 
 
