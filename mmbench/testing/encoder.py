@@ -15,7 +15,7 @@ from mmbench.contracts import Encoder, Fitted
 from mmbench.testing import promises
 from mmbench.testing.promises import Check, Inputs, Subject, close, lifted, promise
 from mmbench.testing.reference import Reference, computes
-from mmbench.testing.weights import idle_weights, unsearched
+from mmbench.testing.weights import assert_none_idle, unsearched
 from mmbench.types import Column, Encoded, Values
 
 MOST_VALUES = 8
@@ -158,11 +158,7 @@ def every_weight_matters(cls: type[Encoder], column: Column, **params: Any) -> N
     One row of it may be: a few values have not every word, nor every position.
     """
     for case in _subjects(cls, column, **unsearched(cls, params)):
-        idle = idle_weights(case, case.build().eval(), case.inputs, most=ALL_BUT_ONE)
-        assert not idle, (
-            f"{case.what}: {', '.join(idle)} never changes the output. A softmax over one key is "
-            f"always 1, whatever its query. Use it, or leave it out."
-        )
+        assert_none_idle(case, case.build().eval(), case.inputs, most=ALL_BUT_ONE)
 
 
 def encoder_checks(reference: Reference | None = None) -> tuple[Check, ...]:

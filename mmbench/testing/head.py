@@ -12,7 +12,7 @@ from mmbench.sequences import by_place, said
 from mmbench.testing import promises
 from mmbench.testing.promises import Check, Inputs, Subject, cast, corners, lifted, promise
 from mmbench.testing.reference import Reference, computes
-from mmbench.testing.weights import idle_weights, unsearched
+from mmbench.testing.weights import assert_none_idle, unsearched
 
 VECTORS = ((12, 3), (1, 1))
 """From how many numbers to how many outputs."""
@@ -75,11 +75,7 @@ def every_weight_matters(cls: type[Head], **params: Any) -> None:
     *_, case = [case for case in cases if case.inputs["fused"].shape[1] > 1]
     inputs = {k: v.repeat(BATCH // len(v), 1) for k, v in case.inputs.items()}
     inputs["fused"] = torch.randn_like(inputs["fused"])
-    idle = idle_weights(case, case.build().train().double(), cast(inputs, torch.float64))
-    assert not idle, (
-        f"{case.what}: {', '.join(idle)} never changes the output. A softmax over one key is "
-        f"always 1, whatever its query. Use it, or leave it out."
-    )
+    assert_none_idle(case, case.build().train().double(), cast(inputs, torch.float64))
 
 
 def a_place_depends_on_those_before_it(cls: type[Head], **params: Any) -> None:

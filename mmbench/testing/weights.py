@@ -34,6 +34,17 @@ def idle_weights(
     return [n for n, p in matrices.items() if p.grad is None or _idle_share(p.grad) > most]
 
 
+def assert_none_idle(
+    case: Subject, module: nn.Module, inputs: Inputs, *, most: float = 0.5
+) -> None:
+    """Of a component that attends to nothing but what it is given."""
+    idle = idle_weights(case, module, inputs, most=most)
+    assert not idle, (
+        f"{case.what}: {', '.join(idle)} never changes the output. A softmax over one key is "
+        f"always 1, whatever its query. Use it, or leave it out."
+    )
+
+
 def _idle_share(gradient: Tensor) -> float:
     """How many of its rows are zero but for rounding: queries, keys and values may share one."""
     return float((gradient.flatten(1).abs().amax(1) < ROUNDING).double().mean())
