@@ -94,16 +94,9 @@ def run_worker(arguments: Sequence[str]) -> tuple[int, str]:
     It is a process of its own, which handles signals and may be killed alone. If this task is gone
     it stops by itself (``--parent``); a task that is cancelled (a ``KeyboardInterrupt``) stops it.
     """
-    command = [
-        sys.executable,
-        "-P",
-        "-m",
-        "mmbench",
-        "worker",
-        *arguments,
-        "--parent",
-        str(os.getpid()),
-    ]
+    command = [  # -P: nothing is imported from the folder that Ray runs in
+        sys.executable, "-P", "-m", "mmbench", "worker", *arguments, "--parent", str(os.getpid()),
+    ]  # fmt: skip
     with tempfile.TemporaryFile("w+") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
         try:
