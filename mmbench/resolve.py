@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from mmbench.augmentation import in_effect
 from mmbench.contracts import Dataset, Encoder, Fusion, Head, Objective
-from mmbench.errors import Incompatible, UnknownName, did_you_mean
+from mmbench.errors import Incompatible, InvalidParameter, UnknownName, did_you_mean
 from mmbench.plugins import Plugins
 from mmbench.registry import Registry
 from mmbench.space import validate
@@ -44,8 +44,15 @@ def resolve_dataset(task: Component, plugins: Plugins) -> tuple[Component, Datas
         cls = plugins.datasets[task.registered]
     except UnknownName as error:
         raise UnknownName(str(error).replace("dataset named", "task named")) from None
-    params = validate(cls, task.params, f"task {task.name}")
-    return Component(task.name, params), cls(**params)
+    if strange := sorted(task.places.keys() - cls.places):
+        raise InvalidParameter(
+            f"task {task.name}: {strange[0]!r} does not say where its data lie. "
+            f"Allowed: {', '.join(sorted(cls.places)) or 'nothing, they come with it'}."
+        )
+    params = validate(cls, {**task.places, **task.params}, f"task {task.name}")
+    dataset = cls(**params)
+    places = {name: params.pop(name) for name in sorted(cls.places) if params.get(name)}
+    return Component(task.name, params, places, dataset.version if cls.places else ""), dataset
 
 
 def resolve(spec: TrialSpec, plugins: Plugins, dataset: Dataset | None = None) -> Resolved:

@@ -16,6 +16,8 @@ from typing import Annotated, Any, Protocol, get_args, get_origin, get_type_hint
 from mmbench.errors import InvalidParameter, did_you_mean
 
 Value = int | float | str | bool
+NOWHERE_ELSE: Mapping[str, Value] = {}
+"""Data lie where a spec says."""
 
 
 @dataclass(frozen=True, slots=True)

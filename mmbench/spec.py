@@ -24,6 +24,10 @@ class Component:
 
     name: str
     params: Mapping[str, Value] = field(default_factory=dict)
+    places: Mapping[str, Value] = field(default_factory=dict)
+    """Of a task: parameters that only say where its data lie. No part of an id."""
+    content: str = ""
+    """The version of the data that were found there, which is."""
 
     @property
     def registered(self) -> str:
@@ -97,7 +101,7 @@ class TrialSpec:
 
         Written out, they would change every id.
         """
-        document, default = asdict(self), TrainSpec()
+        document, default = as_document(self), TrainSpec()
         for name in YOUNGER:
             if document["train"][name] == getattr(default, name):
                 del document["train"][name]
@@ -110,15 +114,19 @@ class TrialSpec:
     @property
     def id(self) -> str:
         """Twelve hexadecimal digits. Of a *resolved* spec; ``resolve`` writes defaults out."""
-        return digest(self.to_dict())
+        return digest(wherever(self.to_dict()))
 
     @property
     def family(self) -> str:
         """The id without the seed: what all fresh seeds of one configuration share."""
-        return digest({k: v for k, v in self.to_dict().items() if k != "seed"})
+        return family_of(self.to_dict())
 
     def with_seed(self, seed: int) -> "TrialSpec":
         return replace(self, seed=seed)
+
+    def moved(self, places: Mapping[str, Value]) -> "TrialSpec":
+        """The same where its data lie elsewhere."""
+        return replace(self, task=replace(self.task, places={**self.task.places, **places}))
 
     @property
     def fusion_label(self) -> str:
@@ -129,6 +137,25 @@ class TrialSpec:
     @property
     def encoders_label(self) -> str:
         return " + ".join(f"{m}:{c.name}" for m, c in sorted(self.encoders.items()))
+
+
+def as_document(value: Any) -> dict[str, Any]:
+    """A dataclass with components in it as JSON; those whose data lie nowhere do not say so."""
+    later = ("places", "content")
+    return asdict(value, dict_factory=lambda pairs: {k: v for k, v in pairs if v or k not in later})
+
+
+def wherever(document: Mapping[str, Any]) -> dict[str, Any]:
+    """What names a task, without where its data lie: moved, they are still the same."""
+    task = document["task"]
+    if isinstance(task, Mapping):  # else it is a name alone
+        task = {key: value for key, value in task.items() if key != "places"}
+    return {**document, "task": task}
+
+
+def family_of(spec: Mapping[str, Any]) -> str:
+    """The family of a spec that is JSON."""
+    return digest({key: value for key, value in wherever(spec).items() if key != "seed"})
 
 
 def canonical_json(value: Any) -> str:
@@ -202,12 +229,14 @@ def _component(data: Any, where: str) -> Component:
     if isinstance(data, str):
         return Component(data)
     _check_keys(data, Component, f"spec.{where}")
-    name, params = data.get("name"), data.get("params", {})
-    if not isinstance(name, str) or not isinstance(params, Mapping):
+    name, params, places = data.get("name"), data.get("params", {}), data.get("places", {})
+    content = data.get("content", "")
+    mappings = isinstance(params, Mapping) and isinstance(places, Mapping)
+    if not (mappings and isinstance(name, str) and isinstance(content, str)):
         raise InvalidSpec(
             f'spec.{where} looks like {{"name": "…", "params": {{…}}}}; got {data!r}.'
         )
-    return Component(name, dict(params))
+    return Component(name, dict(params), dict(places), content)
 
 
 def _check_keys(data: Any, cls: type, where: str) -> None:

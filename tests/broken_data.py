@@ -124,6 +124,10 @@ class DrawsWhenItIsMade(Digits):
         return split.with_column("image", Column(split.columns["image"].values + self.noise))
 
 
+class LiesAtNoParameter(Digits):
+    places = frozenset({"folder"})
+
+
 class NamesNoMetric(Digits):
     task = replace(Digits.task, metric="acuracy")
 

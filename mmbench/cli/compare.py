@@ -103,7 +103,8 @@ def compare(
             raise
     kind = "objectives" if objectives else "fusions"
     folder = leaderboards / "comparisons" / (name or f"{component.name}-{kind}")
-    said = [f"task.{name}={value}" for name, value in task.params.items()] + (set_ or [])
+    of_task = {**task.params, **task.places}
+    said = [f"task.{name}={value}" for name, value in of_task.items()] + (set_ or [])
     command = _command(
         task=[task.name], fusions=fusions, objectives=objectives, budget=[budget], seeds=[seeds],
         encoder=encoder, head=[head] if head else None, seed=[seed] if seed else None, set=said,

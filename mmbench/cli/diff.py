@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mmbench.cli.options import BOARDS, AsJson, Boards
+from mmbench.cli.options import BOARDS, AsJson, Boards, Moved, task_settings
 from mmbench.cli.single import find_row
 
 if TYPE_CHECKING:
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 def diff(
     row: Annotated[str, typer.Argument(help="A row: its JSON file, or its id on a board.")],
     other: Annotated[str, typer.Argument(help="Another row of the same task.")],
+    moved: Moved = None,
     leaderboards: Boards = BOARDS,
     as_json: AsJson = False,
 ) -> None:
@@ -24,7 +25,8 @@ def diff(
     from mmbench.leaderboard.between import between
     from mmbench.plugins import load_plugins
 
-    found = between(find_row(row, leaderboards), find_row(other, leaderboards), load_plugins())
+    files = find_row(row, leaderboards), find_row(other, leaderboards)
+    found = between(*files, load_plugins(), task_settings(moved))
     if as_json:
         document: dict[str, Any] = asdict(found)
         typer.echo(json.dumps(document, indent=2))

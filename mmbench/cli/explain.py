@@ -6,11 +6,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mmbench.cli.options import BOARDS, OUT, AsJson, Boards, Device, Out
+from mmbench.cli.options import BOARDS, OUT, AsJson, Boards, Device, Moved, Out, task_settings
 from mmbench.cli.single import find_row
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from mmbench.plugins import Plugins
+    from mmbench.space import Value
 
 
 def explain(
@@ -19,6 +22,7 @@ def explain(
         typer.Argument(help="A row (its JSON file, or its id on a board), or a model's folder."),
     ],
     sample: Annotated[int, typer.Option(help="Which row of the test part, from 0.")] = 0,
+    moved: Moved = None,
     device: Device = "cpu",
     out: Out = OUT,
     leaderboards: Boards = BOARDS,
@@ -37,8 +41,9 @@ def explain(
     from mmbench.trial import device_named
 
     plugins = load_plugins()
-    folder = model_of(row, leaderboards, out, device, plugins)
-    found = explained(subject(folder, sample, plugins, device_named(device)))
+    places = task_settings(moved)
+    folder = model_of(row, leaderboards, out, device, plugins, places)
+    found = explained(subject(folder, sample, plugins, device_named(device), places))
     document = json.dumps(found.to_dict(), indent=2, ensure_ascii=False)
     place = out / "explanations" / f"{found.subject.resolved.spec.id}-{sample}"
     write_whole(place / "explanation.json", document + "\n")
@@ -54,15 +59,25 @@ def explain(
     typer.echo(f"\npicture  {drawn}\nmodel    {folder}")
 
 
-def model_of(row: str, boards: Path, out: Path, device: str, plugins: "Plugins") -> Path:
-    """The folder of a row's model, trained again if there is none under ``out``."""
+def model_of(
+    row: str,
+    boards: Path,
+    out: Path,
+    device: str,
+    plugins: "Plugins",
+    places: "Mapping[str, Value]",
+) -> Path:
+    """The folder of a row's model, trained again if there is none under ``out``.
+
+    ``places``: where its data lie now.
+    """
     from mmbench.explain.locate import folder_model, row_model
-    from mmbench.leaderboard.row import read_row
+    from mmbench.leaderboard.row import moved, read_row
     from mmbench.trial import Workbench, device_named
 
     if Path(row).is_dir():
         return folder_model(Path(row))
-    known = read_row(find_row(row, boards))
+    known = moved(read_row(find_row(row, boards)), places)
 
     def training() -> None:
         typer.echo(f"There is no model of {known.id} under {out}: it is trained again.", err=True)

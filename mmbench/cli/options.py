@@ -25,6 +25,13 @@ Set = Annotated[
     typer.Option("--set", metavar="KEY=VALUE", help="A setting, as in train.max_epochs=20."),
 ]
 
+Moved = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", metavar="task.KEY=PLACE", help="Where its data lie now, as in task.path=FILE."
+    ),
+]
+
 Together = Annotated[
     int,
     typer.Option(min=1, help="Trainings of one structure at once; 1: one after the other."),

@@ -13,6 +13,7 @@ from mmbench.cli.options import (
     Boards,
     Device,
     Diagnoses,
+    Moved,
     Out,
     Set,
     names,
@@ -81,6 +82,7 @@ def rerun(
     anyway: Annotated[
         bool, typer.Option("--anyway", help="Even if its plugins have another version or content.")
     ] = False,
+    moved: Moved = None,
     device: Device = "auto",
     threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 1,
     out: Out = OUT,
@@ -100,8 +102,8 @@ def rerun(
     before = read_row(find_row(row, leaderboards))
     changes = require(used_plugins(before), plugins, f"row {before.id}", anyway=anyway)
     now = evaluate(
-        spec_from_dict(before.spec), before.seeds[:seeds], plugins, device, threads, out,
-        quiet=as_json,
+        spec_from_dict(before.spec).moved(task_settings(moved)), before.seeds[:seeds], plugins,
+        device, threads, out, quiet=as_json,
     )  # fmt: skip
     found = differences(before, now)
     changes += changed_environment(before, now)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mmbench.cli.options import OUT, AsJson, Device, Out
+from mmbench.cli.options import OUT, AsJson, Device, Moved, Out, task_settings
 from mmbench.errors import MMBenchError, StorageError
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ def verify(
             help="Write rows anew whose intervals alone differ; means must follow as they stand.",
         ),
     ] = False,
+    moved: Moved = None,
     device: Device = "auto",
     threads: Annotated[int, typer.Option(min=1, help="CPU threads of --rerun.")] = 1,
     out: Out = OUT,
@@ -41,7 +42,7 @@ def verify(
     if missing := [str(place) for place in rows if not place.exists()]:
         raise StorageError(f"There is no {', '.join(missing)}. Name a row, or a folder of rows.")
     plugins, done = load_plugins(), []
-    for checked in check(rows, plugins, restate=restate):
+    for checked in check(rows, plugins, restate=restate, places=task_settings(moved)):
         if rerun and not checked.problems:
             _train_again(checked, plugins, device, threads, out)
         done.append(checked)

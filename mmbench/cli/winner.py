@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mmbench.cli.options import BOARDS, OUT, AsJson, Boards, Device
+from mmbench.cli.options import BOARDS, OUT, AsJson, Boards, Device, Moved, task_settings
 
 if TYPE_CHECKING:
     from mmbench.exporting import Exported
@@ -34,6 +34,7 @@ def export(
         bool, typer.Option("--onnx", help="Also as ONNX, checked by running it.")
     ] = False,
     runs: Annotated[Path, typer.Option(help="Where models of searches and runs lie.")] = OUT,
+    moved: Moved = None,
     device: Device = "cpu",
     leaderboards: Boards = BOARDS,
     as_json: AsJson = False,
@@ -54,7 +55,7 @@ def export(
     if onnx:
         check_packages()
     plugins = load_plugins()
-    folder = model_of(row, leaderboards, runs, device, plugins)
+    folder = model_of(row, leaderboards, runs, device, plugins, task_settings(moved))
     known = None if Path(row).is_dir() else read_row(find_row(row, leaderboards))
     done = export_model(folder, out, plugins, known, Compression(prune, int8), onnx=onnx)
     if as_json:

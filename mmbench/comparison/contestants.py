@@ -1,7 +1,7 @@
 """Who takes part in a comparison, and what is held equal for all of them."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 from mmbench.comparison.draws import SharedDraws
@@ -20,7 +20,16 @@ from mmbench.search.propose import (
 )
 from mmbench.search.request import Candidates
 from mmbench.space import Value, params_of, suggest
-from mmbench.spec import SCHEMA, Component, TrainSpec, TrialSpec, digest, train_spec
+from mmbench.spec import (
+    SCHEMA,
+    Component,
+    TrainSpec,
+    TrialSpec,
+    as_document,
+    digest,
+    train_spec,
+    wherever,
+)
 from mmbench.types import Task
 
 TUNED = ("learning_rate", "weight_decay")
@@ -54,7 +63,7 @@ class ComparisonRequest:
     """Training settings that are set, not tuned."""
 
     def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        return as_document(self)
 
 
 def comparison_name(request: ComparisonRequest, version: str, plugins: Plugins) -> str:
@@ -67,7 +76,8 @@ def comparison_name(request: ComparisonRequest, version: str, plugins: Plugins) 
         ]
         for c in request.contestants
     }
-    asked = {k: v for k, v in request.to_dict().items() if k not in ("budget", "seeds")}
+    asked = wherever(request.to_dict())
+    asked = {k: v for k, v in asked.items() if k not in ("budget", "seeds")}
     owners = versions_in(plugins, _components(request, plugins))
     return f"{request.task.name}-compare-{digest([SCHEMA, asked, version, spaces, owners])}"
 

@@ -50,6 +50,9 @@ class Dataset(ABC):
     card: ClassVar[Card | None] = None
     rows_may_recur: ClassVar[bool] = False
     """Two parts may hold equal rows: the data set has looked for copies itself."""
+    places: ClassVar[frozenset[str]] = frozenset()
+    """Parameters that only say where the data lie. Ids and caches go by ``version`` instead, which
+    must then change with any content that is found there."""
 
     def preprocessing(self) -> dict[str, Any] | None:
         """How raw values became those that ``load`` gives, as JSON, for a model to keep.

@@ -43,6 +43,8 @@ class MOSI(Published):
         metric="mae",
     )
 
+    places = frozenset({"root"})
+
     def __init__(self, *, root: str = "") -> None:
         self.file = self.path(self.checked(root), 0)
         self.version = digest_of([self.file])[:12]

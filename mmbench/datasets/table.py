@@ -3,6 +3,7 @@
 A name after a dot, as in ``table.pets``, tells the boards of several tables apart.
 """
 
+from pathlib import Path
 from typing import Any
 
 from mmbench.contracts import Dataset
@@ -16,6 +17,7 @@ class Table(Dataset):
 
     name = "table"
     rows_may_recur = True  # equal rows were kept together or named before anything is trained
+    places = frozenset({"path", "root"})
 
     def __init__(
         self,
@@ -47,6 +49,11 @@ class Table(Dataset):
             modalities=modalities, mirrored=mirrored, split=split, root=root, image_size=image_size,
             audio_seconds=audio_seconds, frames=frames, seed=seed,
         )  # fmt: skip
+        if sha256 and not Path(path).exists():
+            raise DataUnavailable(
+                f"There is no table {path} here. Where it lies now is said by --set "
+                "task.path=FILE (of its files: task.root=DIR), or by --data FILE in a search."
+            )
         self.prepared = prepare(self.options)
         self.version = self.prepared.version
         self.task = self.prepared.task

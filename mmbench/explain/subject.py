@@ -14,6 +14,7 @@ from mmbench.features import prepare
 from mmbench.plugins import Plugins
 from mmbench.resolve import Resolved, resolve
 from mmbench.saved import SavedModel, load_model
+from mmbench.space import NOWHERE_ELSE, Value
 from mmbench.types import Features, Split, TargetKind
 
 
@@ -48,10 +49,19 @@ class Subject:
         return self.resolved.task.outputs
 
 
-def subject(folder: Path, sample: int, plugins: Plugins, device: torch.device) -> Subject:
-    """The model in ``folder`` and row ``sample`` of the test part of its task."""
+def subject(
+    folder: Path,
+    sample: int,
+    plugins: Plugins,
+    device: torch.device,
+    places: Mapping[str, Value] = NOWHERE_ELSE,
+) -> Subject:
+    """The model in ``folder`` and row ``sample`` of the test part of its task.
+
+    ``places``: where its data lie now.
+    """
     saved = load_model(folder, plugins, device)
-    resolved = resolve(saved.spec, plugins)
+    resolved = resolve(saved.spec.moved(places), plugins)
     if not resolved.task.fuses:
         raise Incompatible(
             f"{resolved.spec.task.name} is {resolved.task.target}: an embedding is no answer to be "

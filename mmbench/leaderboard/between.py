@@ -1,6 +1,6 @@
 """Two rows on the same test rows: the difference of their main metric, and McNemar's test."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,10 +10,11 @@ from mmbench.errors import DataUnavailable, Incompatible, InvalidParameter, Inva
 from mmbench.evaluation.mcnemar import McNemar, mcnemar
 from mmbench.evaluation.paired import Difference, Resampled, difference_of_unlike_seeds
 from mmbench.evaluation.predictions import read_predictions
-from mmbench.leaderboard.row import Row, read_row
+from mmbench.leaderboard.row import Row, moved, read_row
 from mmbench.parts import split_digest
 from mmbench.plugins import Plugins
 from mmbench.resolve import resolve_dataset
+from mmbench.space import Value
 from mmbench.spec import Component, spec_from_dict
 from mmbench.types import Split, TargetKind
 
@@ -33,13 +34,15 @@ class Between:
     """For classification, one test for each two seeds."""
 
 
-def between(one_file: Path, other_file: Path, plugins: Plugins) -> Between:
-    """The comparison of two rows from their files.
+def between(
+    one_file: Path, other_file: Path, plugins: Plugins, places: Mapping[str, Value]
+) -> Between:
+    """The comparison of two rows from their files; ``places``: where their data lie now.
 
     Raises ``Incompatible`` for rows that cannot be compared, ``DataUnavailable`` for want of
     predictions or of the data that they were made on.
     """
-    one, other = read_row(one_file), read_row(other_file)
+    one, other = (moved(read_row(file), places) for file in (one_file, other_file))
     _check_comparable(one, other)
     test, target = _test_of(one, other, plugins)
     first, second = _scores(one, one_file, len(test)), _scores(other, other_file, len(test))

@@ -3,7 +3,8 @@
 import copy
 import json
 import re
-from dataclasses import MISSING, dataclass, fields
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, fields, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -24,6 +25,8 @@ from mmbench.leaderboard.diagnoses import (
 from mmbench.leaderboard.garbage import garbage_kept
 from mmbench.leaderboard.shape import read_as
 from mmbench.provenance import Used, read_used
+from mmbench.space import Value
+from mmbench.spec import spec_from_dict
 from mmbench.types import FUSED_TARGETS
 
 SCHEMA: Literal[1] = 1
@@ -355,6 +358,13 @@ def read_row(path: Path) -> Row:
     if path.stem != row.id:
         raise InvalidSpec(f"{path}: id is {row.id!r}; the file of a row is named by its id.")
     return row
+
+
+def moved(row: Row, places: Mapping[str, Value]) -> Row:
+    """The row with its data at other places, if any are named."""
+    if not places:
+        return row
+    return replace(row, spec=spec_from_dict(row.spec).moved(places).to_dict())
 
 
 def used_plugins(row: Row) -> list[Used]:

@@ -5,8 +5,8 @@ is whether the predictions are those of the model: for that, train again (`--rer
 """
 
 import json
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +23,14 @@ from mmbench.leaderboard.restate import (
     from_spec,
     with_ranges,
 )
-from mmbench.leaderboard.row import Row, misplaced, read_row, used_plugins
+from mmbench.leaderboard.row import Row, misplaced, moved, read_row, used_plugins
 from mmbench.leaderboard.studied import check_search
 from mmbench.parts import PARTS, split_digest
 from mmbench.plugins import Plugins
 from mmbench.provenance import departures, label
 from mmbench.resolve import resolve, resolve_dataset
-from mmbench.spec import canonical_json, digest, spec_from_dict
+from mmbench.space import NOWHERE_ELSE, Value
+from mmbench.spec import as_document, canonical_json, family_of, spec_from_dict
 from mmbench.types import Split
 
 MOST_DIFFERENCES = 5
@@ -63,13 +64,20 @@ class Checked:
         }
 
 
-def verify(places: Sequence[Path], plugins: Plugins, *, restate: bool = False) -> Iterator[Checked]:
+def verify(
+    rows: Sequence[Path],
+    plugins: Plugins,
+    *,
+    restate: bool = False,
+    places: Mapping[str, Value] = NOWHERE_ELSE,
+) -> Iterator[Checked]:
     """Each row in these files, folders and trees; an invalid one never stops the others.
 
     ``restate``: rows whose intervals alone are wrong are written anew, and checked again.
+    ``places``: where data lie now, for rows whose data lie somewhere.
     """
-    files = [file for place in places for file in row_files(place)]
-    verifier = Verifier(plugins)
+    files = [file for place in rows for file in row_files(place)]
+    verifier = Verifier(plugins, places)
     return map(verifier.restated if restate else verifier.check, files)
 
 
@@ -102,14 +110,16 @@ class Data:
 class Verifier:
     """Checks row after row; the data of the last task is kept."""
 
-    def __init__(self, plugins: Plugins) -> None:
-        self.plugins = plugins
+    def __init__(self, plugins: Plugins, places: Mapping[str, Value] = NOWHERE_ELSE) -> None:
+        self.plugins, self.places = plugins, places
         self._last: Data | None = None
 
     def check(self, file: Path) -> Checked:
         checked = Checked(file)
         try:
             row = checked.row = read_row(file)
+            if self.places and spec_from_dict(row.spec).task.places:
+                row = checked.row = moved(row, self.places)
         except MMBenchError as error:
             checked.problems.append(str(error))
             return checked
@@ -160,10 +170,11 @@ class Verifier:
             checked.problems.append(wrong)
 
     def _spec(self, row: Row, checked: Checked) -> None:
-        family = digest({k: v for k, v in row.spec.items() if k != "seed"})
+        spec = spec_from_dict(row.spec)
+        family = family_of(row.spec)
         if family != row.id:
             checked.problems.append(f"the id of this spec is {family}, not {row.id}")
-        resolved = resolve(spec_from_dict(row.spec), self.plugins).spec.to_dict()
+        resolved = resolve(spec, self.plugins).spec.to_dict()
         if canonical_json(resolved) != canonical_json(row.spec):
             checked.notes.append("components have other settings now than when the row was made")
 
@@ -269,7 +280,7 @@ class Verifier:
 
     def _data(self, row: Row) -> Data:
         task = spec_from_dict(row.spec).task
-        key = canonical_json(asdict(task))
+        key = canonical_json(as_document(task))
         if self._last is None or self._last.key != key:
             _, dataset = resolve_dataset(task, self.plugins)
             splits: dict[str, str] = {part: split_digest(dataset.load(part)) for part in PARTS}

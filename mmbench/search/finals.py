@@ -33,7 +33,11 @@ def chosen(
     Of equally good ones the smaller model comes first. With ``--pareto``, the best of the front.
     """
     done = attempted(study)
-    finished = [a for a in done if a.state == "finished" and a.spec is not None]
+    finished = [
+        replace(a, spec=a.spec.moved(request.task.places))
+        for a in done
+        if a.state == "finished" and a.spec
+    ]
     candidates = [a for a in finished if not a.reference]
     if request.pareto:
         front = {t.number for t in study.best_trials}

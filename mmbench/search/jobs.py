@@ -16,6 +16,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from mmbench.errors import MMBenchError
+from mmbench.files import write_whole
 from mmbench.final import FAILURE, RESULT, SPEC
 from mmbench.plugins import Plugins
 from mmbench.resolve import resolve
@@ -52,8 +53,7 @@ def write_jobs(folder: Path, specs: Sequence[TrialSpec]) -> list[Path]:
         job = folder / spec.id
         job.mkdir(parents=True, exist_ok=True)
         (job / FAILURE).unlink(missing_ok=True)
-        if not (job / RESULT).exists():
-            (job / SPEC).write_text(json.dumps(spec.to_dict(), indent=2))
+        write_whole(job / SPEC, json.dumps(spec.to_dict(), indent=2))  # its data may have moved
         jobs.append(job)
     return jobs
 

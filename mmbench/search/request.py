@@ -2,14 +2,14 @@
 
 import importlib.metadata
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 from mmbench.plugins import Plugins
 from mmbench.provenance import versions_in
 from mmbench.resolve import resolve_dataset
 from mmbench.space import Value, params_of
-from mmbench.spec import SCHEMA, Component, TrainSpec, digest
+from mmbench.spec import SCHEMA, Component, TrainSpec, as_document, digest, wherever
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ class SearchRequest:
         return {name: limit for name, limit in limits.items() if limit is not None}
 
     def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        return as_document(self)
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> "SearchRequest":
@@ -100,7 +100,8 @@ def question(request: SearchRequest, plugins: Plugins) -> str:
 
 
 def _asked(request: SearchRequest) -> dict[str, Any]:
-    return {k: v for k, v in request.to_dict().items() if k not in ("candidates", "earlier")}
+    asked = wherever(request.to_dict())
+    return {k: v for k, v in asked.items() if k not in ("candidates", "earlier")}
 
 
 def components_of_search(request: SearchRequest, plugins: Plugins) -> list[tuple[str, str]]:

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import optuna
@@ -54,6 +54,8 @@ def create_or_continue(
             study.enqueue_trial(params, user_attrs=attributes)
         study.set_user_attr(QUESTION, question(request, plugins))
         study.set_user_attr(REQUEST, request.to_dict())
+    if request_of(study).task != request.task:  # its data have been moved
+        study.set_user_attr(REQUEST, replace(request_of(study), task=request.task).to_dict())
     return study
 
 

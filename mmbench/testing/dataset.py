@@ -12,6 +12,7 @@ from mmbench.contracts import Dataset, Metric
 from mmbench.errors import Leak, did_you_mean
 from mmbench.parts import PARTS, check_parts, content_digest, row_digests
 from mmbench.plugins import load_plugins
+from mmbench.space import params_of
 from mmbench.testing.promises import Check, promise
 from mmbench.types import MISSING, Column, Encoded, Kind, Split
 
@@ -112,6 +113,16 @@ def task_is_of_what_there_is(dataset: Dataset) -> None:
         f'{where} needs a version, as in `version = "1"`, to be raised whenever a value or row '
         f"changes; it has {version!r}."
     )
+
+
+def places_are_parameters(dataset: Dataset) -> None:
+    """What it says of where its data lie are keyword parameters of its own."""
+    own = [param.name for param in params_of(type(dataset))]
+    for place in sorted(dataset.places):
+        assert place in own, (
+            f"dataset {dataset.name!r}: `places` names {place!r}, which is no parameter of it."
+            f"{did_you_mean(place, own)} It has: {', '.join(own) or 'none'}."
+        )
 
 
 def _metrics(dataset: Dataset) -> dict[str, type[Metric]]:
@@ -268,6 +279,7 @@ def dataset_checks(build: Callable[[], Dataset] | None = None) -> tuple[Check, .
     """
     own = (
         task_is_of_what_there_is,
+        places_are_parameters,
         loading_is_deterministic,
         columns_and_target_agree,
         values_are_alike_in_all_parts,
