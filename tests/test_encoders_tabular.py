@@ -143,7 +143,8 @@ def leaf(tree, features, node=0):
     return ("R" if right else "L") + leaf(tree, features, child)
 
 
-def test_trees_are_those_of_gradient_boosting():
+@pytest.mark.parametrize("depth", [4, 6])
+def test_trees_are_those_of_gradient_boosting(depth):
     """Path by path as scikit-learn's own trees, grown here one after the other on residuals."""
     rng = np.random.RandomState(0)
     draw = torch.Generator().manual_seed(0)
@@ -151,22 +152,23 @@ def test_trees_are_those_of_gradient_boosting():
     y = (x[:, 0] > 0.3).float() * x[:, 1] + 0.1 * torch.randn(400, generator=draw)
     train = Column(x, torch.tensor([*range(300), MISSING, MISSING]))
     target = torch.cat([y[:300], torch.tensor([90.0, 90.0])])
-    encoder = BoostedTrees(BoostedTrees.fit_to_target(train, target, "regression"), trees=16)
+    fitted = BoostedTrees.fit_to_target(train, target, "regression")
+    encoder = BoostedTrees(fitted, trees=16, depth=depth)
     standard = ((x - x[:300].mean(0)) / x[:300].std(0, correction=0)).numpy()
     left = ((y[:300] - y[:300].mean()) / y[:300].std(correction=0)).numpy()
     found = encoder.leaves(encoder.standardise(x))
     assert len(encoder.features) == 16
     for number in range(16):
         tree = DecisionTreeRegressor(
-            max_depth=4, min_samples_leaf=20, max_features=0.3, random_state=rng
+            max_depth=depth, min_samples_leaf=20, max_features=0.3, random_state=rng
         )
         half = rng.permutation(300)[:150]
         tree.fit(standard[half], left[half])
         left = left - 0.05 * tree.predict(standard[:300])
         paths = [leaf(tree.tree_, row) for row in standard]
-        places = [int(p.ljust(4, "L").replace("L", "0").replace("R", "1"), 2) for p in paths]
+        places = [int(p.ljust(depth, "L").replace("L", "0").replace("R", "1"), 2) for p in paths]
         assert found[:, number].tolist() == places
-    pooled = encoder(x).pooled.unflatten(1, (16, 16))
+    pooled = encoder(x).pooled.unflatten(1, (16, 2**depth))
     assert torch.equal(pooled.argmax(2), found)
     assert torch.allclose(pooled.square().sum((1, 2)), torch.full((400,), 64.0))
 
