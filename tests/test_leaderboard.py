@@ -383,6 +383,8 @@ def test_the_headline_is_of_the_fusion_that_validation_prefers() -> None:
     text = " ".join(rest)
     assert "Validation prefers gated" in text
     assert "On test product" in text and "does better, 0.830; chosen by test" in text
+    alike = headline([replace(lucky, fusion="gated"), chosen])
+    assert any(f"On test another gated (row {lucky.id}) does better" in line for line in alike)
     assert "chosen by test" not in " ".join(
         headline([replace(lucky, quality=chosen.quality), chosen])
     )

@@ -68,7 +68,9 @@ def _better_fused(row: Row, standings: Sequence[Standing]) -> list[str]:
     first = next(s.row for s in standings if s.row.gain is not None)
     if (figure := score(first.main["mean"])) == score(row.main["mean"]):
         return []
-    return [f"On test {_named(first)} does better, {figure}; chosen by test, some of that is luck."]
+    alike = _named(first) == _named(row)
+    named = f"another {first.fusion} (row {first.id})" if alike else _named(first)
+    return [f"On test {named} does better, {figure}; chosen by test, some of that is luck."]
 
 
 def _better_alone(row: Row, gain: Gain, rows: Sequence[Row]) -> list[str]:
