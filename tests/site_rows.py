@@ -14,7 +14,8 @@ from mmbench.leaderboard.diagnoses import (
     Robustness,
     predictions_file,
 )
-from mmbench.leaderboard.row import Row, read_rows
+from mmbench.leaderboard.row import Row
+from mmbench.leaderboard.row_files import read_rows
 
 MODALITIES = ("image", "question", "sound")
 FUSIONS = ("gated", "product", "lowrank", "mutan", "film", "cross-attention", "perceiver", "mult")

@@ -29,7 +29,8 @@ from mmbench.leaderboard.across.significance import (
     significance,
 )
 from mmbench.leaderboard.across.words import words
-from mmbench.leaderboard.row import Row, write_row
+from mmbench.leaderboard.row import Row
+from mmbench.leaderboard.row_files import write_row
 from mmbench.leaderboard.sources import rows_under
 
 SEEDS = [101, 102, 103]

@@ -31,7 +31,7 @@ from mmbench.evaluation.intervals import Estimate, Spread
 from mmbench.evaluation.paired import Resampled, holm, mean_ranks, tukey
 from mmbench.features import FeatureCache
 from mmbench.fusions.concat import ConcatFusion
-from mmbench.leaderboard.row import read_rows
+from mmbench.leaderboard.row_files import read_rows
 from mmbench.leaderboard.site.comparison_file import read_comparisons
 from mmbench.leaderboard.verify import verify
 from mmbench.metrics.classification import Accuracy

@@ -19,7 +19,9 @@ from mmbench.leaderboard import cells
 from mmbench.leaderboard.headline import headline
 from mmbench.leaderboard.rank import rank
 from mmbench.leaderboard.render import markdown, write_board
-from mmbench.leaderboard.row import Gain, Row, public, read_rows, row_from_dict, write_row
+from mmbench.leaderboard.row import Gain, Row, public
+from mmbench.leaderboard.row_files import read_rows, write_row
+from mmbench.leaderboard.row_text import row_from_dict
 from mmbench.leaderboard.terminal import terminal_table
 
 CPU, GPU = "2-core Xeon, 8 GiB", "NVIDIA H200"

@@ -11,7 +11,9 @@ import command_line
 import pytest
 from small_search import SEARCH, study_in
 
-from mmbench.leaderboard.row import Row, read_rows, row_from_dict, write_row
+from mmbench.leaderboard.row import Row
+from mmbench.leaderboard.row_files import read_rows, write_row
+from mmbench.leaderboard.row_text import row_from_dict
 from mmbench.leaderboard.verify import verify
 from mmbench.plugins import load_plugins
 

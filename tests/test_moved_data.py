@@ -15,7 +15,7 @@ from small_finals import concluded, trained
 
 from mmbench.errors import DataUnavailable, InvalidParameter
 from mmbench.features import FeatureCache
-from mmbench.leaderboard.row import write_row
+from mmbench.leaderboard.row_files import write_row
 from mmbench.plugins import Plugins, load_plugins
 from mmbench.resolve import Resolved, resolve, resolve_dataset
 from mmbench.search.attempt import Attempt

@@ -19,7 +19,7 @@ from mmbench.explain.subject import subject
 from mmbench.features import FeatureCache
 from mmbench.fusions.dual import DualFusion
 from mmbench.leaderboard.across.entries import entries_of
-from mmbench.leaderboard.row import read_row, write_row
+from mmbench.leaderboard.row_files import read_row, write_row
 from mmbench.leaderboard.verify import verify
 from mmbench.objectives.hardest_negative import HardestNegativeObjective
 from mmbench.objectives.info_nce import InfoNCEObjective

@@ -19,7 +19,7 @@ from mmbench.errors import DataUnavailable, InvalidSpec, MMBenchError, UnknownNa
 from mmbench.evaluation.predictions import read_predictions
 from mmbench.feature_cache import FeatureCache
 from mmbench.features import encodings
-from mmbench.leaderboard.row import read_row
+from mmbench.leaderboard.row_files import read_row
 from mmbench.plugins import load_plugins
 from mmbench.resolve import resolve
 from mmbench.saved import load_answers, load_model, load_requests, save_model

@@ -15,7 +15,7 @@ from mmbench.errors import Incompatible, InvalidSpec
 from mmbench.evaluation.predictions import read_predictions, storable
 from mmbench.explain.subject import subject
 from mmbench.leaderboard.render import write_board
-from mmbench.leaderboard.row import write_row
+from mmbench.leaderboard.row_files import write_row
 from mmbench.leaderboard.verify import verify
 from mmbench.losses import supervised_loss
 from mmbench.metrics.sequence import BLEU, ExactMatch, TokenAccuracy

@@ -21,7 +21,9 @@ from mmbench.cli import main as cli
 from mmbench.leaderboard.across import across
 from mmbench.leaderboard.commands import needs, search_command
 from mmbench.leaderboard.rank import rank
-from mmbench.leaderboard.row import Row, row_from_dict, write_row
+from mmbench.leaderboard.row import Row
+from mmbench.leaderboard.row_files import write_row
+from mmbench.leaderboard.row_text import row_from_dict
 from mmbench.leaderboard.site.build import write_site
 from mmbench.leaderboard.site.comparison_file import read_comparisons
 from mmbench.leaderboard.site.names import names

@@ -19,7 +19,8 @@ from mmbench.evaluation.intervals import Interval
 from mmbench.evaluation.mcnemar import mcnemar, mid_p
 from mmbench.evaluation.predictions import read_predictions, storable, write_predictions
 from mmbench.leaderboard.diagnoses import predictions_file
-from mmbench.leaderboard.row import Row, read_row, read_rows, write_row
+from mmbench.leaderboard.row import Row
+from mmbench.leaderboard.row_files import read_row, read_rows, write_row
 from mmbench.leaderboard.studied import check_search
 from mmbench.leaderboard.verify import Checked, verify
 from mmbench.plugins import load_plugins

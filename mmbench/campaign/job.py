@@ -14,7 +14,8 @@ from mmbench.campaign.places import Crew, Places
 from mmbench.campaign.searching import search
 from mmbench.final import SeedResult
 from mmbench.leaderboard.render import write_board
-from mmbench.leaderboard.row import Row, read_rows, write_row
+from mmbench.leaderboard.row import Row
+from mmbench.leaderboard.row_files import read_rows, write_row
 from mmbench.plugins import Plugins
 from mmbench.resolve import resolve_dataset
 from mmbench.search.finals import chosen, fresh_seeds, results

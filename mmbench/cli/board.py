@@ -112,7 +112,7 @@ def _show(rows: "list[Row]", task: str | None, sort: str, *, as_json: bool) -> N
 def _tracked(out: Path, task: str | None) -> "tuple[list[Row], dict[str, Path | None], list[str]]":
     """Rows of this machine's runs, the folders of their predictions, and what cannot be read."""
     from mmbench.campaign.places import Places
-    from mmbench.leaderboard.row import row_from_dict
+    from mmbench.leaderboard.row_text import row_from_dict
     from mmbench.tracking import Tracker
 
     tracker = Tracker(Places(out, out).tracking_uri, out / "artifacts")
@@ -132,7 +132,7 @@ def _tracked(out: Path, task: str | None) -> "tuple[list[Row], dict[str, Path | 
 def write_rows(boards: Path, rows: "Sequence[Row]", predictions: Mapping[str, Path | None]) -> None:
     """These rows with their predictions, and the table and CSV of every task they belong to."""
     from mmbench.leaderboard.render import write_board
-    from mmbench.leaderboard.row import read_rows, write_row
+    from mmbench.leaderboard.row_files import read_rows, write_row
 
     for row in rows:
         write_row(boards, row, predictions.get(row.id))
@@ -169,7 +169,7 @@ def _from(folder: Path, task: str | None) -> "tuple[list[Row], list[str]]":
 
 
 def _committed(boards: Path, task: str | None) -> "tuple[list[Row], list[str]]":
-    from mmbench.leaderboard.row import read_rows
+    from mmbench.leaderboard.row_files import read_rows
     from mmbench.leaderboard.sources import board_folders
 
     tasks = [folder.name for folder in board_folders(boards)]

@@ -72,7 +72,8 @@ def model_of(
     ``places``: where its data lie now.
     """
     from mmbench.explain.locate import folder_model, row_model
-    from mmbench.leaderboard.row import moved, read_row
+    from mmbench.leaderboard.row import moved
+    from mmbench.leaderboard.row_files import read_row
     from mmbench.trial import Workbench, device_named
 
     if Path(row).is_dir():

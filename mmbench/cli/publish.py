@@ -69,7 +69,7 @@ def _find(run: str, out: Path) -> "Found":
 
 def _of_mlflow(run_id: str, out: Path) -> "Found":
     from mmbench.campaign.places import Places
-    from mmbench.leaderboard.row import row_from_dict
+    from mmbench.leaderboard.row_text import row_from_dict
     from mmbench.tracking import Tracker
 
     tracker = Tracker(Places(out, out).tracking_uri, out / "artifacts")
@@ -88,7 +88,7 @@ def _of_mlflow(run_id: str, out: Path) -> "Found":
 
 def _invalid(found: "Found") -> dict[str, str]:
     """By id, why `mmbench verify` would not accept the row."""
-    from mmbench.leaderboard.row import write_row
+    from mmbench.leaderboard.row_files import write_row
     from mmbench.leaderboard.verify import verify
     from mmbench.plugins import load_plugins
 
@@ -102,7 +102,7 @@ def _invalid(found: "Found") -> dict[str, str]:
 
 def _taken(found: "Found", boards: Path) -> dict[str, str]:
     """By id, which row of the boards has the same configuration but other figures."""
-    from mmbench.leaderboard.row import read_row
+    from mmbench.leaderboard.row_files import read_row
 
     taken = {}
     for row, _ in found:

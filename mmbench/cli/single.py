@@ -92,7 +92,8 @@ def rerun(
     """Train a row of a leaderboard again, and say how far the new figures are from its own."""
     from dataclasses import asdict
 
-    from mmbench.leaderboard.row import read_row, used_plugins
+    from mmbench.leaderboard.row import used_plugins
+    from mmbench.leaderboard.row_files import read_row
     from mmbench.plugins import load_plugins
     from mmbench.provenance import require
     from mmbench.spec import spec_from_dict

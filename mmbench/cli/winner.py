@@ -49,7 +49,7 @@ def export(
     from mmbench.compression import Compression
     from mmbench.exporting import export_model
     from mmbench.exporting.onnx_graph import check_packages
-    from mmbench.leaderboard.row import read_row
+    from mmbench.leaderboard.row_files import read_row
     from mmbench.plugins import load_plugins
 
     if onnx:

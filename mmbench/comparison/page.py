@@ -14,7 +14,8 @@ from mmbench.files import write_whole
 from mmbench.leaderboard import cells as figures
 from mmbench.leaderboard.markdown_table import escape, table
 from mmbench.leaderboard.rank import latency_vs_concat
-from mmbench.leaderboard.row import Row, write_row
+from mmbench.leaderboard.row import Row
+from mmbench.leaderboard.row_files import write_row
 
 HEADER = [
     ("#", "r"),

@@ -10,7 +10,8 @@ from mmbench.errors import DataUnavailable, Incompatible, InvalidParameter, Inva
 from mmbench.evaluation.mcnemar import McNemar, mcnemar
 from mmbench.evaluation.paired import Difference, Resampled, difference_of_unlike_seeds
 from mmbench.evaluation.predictions import read_predictions
-from mmbench.leaderboard.row import Row, moved, read_row
+from mmbench.leaderboard.row import Row, moved
+from mmbench.leaderboard.row_files import read_row
 from mmbench.parts import split_digest
 from mmbench.plugins import Plugins
 from mmbench.resolve import resolve_dataset

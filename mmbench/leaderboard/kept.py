@@ -12,7 +12,8 @@ from mmbench.evaluation.predictions import write_predictions
 from mmbench.files import write_whole
 from mmbench.final import MODEL, SPEC, SeedResult
 from mmbench.leaderboard.diagnoses import Predictions, predictions_file
-from mmbench.leaderboard.row import Row, row_from_text
+from mmbench.leaderboard.row import Row
+from mmbench.leaderboard.row_text import row_from_text
 from mmbench.spec import spec_from_json
 
 ROW = "row.json"

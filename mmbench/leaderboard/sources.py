@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from mmbench.errors import StorageError
-from mmbench.leaderboard.row import Row, read_rows
+from mmbench.leaderboard.row import Row
+from mmbench.leaderboard.row_files import read_rows
 
 COMPARISONS = "comparisons"
 """The folder of comparisons among the boards; the one folder there that is no task."""

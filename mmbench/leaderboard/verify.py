@@ -23,7 +23,8 @@ from mmbench.leaderboard.restate import (
     from_spec,
     with_ranges,
 )
-from mmbench.leaderboard.row import Row, misplaced, moved, read_row, used_plugins
+from mmbench.leaderboard.row import Row, moved, used_plugins
+from mmbench.leaderboard.row_files import misplaced, read_row
 from mmbench.leaderboard.studied import check_search
 from mmbench.parts import PARTS, split_digest
 from mmbench.plugins import Plugins

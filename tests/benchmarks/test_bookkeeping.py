@@ -17,7 +17,8 @@ from optuna.trial import FrozenTrial, TrialState
 
 from mmbench.datasets.synthetic import Synergy
 from mmbench.leaderboard.render import write_board
-from mmbench.leaderboard.row import Row, read_rows, write_row
+from mmbench.leaderboard.row import Row
+from mmbench.leaderboard.row_files import read_rows, write_row
 from mmbench.plugins import load_plugins
 from mmbench.resolve import resolve
 from mmbench.search.candidates import find_candidates

@@ -13,7 +13,8 @@ from mmbench.leaderboard.across.words import elo_cell, words
 from mmbench.leaderboard.cells import NONE
 from mmbench.leaderboard.headline import headline
 from mmbench.leaderboard.markdown_table import escape, table
-from mmbench.leaderboard.row import Row, read_rows
+from mmbench.leaderboard.row import Row
+from mmbench.leaderboard.row_files import read_rows
 from mmbench.leaderboard.sources import COMPARISONS, board_folders, rows_under
 
 MOST_METHODS = 20

@@ -8,7 +8,8 @@ from typing import Any
 from typing_extensions import TypedDict
 
 from mmbench.errors import InvalidSpec, StorageError
-from mmbench.leaderboard.row import Row, read_rows
+from mmbench.leaderboard.row import Row
+from mmbench.leaderboard.row_files import read_rows
 from mmbench.leaderboard.shape import read_as
 
 
