@@ -14,7 +14,7 @@ from torch import Tensor
 from mmbench.contracts import Encoder
 from mmbench.evaluation.averaging import averaged
 from mmbench.evaluation.contribution import contribution, representation
-from mmbench.evaluation.intervals import with_resamples
+from mmbench.evaluation.resampling import with_resamples
 from mmbench.evaluation.robustness import document
 from mmbench.evaluation.robustness.document import robustness
 from mmbench.files import write_whole

@@ -23,10 +23,12 @@ from mmbench import diagnosing
 from mmbench.contracts import Metric
 from mmbench.diagnosing import Document
 from mmbench.errors import Incompatible, StorageError
-from mmbench.evaluation.intervals import Interval, OfSums, PerRow, bootstrap, gain_estimate
+from mmbench.evaluation.estimates import Interval
+from mmbench.evaluation.intervals import bootstrap, gain_estimate
 from mmbench.evaluation.predictions import storable
 from mmbench.evaluation.quality import by_slice, confusion, quality
 from mmbench.evaluation.reliability import reliability_bins
+from mmbench.evaluation.resampling import OfSums, PerRow
 from mmbench.files import write_whole
 from mmbench.plugins import Plugins
 from mmbench.provenance import used_by

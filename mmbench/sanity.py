@@ -15,7 +15,8 @@ import torch
 from torch import Tensor
 
 from mmbench.contracts import Metric
-from mmbench.evaluation.intervals import Interval, bootstrap
+from mmbench.evaluation.estimates import Interval
+from mmbench.evaluation.intervals import bootstrap
 from mmbench.parts import PARTS
 from mmbench.plugins import Plugins
 from mmbench.resolve import resolve

@@ -27,7 +27,7 @@ from mmbench.comparison.verdicts import expected_best
 from mmbench.contracts import Fusion
 from mmbench.datasets.synthetic import Synergy
 from mmbench.errors import Incompatible, InvalidParameter
-from mmbench.evaluation.intervals import Estimate, Spread
+from mmbench.evaluation.estimates import Estimate, Spread
 from mmbench.evaluation.paired import Resampled, holm, mean_ranks, tukey
 from mmbench.features import FeatureCache
 from mmbench.fusions.concat import ConcatFusion

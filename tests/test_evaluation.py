@@ -11,19 +11,11 @@ from scipy import stats
 from torch import Tensor
 
 from mmbench.contracts import Metric
-from mmbench.evaluation.intervals import (
-    Estimate,
-    Interval,
-    OfSums,
-    PerRow,
-    Resampler,
-    Spread,
-    bootstrap,
-    gain_estimate,
-    spread_of_seeds,
-)
+from mmbench.evaluation.estimates import Estimate, Interval, Spread, spread_of_seeds
+from mmbench.evaluation.intervals import bootstrap, gain_estimate
 from mmbench.evaluation.quality import by_slice, confusion, quality
 from mmbench.evaluation.reliability import reliability_bins
+from mmbench.evaluation.resampling import OfSums, PerRow, Resampler
 from mmbench.metrics.classification import ExpectedCalibrationError
 from mmbench.plugins import Plugins, load_plugins
 from mmbench.types import Task

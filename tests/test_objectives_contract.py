@@ -2,7 +2,7 @@
 
 import pytest
 
-from mmbench.cli.single import spec_of
+from mmbench.cli.described import spec_of
 from mmbench.resolve import resolve
 from mmbench.spec import Component
 from mmbench.testing import objective_checks

@@ -20,7 +20,7 @@ from mmbench.campaign import finishing
 from mmbench.campaign.places import Crew
 from mmbench.contracts import Encoder
 from mmbench.errors import SearchFailed, TrainingDiverged
-from mmbench.evaluation.intervals import with_resamples
+from mmbench.evaluation.resampling import with_resamples
 from mmbench.evaluation.robustness.document import areas, over_seeds, robustness
 from mmbench.evaluation.robustness.numbers import TABULAR
 from mmbench.evaluation.robustness.rows import (

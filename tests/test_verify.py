@@ -15,7 +15,7 @@ from small_finals import concluded, cost_document, trained
 
 from mmbench.cli import main as cli
 from mmbench.errors import DataUnavailable
-from mmbench.evaluation.intervals import Interval
+from mmbench.evaluation.estimates import Interval
 from mmbench.evaluation.mcnemar import mcnemar, mid_p
 from mmbench.evaluation.predictions import read_predictions, storable, write_predictions
 from mmbench.leaderboard.diagnoses import predictions_file

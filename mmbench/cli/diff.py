@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from mmbench.cli.named_row import find_row
 from mmbench.cli.options import BOARDS, AsJson, Boards, Moved, task_settings
-from mmbench.cli.single import find_row
 
 if TYPE_CHECKING:
     from mmbench.leaderboard.between import Between

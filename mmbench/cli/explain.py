@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mmbench.cli.named_row import find_row
 from mmbench.cli.options import BOARDS, OUT, AsJson, Boards, Device, Moved, Out, task_settings
-from mmbench.cli.single import find_row
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

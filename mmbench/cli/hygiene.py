@@ -75,7 +75,7 @@ def sanity(
 
     import torch
 
-    from mmbench.cli.single import spec_of
+    from mmbench.cli.described import spec_of
     from mmbench.plugins import load_plugins
     from mmbench.sanity import fall_to_chance
     from mmbench.trial import Workbench, device_named

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from mmbench.cli.described import spec_in, spec_of
+from mmbench.cli.named_row import find_row
 from mmbench.cli.options import (
     BOARDS,
     OUT,
@@ -17,18 +19,14 @@ from mmbench.cli.options import (
     Out,
     Set,
     names,
-    settings,
     task_settings,
 )
-from mmbench.errors import InvalidSpec, UnknownName, did_you_mean
+from mmbench.errors import InvalidSpec
 
 if TYPE_CHECKING:
     from mmbench.leaderboard.row import Row
     from mmbench.plugins import Plugins
     from mmbench.spec import Component, TrialSpec
-
-MOST_NAMED = 8
-"""Rows listed where an id is not of one alone."""
 
 
 def run(
@@ -58,7 +56,7 @@ def run(
 
     plugins = load_plugins()
     if spec is not None:
-        chosen = _spec_file(spec)
+        chosen = spec_in(spec)
     elif task is not None:
         chosen = spec_of(task, fusion, names(encoder), head, objective, set_ or [], plugins)
     else:
@@ -182,86 +180,3 @@ def _print_row(row: "Row", model: Path) -> None:
         f"  hardware           {row.hardware}\n"
         f"  model              {model}"
     )
-
-
-def _spec_file(path: Path) -> "TrialSpec":
-    from mmbench.spec import spec_from_json
-
-    try:
-        return spec_from_json(path.read_text())
-    except OSError as error:
-        raise InvalidSpec(f"The spec {path} cannot be read: {error.strerror}.") from None
-
-
-def spec_of(
-    task: "Component",
-    fusion: str | None,
-    encoders: list[str],
-    head: str | None,
-    objective: str | None,
-    given: list[str],
-    plugins: "Plugins",
-) -> "TrialSpec":
-    """The spec that the options describe; what is not given is at its default."""
-    from mmbench.resolve import resolve_dataset
-    from mmbench.search.candidates import find_candidates
-    from mmbench.search.propose import default_spec, plainest
-    from mmbench.search.request import SearchRequest
-    from mmbench.spec import Component, TrialSpec
-
-    task, dataset = resolve_dataset(task.but(task_settings(given)), plugins)
-    objective = objective or plainest(dataset.task, plugins)
-    required = plugins.objectives[objective].requires
-    fusion = fusion or required.get("fusion", [""])[0]
-    head = head or required.get("head", ["mlp"])[0]
-    sections = ["task", "train", "fusion", "head", "objective"]
-    sections += [f"encoder.{m}" for m in dataset.task.modalities]
-    params = settings(given, sections)
-    candidates = find_candidates(
-        dataset.task, plugins, "cuda", encoders=encoders, heads=[head], objectives=[objective]
-    )
-    request = SearchRequest(task, candidates, "cpu", train=params.get("train", {}))
-    spec = default_spec(request, plugins, _fusion(fusion) if fusion else None)
-    return TrialSpec(
-        task=request.task,
-        encoders={
-            m: Component(c.name, params.get(f"encoder.{m}", {})) for m, c in spec.encoders.items()
-        },
-        fusion=Component(spec.fusion.name, {**spec.fusion.params, **params.get("fusion", {})}),
-        head=Component(head, params.get("head", {})),
-        objective=Component(objective, params.get("objective", {})),
-        train=spec.train,
-    )
-
-
-def _fusion(label: str) -> "Component":
-    """A fusion by its name on a board."""
-    from mmbench.spec import Component
-
-    name, dash, modality = label.partition("-")
-    if name == "only" and dash:
-        return Component("only", {"modality": modality})
-    return Component(label)
-
-
-def find_row(row: str, boards: Path) -> Path:
-    """A path, or an id looked for under the boards."""
-    path = Path(row)
-    if path.is_file():
-        return path
-    files = sorted(boards.glob("*/*.json"))
-    found = [file for file in files if file.stem.startswith(row)]
-    if not found:
-        raise UnknownName(
-            f"{row!r} names no rows: it is no file, and begins no id of the {len(files)} rows "
-            f"under {boards}.{did_you_mean(path.stem, [file.stem for file in files])} "
-            f"`mmbench leaderboard` lists them; --leaderboards names another folder."
-        )
-    if len(found) > 1:
-        shown = [f"{file.parent.name}/{file.stem}" for file in found[:MOST_NAMED]]
-        more = f" and {len(found) - len(shown)} more" if len(found) > len(shown) else ""
-        raise UnknownName(
-            f"{row!r} names {len(found)} rows under {boards}: {', '.join(shown)}{more}. "
-            f"Give more of the id, or the file."
-        )
-    return found[0]

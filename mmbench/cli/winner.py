@@ -45,7 +45,7 @@ def export(
     --prune cost in quality, latency and size is measured and shown beside the original.
     """
     from mmbench.cli.explain import model_of
-    from mmbench.cli.single import find_row
+    from mmbench.cli.named_row import find_row
     from mmbench.compression import Compression
     from mmbench.exporting import export_model
     from mmbench.exporting.onnx_graph import check_packages

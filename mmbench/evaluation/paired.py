@@ -16,16 +16,15 @@ from math import sqrt
 from torch import Tensor
 
 from mmbench.contracts import Metric
-from mmbench.evaluation.intervals import (
-    RESAMPLES,
+from mmbench.evaluation.estimates import (
     Estimate,
     Interval,
-    Resampler,
-    gain_estimate,
     mean,
     spread_of_seeds,
     spread_of_sources,
 )
+from mmbench.evaluation.intervals import RESAMPLES, gain_estimate
+from mmbench.evaluation.resampling import Resampler
 
 
 @dataclass(frozen=True, slots=True)

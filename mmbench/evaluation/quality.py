@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from mmbench.contracts import Metric
-from mmbench.evaluation.intervals import PerRow
+from mmbench.evaluation.resampling import PerRow
 from mmbench.plugins import Plugins
 from mmbench.types import Task
 

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mmbench.evaluation.intervals import Interval
+from mmbench.evaluation.estimates import Interval
 from mmbench.final import FinalEvaluation, SeedResult, evaluate_family
 from mmbench.leaderboard.assemble import row_of
 from mmbench.leaderboard.row import ADDED, Row

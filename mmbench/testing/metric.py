@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from mmbench.contracts import Metric
-from mmbench.evaluation.intervals import of_summed, summands
+from mmbench.evaluation.resampling import of_summed, summands
 from mmbench.sequences import END
 from mmbench.testing.promises import Check, promise
 from mmbench.testing.reference import Reference

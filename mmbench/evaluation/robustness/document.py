@@ -15,13 +15,8 @@ from torch import Tensor
 
 from mmbench.contracts import Encoder
 from mmbench.evaluation.averaging import averaged
-from mmbench.evaluation.intervals import (
-    Estimate,
-    count_sources,
-    mean,
-    spread_of_seeds,
-    spread_of_sources,
-)
+from mmbench.evaluation.estimates import Estimate, mean, spread_of_seeds, spread_of_sources
+from mmbench.evaluation.resampling import count_sources
 from mmbench.evaluation.robustness.audio import AUDIO
 from mmbench.evaluation.robustness.image import IMAGE
 from mmbench.evaluation.robustness.noise import SEVERITIES, Noise
