@@ -24,9 +24,9 @@ from mmbench.sequences import END, said
 from mmbench.tables.cleaning import gaps
 from mmbench.tables.decoded import of_sequences
 from mmbench.tables.findings import Finding
-from mmbench.tables.media import Shape
+from mmbench.tables.media import Broken, Shape
 from mmbench.tables.recipe import Recipe
-from mmbench.tables.samples import is_empty, media_column
+from mmbench.tables.samples import OnBroken, is_empty, media_column, refuse
 from mmbench.types import MISSING, Column, Split
 
 THRESHOLD = 0.5
@@ -91,16 +91,39 @@ class Predictor:
             )
         return self.predict_all([sample], folder)[0]
 
-    def predict_all(self, samples: Sequence[Sample], folder: str | Path = ".") -> list[Prediction]:
-        """Many samples, in batches; ``EMPTY`` for those without a value."""
+    def predict_all(
+        self,
+        samples: Sequence[Sample],
+        folder: str | Path = ".",
+        on_broken: OnBroken = refuse,
+    ) -> list[Prediction]:
+        """Many samples, in batches; ``EMPTY`` for those without a value.
+
+        A file that cannot be read raises ``UnusableData``, unless ``on_broken`` is told of it
+        instead: then it is a missing value.
+        """
         for sample in samples:
             self._check(sample)
         found: list[Prediction] = []
         for first in range(0, len(samples), BATCH):
             batch = samples[first : first + BATCH]
-            for sample, scores in zip(batch, self.scores(batch, Path(folder)), strict=True):
-                found.append(self._said(scores) if self.reads(sample) else EMPTY)
+            found += self._predict_batch(batch, first, Path(folder), on_broken)
         return found
+
+    def _predict_batch(
+        self, samples: Sequence[Sample], first: int, folder: Path, on_broken: OnBroken
+    ) -> list[Prediction]:
+        whole = [dict(sample) for sample in samples]
+
+        def told(name: str, row: int, cell: Any, why: Broken) -> None:
+            on_broken(name, first + row, cell, why)
+            del whole[row][name]
+
+        scores = self.scores(samples, folder, told)
+        return [
+            self._said(own) if self.reads(sample) else EMPTY
+            for sample, own in zip(whole, scores, strict=True)
+        ]
 
     def reads(self, sample: Sample) -> bool:
         """Whether the sample has any value to go by."""
@@ -119,13 +142,15 @@ class Predictor:
         return found
 
     @torch.inference_mode()
-    def scores(self, samples: Sequence[Sample], folder: Path) -> Tensor:
+    def scores(
+        self, samples: Sequence[Sample], folder: Path, on_broken: OnBroken = refuse
+    ) -> Tensor:
         """(samples, n_outputs) as the model gives them.
 
         Of retrieval (samples, 2 × width): the embeddings of both sides, to build an index from. A
         side that a sample leaves out has zeros.
         """
-        return self._answer(self._ready(samples, folder))
+        return self._answer(self._ready(samples, folder, on_broken))
 
     def times(self, samples: Sequence[Sample], folder: str | Path = ".") -> Times:
         """How long single samples take, asked in turn."""
@@ -144,10 +169,12 @@ class Predictor:
         stages = {stage: percentiles(ms[1 + WARM_UP :]) for stage, ms in taken.items()}
         return Times(taken["whole"][0], stages)
 
-    def _ready(self, samples: Sequence[Sample], folder: Path) -> Split:
+    def _ready(
+        self, samples: Sequence[Sample], folder: Path, on_broken: OnBroken = refuse
+    ) -> Split:
         """Raw samples as the model reads them, where it is."""
         model = self.saved.model
-        split = Split(self._columns(samples, folder), torch.zeros(len(samples)))
+        split = Split(self._columns(samples, folder, on_broken), torch.zeros(len(samples)))
         device = next(model.parameters(), torch.empty(0)).device
         return prepare(split, model.encoders_by_modality).to(device)
 
@@ -163,15 +190,18 @@ class Predictor:
                     f"It reads: {', '.join(self.inputs)}."
                 )
 
-    def _columns(self, samples: Sequence[Sample], folder: Path) -> dict[str, Column]:
+    def _columns(
+        self, samples: Sequence[Sample], folder: Path, on_broken: OnBroken
+    ) -> dict[str, Column]:
         if self.recipe is not None:
             frame = pd.DataFrame(
                 {name: pd.Series([s.get(name) for s in samples]) for name in self.recipe.columns}
             )
-            return self.recipe.apply(frame, folder)
-        return {m: self._column(m, [s.get(m) for s in samples], folder) for m in self.inputs}
+            return self.recipe.apply(frame, folder, on_broken)
+        cells = {m: [sample.get(m) for sample in samples] for m in self.inputs}
+        return {m: self._column(m, cells[m], folder, on_broken) for m in self.inputs}
 
-    def _column(self, modality: str, cells: list[Any], folder: Path) -> Column:
+    def _column(self, modality: str, cells: list[Any], folder: Path, on_broken: OnBroken) -> Column:
         """A modality of a task whose values are as a user has them."""
         kind = self.task.modalities[modality]
         if kind == "text":
@@ -182,10 +212,11 @@ class Predictor:
         if kind == "tabular":
             return _numbers(modality, cells, like)
         if kind == "image":
-            column = media_column(cells, Shape("image", like.shape[-1]), folder, modality)
+            shape = Shape("image", like.shape[-1])
+            column = media_column(cells, shape, folder, modality, on_broken)
             return Column(_as_images(column.values, like), column.index)  # type: ignore[arg-type]
         size, depth = like.shape[1], like.shape[2] if like.ndim > 2 else 0
-        return media_column(cells, Shape(kind, size, depth), folder, modality)
+        return media_column(cells, Shape(kind, size, depth), folder, modality, on_broken)
 
     def _said(self, scores: Tensor) -> Prediction:
         names = self.task.outputs

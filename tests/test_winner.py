@@ -295,6 +295,22 @@ def test_predict_and_export_on_the_command_line(home, tmp_path, monkeypatch, cap
     assert told[2] == ["2", ""] and float(told[3][1]) == pytest.approx(
         float(lines[3].split(",")[1])
     )
+    (home / "cut.png").write_bytes((home / "1.png").read_bytes()[:60])
+    odd.loc[1, "photo"], odd.loc[2, "photo"] = "absent.png", "cut.png"
+    odd.to_csv(home / "odd.csv", index=False)
+    assert command("predict", str(out), "--input", str(home / "odd.csv"), "--time") == 0
+    said = capsys.readouterr()
+    assert "photo: 2 files cannot be read, so rows 2, 3 miss this modality" in said.err
+    assert "row 2: absent.png: it does not exist" in said.err and "row 3: cut.png: " in said.err
+    with_broken = [line.split(",")[:2] for line in said.out.splitlines()]
+    assert with_broken[:3] == told[:3]
+    without = {n: v for n, v in samples(home)[2].items() if n != "photo"}
+    value = load_model(out).predict(without, home).value
+    assert float(with_broken[3][1]) == pytest.approx(value, abs=1e-3)
+    odd.iloc[1:2].to_csv(home / "only.csv", index=False)
+    assert command("predict", str(out), "--input", str(home / "only.csv")) == 2
+    assert "Nothing in" in capsys.readouterr().err
+    odd.iloc[1] = None
     odd.iloc[1:2].to_csv(tmp_path / "other.csv", index=False)
     assert command("predict", str(out), "--input", str(tmp_path / "other.csv")) == 2
     assert "no value that the model reads in any row" in capsys.readouterr().err

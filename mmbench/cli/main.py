@@ -14,17 +14,18 @@ from mmbench.cli import (
     diff,
     doctor,
     explain,
+    export,
     hygiene,
     inspect,
     listing,
     new,
     plugin_check,
+    predict,
     prepare,
     publish,
     search,
     single,
     verify,
-    winner,
     workers,
 )
 from mmbench.cli.data_options import takes_data
@@ -109,8 +110,8 @@ app.command("compare")(takes_data(compare.compare))
 app.command("run")(takes_data(single.run))
 app.command("rerun")(single.rerun)
 app.command("explain")(explain.explain)
-app.command("export")(winner.export)
-app.command("predict")(winner.predict)
+app.command("export")(export.export)
+app.command("predict")(predict.predict)
 app.command("leaderboard")(board.leaderboard)
 app.command("diff")(diff.diff)
 app.command("publish")(publish.publish)

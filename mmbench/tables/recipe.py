@@ -17,7 +17,7 @@ from mmbench.errors import UnusableData
 from mmbench.tables.fields import Fields
 from mmbench.tables.kinds import sequence, strings, with_value
 from mmbench.tables.media import Broken, Shape, steps
-from mmbench.tables.samples import media_column
+from mmbench.tables.samples import OnBroken, media_column, refuse
 from mmbench.tables.store import Store
 from mmbench.types import MISSING, Column, Kind
 
@@ -53,7 +53,9 @@ class Recipe:
         found += [c for made in self.tables.values() for c in made.columns]
         return (*found, *(c for c, _ in (*self.files.values(), *self.sequences.values())))
 
-    def apply(self, frame: pd.DataFrame, folder: Path) -> dict[str, Column]:
+    def apply(
+        self, frame: pd.DataFrame, folder: Path, on_broken: OnBroken = refuse
+    ) -> dict[str, Column]:
         """Every modality of a few rows, decoded now; what is missing is ``MISSING``."""
         found: dict[str, Column] = {m: text_column(frame, c) for m, c in self.texts.items()}
         for modality, made in self.tables.items():
@@ -61,7 +63,7 @@ class Recipe:
             found[modality] = _with_gaps(vectors, there)
         for modality, (column, shape) in self.files.items():
             cells = list(with_value(frame[column]))
-            found[modality] = media_column(cells, shape, folder, column)
+            found[modality] = media_column(cells, shape, folder, column, on_broken)
         for modality, (column, shape) in self.sequences.items():
             values, there = sequence_values(frame[column], shape)
             found[modality] = _with_gaps(values, there)

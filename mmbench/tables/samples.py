@@ -1,6 +1,7 @@
 """Single values that a user hands to a model: a path, a picture, an array, a text, numbers."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -9,13 +10,53 @@ import pandas as pd
 import torch
 
 from mmbench.errors import UnusableData
+from mmbench.tables.findings import Finding, counted, rows_named
 from mmbench.tables.kinds import sequence
 from mmbench.tables.media import Array, Broken, Shape, decode, fit_sound, shrunk, steps
 from mmbench.types import MISSING, Column
 
+OnBroken = Callable[[str, int, Any, Broken], None]
+"""Is told the column, the row, the cell and the reason of what cannot be read."""
 
-def media_column(cells: Sequence[Any], shape: Shape, folder: Path, name: str) -> Column:
-    """Decoded now and kept in memory; an empty cell is missing, an unreadable file an error."""
+
+def refuse(name: str, row: int, cell: Any, why: Broken) -> None:
+    raise UnusableData(
+        f"{name!r}, row {row + 1}: {cell!r} cannot be read: {why}. Leave it empty, and the model "
+        "goes by the other modalities."
+    )
+
+
+@dataclass(slots=True)
+class Unreadable:
+    """Keeps what cannot be read, for a summary: those values are missing ones."""
+
+    cells: dict[str, dict[int, str]] = field(default_factory=dict)
+    """By column and row, the file and the reason."""
+
+    def add(self, name: str, row: int, cell: Any, why: Broken) -> None:
+        self.cells.setdefault(name, {})[row] = f"{cell}: {why}"
+
+    @property
+    def rows(self) -> set[int]:
+        return {row for rows in self.cells.values() for row in rows}
+
+    def findings(self) -> list[Finding]:
+        return [
+            Finding(
+                name,
+                f"{counted(len(rows), 'file')} cannot be read, so {rows_named(rows)} "
+                f"miss{'es' if len(rows) == 1 else ''} this modality",
+                "done",
+                tuple(f"{rows_named([row])}: {said}" for row, said in rows.items()),
+            )
+            for name, rows in self.cells.items()
+        ]
+
+
+def media_column(
+    cells: Sequence[Any], shape: Shape, folder: Path, name: str, on_broken: OnBroken = refuse
+) -> Column:
+    """Decoded now and kept in memory; an empty cell is missing, and so is one that is broken."""
     values, index = [], []
     for row, cell in enumerate(cells):
         if is_empty(cell):
@@ -23,11 +64,10 @@ def media_column(cells: Sequence[Any], shape: Shape, folder: Path, name: str) ->
             continue
         try:
             values.append(_decoded(cell, shape, folder))
-        except Broken as broken:
-            raise UnusableData(
-                f"{name!r}, row {row + 1}: {cell!r} cannot be read: {broken}. Leave it empty, and "
-                "the model goes by the other modalities."
-            ) from None
+        except Broken as why:
+            on_broken(name, row, cell, why)
+            index.append(MISSING)
+            continue
         index.append(len(values) - 1)
     stacked = np.stack(values) if values else np.empty((0, *shape.dims), shape.dtype)
     found = torch.from_numpy(stacked)

@@ -1,4 +1,4 @@
-"""``mmbench export`` and ``mmbench predict``: a row's model, taken away and used."""
+"""``mmbench predict``: what a model says of the rows of a table."""
 
 import csv
 import json
@@ -10,71 +10,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mmbench.cli.options import BOARDS, OUT, AsJson, Boards, Device, Moved, task_settings
+from mmbench.cli.options import AsJson, Device
 
 if TYPE_CHECKING:
-    from mmbench.exporting import Exported
-    from mmbench.leaderboard.row import Row
     from mmbench.predicting import Prediction, Predictor, Sample, Times
-
-
-def export(
-    row: Annotated[
-        str,
-        typer.Argument(help="A row (its JSON file, or its id on a board), or a model's folder."),
-    ],
-    out: Annotated[Path, typer.Option(help="The new folder.")],
-    int8: Annotated[
-        bool, typer.Option("--int8", help="Linear layers in 8-bit whole numbers, for CPUs.")
-    ] = False,
-    prune: Annotated[
-        float, typer.Option(min=0, max=0.99, help="The share of weights to set to zero.")
-    ] = 0.0,
-    onnx: Annotated[
-        bool, typer.Option("--onnx", help="Also as ONNX, checked by running it.")
-    ] = False,
-    runs: Annotated[Path, typer.Option(help="Where models of searches and runs lie.")] = OUT,
-    moved: Moved = None,
-    device: Device = "cpu",
-    leaderboards: Boards = BOARDS,
-    as_json: AsJson = False,
-) -> None:
-    """Write a row's model to a folder: weights, spec, preprocessing, model card, compiled graph.
-
-    The model is looked for under --runs and trained again if it is not there. What --int8 and
-    --prune cost in quality, latency and size is measured and shown beside the original.
-    """
-    from mmbench.cli.explain import model_of
-    from mmbench.cli.named_row import find_row
-    from mmbench.compression import Compression
-    from mmbench.exporting import export_model
-    from mmbench.exporting.onnx_graph import check_packages
-    from mmbench.leaderboard.row_files import read_row
-    from mmbench.plugins import load_plugins
-
-    if onnx:
-        check_packages()
-    plugins = load_plugins()
-    folder = model_of(row, leaderboards, runs, device, plugins, task_settings(moved))
-    known = None if Path(row).is_dir() else read_row(find_row(row, leaderboards))
-    done = export_model(folder, out, plugins, known, Compression(prune, int8), onnx=onnx)
-    if as_json:
-        typer.echo(json.dumps(done.to_dict(), indent=2))
-    else:
-        _show(done, known)
-
-
-def _show(done: "Exported", row: "Row | None") -> None:
-    from mmbench.exporting.card import said, smaller
-    from mmbench.exporting.graph import GRAPH
-    from mmbench.exporting.onnx_graph import ONNX
-
-    if done.figures:
-        typer.echo("\n".join(smaller(done.figures, done.metric, row, done.figures_reason)) + "\n")
-    typer.echo(f"{done.folder}: {said(GRAPH, done.graph)}")
-    if done.onnx is not None:
-        typer.echo(f"{done.folder}: {said(ONNX, done.onnx)}")
-    typer.echo(f"mmbench predict {done.folder} --input new.csv")
 
 
 def predict(
@@ -93,15 +32,24 @@ def predict(
     as_json: AsJson = False,
 ) -> None:
     """Predict every row of a table with a model; columns it does not know are left alone."""
+    from mmbench.errors import UnusableData
     from mmbench.files import write_whole
-    from mmbench.predicting import load_model
+    from mmbench.predicting import EMPTY, load_model
+    from mmbench.tables.samples import Unreadable
     from mmbench.trial import device_named
 
     predictor, folder = load_model(model, device_named(device).type), root or input_.parent
     samples = _samples(input_, predictor)
-    found = predictor.predict_all(samples, folder)
+    broken = Unreadable()
+    found = predictor.predict_all(samples, folder, broken.add)
+    for finding in broken.findings():
+        typer.echo("\n  ".join([f"{finding.where}: {finding.says}", *finding.items]), err=True)
+    if all(one == EMPTY for one in found):
+        raise UnusableData(f"Nothing in {input_} can be read: there is nothing to predict from.")
     if timed:
-        _show_times(predictor.times([s for s in samples if predictor.reads(s)], folder))
+        whole = set(range(len(samples))) - broken.rows
+        readable = [samples[row] for row in sorted(whole) if found[row] != EMPTY]
+        _show_times(predictor.times(readable, folder) if readable else None)
     if as_json:
         typer.echo(json.dumps([asdict(f) for f in found], indent=2, ensure_ascii=False))
     elif output is None:
@@ -160,7 +108,10 @@ def _as_csv(found: "Sequence[Prediction]") -> str:
     return text.getvalue()
 
 
-def _show_times(times: "Times") -> None:
+def _show_times(times: "Times | None") -> None:
+    if times is None:
+        typer.echo("no row can be read as a whole: none is timed", err=True)
+        return
     whole, read, model = (times.stages[stage]["ms_p50"] for stage in ("whole", "read", "model"))
     typer.echo(
         f"one sample: {whole:.2f} ms (p50 of {times.stages['whole']['requests']:.0f}), {read:.2f} "
