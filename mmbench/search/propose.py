@@ -166,7 +166,7 @@ def default_proposals(
 
     Of features that nothing trains, which costs little, and of encoders that train. Concat, then
     the smallest first, so that an early end has seen the most; those that attend over tokens last,
-    since they cost many times as much. Then what earlier searches found, if asked for.
+    since they cost many times as much.
     ``known``: ids of specifications that need not be tried again.
     """
 
@@ -185,8 +185,7 @@ def default_proposals(
         for encoders in (CHEAPEST, DEFAULT_ENCODERS)
     ]
     new = _unknown(_distinct(specs), plugins, known)
-    defaults = [as_proposal(spec, request, plugins) for spec in new]
-    return defaults + [e["proposal"] for e in request.earlier if e["proposal"] not in defaults]
+    return [as_proposal(spec, request, plugins) for spec in new]
 
 
 def opening(

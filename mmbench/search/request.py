@@ -42,7 +42,7 @@ class SearchRequest:
     """Training settings that are set, not searched."""
     max_parameters: int | None = None
     warm_start: bool = False
-    """Try what was best in earlier searches after the defaults."""
+    """Try what was best in earlier searches."""
     earlier: Sequence[Mapping[str, Any]] = ()
     """What that is: see ``mmbench.search.warm_start``. No part of what makes two searches equal."""
 

@@ -60,14 +60,18 @@ def create_or_continue(
 
 
 def first_trials(request: SearchRequest, plugins: Plugins, known: Collection[str]) -> list[Queued]:
-    """What is cheap and hard to beat, the references, each fusion at its defaults."""
-    specs = reference_specs(request, plugins, known)
+    """What is cheap and hard to beat, the references, what was best before, then all defaults.
+
+    What was best in earlier searches is there only if asked for, and then it should not have to
+    wait until a small budget is spent.
+    """
     first = opening(request, plugins, known)
-    then = [p for p in default_proposals(request, plugins, known) if p not in first]
+    earlier = [entry["proposal"] for entry in request.earlier]
+    then = [*earlier, *default_proposals(request, plugins, known)]
     return [
         *((proposal, {}) for proposal in first),
-        *(({}, {FIXED_SPEC: spec.to_json()}) for spec in specs),
-        *((proposal, {}) for proposal in then),
+        *(({}, {FIXED_SPEC: s.to_json()}) for s in reference_specs(request, plugins, known)),
+        *((p, {}) for i, p in enumerate(then) if p not in first and p not in then[:i]),
     ]
 
 

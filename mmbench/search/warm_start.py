@@ -1,4 +1,4 @@
-"""Begin where earlier searches ended: their best configurations are tried after the defaults.
+"""Begin where earlier searches ended: their best configurations are tried before the defaults.
 
 Only configurations are taken over, never scores: each is trained again, and what chose it was its
 validation score in a search. The test part, boards and final evaluations are not looked at.
