@@ -6,6 +6,7 @@ A diagnosis that fails costs a warning, never the seed.
 import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +51,8 @@ def diagnose(result: TrialResult, plugins: Plugins, bench: Workbench, folder: Pa
     metric = main_metric(trained.resolved, plugins)
     chosen = spread_out(len(test), ROWS)
     rows, ready = test.rows(chosen), result.ready_test.rows(chosen).to(bench.device)
-
+    if test.source is not None:
+        rows = replace(rows, source=test.source[chosen])
     judge = with_resamples(metric, rows.target, rows.source)
 
     def score(split: Split) -> Tensor:
@@ -62,7 +64,7 @@ def diagnose(result: TrialResult, plugins: Plugins, bench: Workbench, folder: Pa
         return bench.disturbed.encode(component, encoder, values)
 
     def robust() -> Document:
-        return robustness(rows, task, encoders, score, DISTURBANCES, encode)
+        return robustness(rows, task, encoders, score, DISTURBANCES, encode, metric.ends)
 
     _write(folder, "robustness", robust)
     _write(folder, "contribution", lambda: contribution(model, ready, task, metric))

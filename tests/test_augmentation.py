@@ -26,6 +26,7 @@ from mmbench.search.request import SearchRequest
 from mmbench.spec import Component, TrainSpec, TrialSpec, spec_from_json
 from mmbench.testing import promises
 from mmbench.testing.practice import Practice
+from mmbench.testing.subject import Subject
 from mmbench.together import Wanted, train_together
 from mmbench.trial import Workbench, train_trial
 from mmbench.types import Column, Split, Task
@@ -69,9 +70,7 @@ def test_members_draw_together_what_each_draws_alone(name):
     module, values = VALUES[name]
     build = lambda: copy.deepcopy(module)
     call = lambda augment, inputs: (augment(inputs["values"]).double(),)
-    promises.members_train_together_under_vmap(
-        promises.Subject(name, build, {"values": values}, call)
-    )
+    promises.members_train_together_under_vmap(Subject(name, build, {"values": values}, call))
 
 
 def test_a_shift_is_its_formula():

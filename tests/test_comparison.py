@@ -5,6 +5,7 @@ import json
 from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -12,6 +13,7 @@ from command_line import mmbench
 
 from mmbench.campaign import concluding
 from mmbench.campaign.places import Crew, Places
+from mmbench.comparison.cells import headline
 from mmbench.comparison.contestants import (
     ComparisonRequest,
     comparison_name,
@@ -277,6 +279,18 @@ def test_the_expected_best_is_the_mean_over_all_subsets(higher):
     for n, value in enumerate(expected_best(scores, higher_is_better=higher)):
         subsets = list(itertools.combinations(rest, n))
         assert value == pytest.approx(sum(best([first, *s]) for s in subsets) / len(subsets))
+
+
+def test_a_trial_that_failed_is_a_trial_that_brought_nothing():
+    assert expected_best([None, 0.4, 0.6], higher_is_better=True) == pytest.approx([0.4, 0.5, 0.6])
+    assert expected_best([0.3, None], higher_is_better=False) == [0.3, 0.3]
+    assert expected_best([None, None], higher_is_better=True) == []
+
+
+def test_a_contestant_that_is_left_alone_beats_nobody():
+    verdict = SimpleNamespace(label="concat", reference=False, leads=True, yardstick=None)
+    outcome = SimpleNamespace(verdicts=[verdict], rows={"concat": SimpleNamespace(gain=None)})
+    assert headline(outcome)[0] == ("concat alone finished: there is nothing to compare it with.")
 
 
 def test_the_front_holds_what_nothing_beats_in_cost_and_score():

@@ -55,7 +55,7 @@ from mmbench.plugins import PluginRecord, Plugins
 from mmbench.resolve import resolve
 from mmbench.saved import load_answers, load_model, load_requests, save_compressed, save_model
 from mmbench.spec import Component, TrialSpec
-from mmbench.types import Column, Encoded, Features, Part, Split, Task
+from mmbench.types import MISSING, Column, Encoded, Features, Part, Split, Task
 
 CPU = torch.device("cpu")
 MIB = 2**20
@@ -397,6 +397,11 @@ def test_shared_weights_count_once() -> None:
 def test_flops_of_linear_layers_are_exact() -> None:
     two_encoders, head = 2 * (2 * 3 * 8), 2 * 16 * 2
     assert flops(model(), requests()) == two_encoders + head
+    found = requests()
+    index = torch.full((len(found),), MISSING)
+    index[-1] = 0
+    sparse = found.with_column("a", Column(found.columns["a"].values, index))
+    assert flops(model(), sparse) == two_encoders + head, "of a row that misses nothing"
 
 
 class Recurrent(TinyEncoder):
@@ -492,7 +497,7 @@ def watched(monkeypatch: pytest.MonkeyPatch, **rising: list[float]) -> Disturban
     for name, values in {**readings, **rising}.items():
         monkeypatch.setattr(f"{module}.{name}", iter(values).__next__)
     monkeypatch.setattr(f"{module}.time.perf_counter", iter([0.0, 1.0]).__next__)
-    monkeypatch.setattr(os, "cpu_count", lambda: 4)
+    monkeypatch.setattr(f"{module}.usable_cores", lambda: 4)
     with Disturbance() as watch:
         pass
     return watch
@@ -511,9 +516,9 @@ def test_the_time_of_others_is_what_is_neither_ours_nor_idle(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     whole = namedtuple("whole", "user nice system idle iowait steal guest guest_nice")
-    monkeypatch.setattr(
-        psutil, "cpu_times", lambda: whole(10.0, 1.0, 4.0, 99.0, 9.0, 2.0, 3.0, 0.5)
-    )
+    ours, foreign = whole(10.0, 1.0, 4.0, 99.0, 9.0, 2.0, 3.0, 0.5), whole(*8 * [70.0])
+    monkeypatch.setattr(psutil, "cpu_times", lambda *, percpu: [foreign, ours][: 1 + percpu])
+    monkeypatch.setattr("mmbench.evaluation.disturbance.own_cores", lambda: {1})
     own = SimpleNamespace(cpu_times=lambda: SimpleNamespace(user=5.0, system=1.5))
     monkeypatch.setattr(psutil, "Process", lambda: own)
     # guests' time is part of user and nice; another guest's is steal

@@ -278,10 +278,26 @@ def test_seeds_that_disagree_widen_the_interval() -> None:
     assert width(spread) > 3 * width(same)
 
 
-def test_no_interval_reaches_beyond_what_a_metric_can_be() -> None:
-    class Bounded(FastAccuracy):
-        best, worst = 1.0, 0.0
+class Bounded(FastAccuracy):
+    best, worst = 1.0, 0.0
 
+
+def test_who_is_right_everywhere_is_not_known_to_be_right_always() -> None:
+    """Of a coin that falls right 19 times in 20, a third of 20 throws show nothing else."""
+    covered = 0
+    for seed in range(200):
+        scores, target = seeds_with_accuracy([coin(20, 0.95, seed)])
+        found = bootstrap(Bounded(), scores, target, source=None, resamples=300)
+        covered += found.low <= 0.95 <= found.high
+    assert covered >= 180
+    right, target = seeds_with_accuracy([torch.ones(2, dtype=torch.bool)])
+    wrong, _ = seeds_with_accuracy([torch.zeros(2, dtype=torch.bool)])
+    gain = gain_estimate(Bounded(), right, wrong, target, None)
+    assert gain.p > 0.05 and gain.interval().low < 0, "two rows show nothing"
+    assert gain_estimate(Bounded(), right, right, target, None).error == 0
+
+
+def test_no_interval_reaches_beyond_what_a_metric_can_be() -> None:
     scores, target = seeds_with_accuracy([coin(500, p, 1) for p in (0.9, 1.0, 1.0)])
     free = bootstrap(FastAccuracy(), scores, target, source=None)
     assert free.high > 1

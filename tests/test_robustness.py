@@ -39,11 +39,12 @@ from mmbench.leaderboard.render import markdown
 from mmbench.leaderboard.robustness_table import concat_rows, relative
 from mmbench.leaderboard.shape import read_as
 from mmbench.metrics.classification import Accuracy, MacroF1
+from mmbench.parts import PARTS
 from mmbench.plugins import Plugins, load_plugins
-from mmbench.resolve import resolve_dataset
+from mmbench.resolve import Resolved, resolve_dataset
 from mmbench.spec import Component, TrainSpec, TrialSpec
 from mmbench.trial import Workbench
-from mmbench.types import MISSING, Column, Encoded, Split, Task, Values
+from mmbench.types import MISSING, Column, Encoded, Part, Split, Task, Values
 
 
 def stream(seed: int = 7) -> torch.Generator:
@@ -80,6 +81,29 @@ def test_a_share_of_the_rows_goes_missing_and_more_with_a_higher_share(column: C
         lost = gone
     assert values_of(column) == before and after.index is not None
     assert (after.index == MISSING).all()
+
+
+def gaps() -> Column:
+    """Every other row has a value: its own number."""
+    return Column(torch.arange(40.0), torch.where(torch.arange(40) % 2 == 0, torch.arange(40), -1))
+
+
+def test_a_share_is_of_the_rows_that_have_a_value() -> None:
+    for share in MISSING_SHARES:
+        index = missing(gaps(), share, stream()).value_of_row
+        assert (index != MISSING).sum() == 20 - round(share * 20)
+
+
+def test_rows_without_a_value_keep_none_and_give_none() -> None:
+    classes, before = torch.arange(40) // 2 % 2, gaps().value_of_row
+    for after in (
+        shuffled(gaps(), stream()).value_of_row,
+        conflicting(gaps(), classes, stream()).value_of_row,
+    ):
+        assert torch.equal(after == MISSING, before == MISSING)
+        assert (after[::2] != before[::2]).all()
+    alone = conflicting(gaps(), torch.arange(40) % 2, stream())
+    assert torch.equal(alone.value_of_row, before), "no row of the other class has a value"
 
 
 @pytest.mark.parametrize("column", COLUMNS)
@@ -323,14 +347,47 @@ def test_an_interval_is_of_the_same_resamples_for_every_model() -> None:
 def test_intervals_take_seeds_and_rows() -> None:
     flat = {"clean": [0.5] * 200, "area": {"all": [0.5] * 200, "a/blur": [0.5] * 200}}
     other = {"clean": [0.7] * 200, "area": {"all": [0.7] * 200}}
-    document = {"missing_share": {}, "corrupted": {}, "clean": 0.6}
-    document["sources"] = 50
-    found = over_seeds([{**document, "draws": flat}, {**document, "draws": other}])
+    document = {"missing_share": {}, "corrupted": {}, "sources": 50, "ends": [None, None]}
+    one = {**document, "clean": 0.5, "area": {"all": 0.5, "a/blur": 0.5}, "draws": flat}
+    two = {**document, "clean": 0.7, "area": {"all": 0.7}, "draws": other}
+    found = over_seeds([one, two])
     reach = stats.t.ppf(0.975, 1) * 0.1  # two seeds that lie 0.2 apart have one degree of freedom
     assert found["intervals"]["clean"] == pytest.approx([0.6 - reach, 0.6 + reach])
     assert found["intervals"]["area"].keys() == {"all"}
     assert found.keys().isdisjoint({"draws", "sources"})
-    assert "intervals" not in over_seeds([{**document, "draws": flat}, document])
+    bounded = over_seeds([{**seed, "ends": [0.0, 1.0]} for seed in (one, two)])
+    assert bounded["intervals"]["clean"] == [0.0, 1.0], "as far as the metric can be"
+    assert "intervals" not in over_seeds([one, {k: v for k, v in two.items() if k != "draws"}])
+
+
+def test_an_interval_lies_around_its_figure() -> None:
+    """The mean of resamples is another number."""
+    document = {"missing_share": {}, "corrupted": {}, "sources": 50, "ends": [0.0, 1.0]}
+    seeds = [
+        {**document, "clean": 0.9, "area": {}, "draws": {"clean": [0.88, 0.9, 0.91, 0.87]}}
+        for _ in range(2)
+    ]
+    low, high = over_seeds(seeds)["intervals"]["clean"]
+    assert (low + high) / 2 == pytest.approx(0.9)
+
+
+def test_rows_of_one_source_do_not_count_as_several(
+    plugins: Plugins, bench: Workbench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = []
+    monkeypatch.setattr(
+        diagnosing, "with_resamples", lambda _, target, source: told.append((target, source))
+    )
+    train = Workbench.load
+
+    def of_few(self: Workbench, resolved: Resolved, part: Part) -> Split:
+        split = train(self, resolved, part)
+        return replace(split, source=torch.arange(len(split)) // 5 + 1000 * PARTS.index(part))
+
+    monkeypatch.setattr(Workbench, "load", of_few)
+    evaluate_seed(spec(Component("sum")), plugins, bench, tmp_path)
+    ((target, source),) = told
+    assert len(source) == len(target) and len(source.unique()) == len(target) / 5
 
 
 @pytest.mark.parametrize("encoder", ["mlp", "vector"])

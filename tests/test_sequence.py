@@ -131,6 +131,13 @@ def test_bleu_of_a_known_pair():
     assert BLEU()(torch.zeros(1, 36), target) == 0.0, "nothing is said"
 
 
+def test_bleu_of_short_answers_that_are_right_is_one():
+    target = torch.tensor([[1, 2, 3, 0], [4, 5, 0, 0]])
+    spoken = torch.nn.functional.one_hot(target, 6).flatten(1).float()
+    assert BLEU()(spoken, target) == 1.0
+    assert BLEU()(spoken.roll(1, 0), target) == 0.0
+
+
 def test_what_is_said_behind_the_end_is_no_matter(drawn):
     scores, target = drawn
     behind = torch.where(target.eq(END).cumsum(1) - target.eq(END).long() > 0, 3, target)

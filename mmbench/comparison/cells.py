@@ -52,6 +52,8 @@ def _against_single(contestants: Sequence[Verdict], outcome: Outcome) -> list[st
 
 def _leading(leaders: Sequence[Verdict], contestants: Sequence[Verdict]) -> str:
     best, others = contestants[0], len(contestants) - 1
+    if not others:
+        return f"{best.label} alone finished: there is nothing to compare it with."
     if len(leaders) == 1:
         beaten = contestants[1].label if others == 1 else f"each of the {others} others"
         return f"{best.label} is better than {beaten}."

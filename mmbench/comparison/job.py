@@ -4,7 +4,7 @@ equal tuning on validation → the best of each → fresh seeds on test → cost
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -75,10 +75,18 @@ class Comparison:
         tuned = self._tune(trials)
         best, failures = self._choose(trials, tuned)
         families = self._evaluate(best, failures)
+        self._check(families, failures)
         tuning = _histories(trials, tuned)
         rows = self._rows(families, trials, tuning)
         verdicts = self._judge(families, trials, tuned)
         return Outcome(self.request, verdicts, rows, failures, tuning)
+
+    def _check(self, families: Collection[str], failures: Mapping[str, str]) -> None:
+        """Raise ``SearchFailed`` if no contestant finished."""
+        if any(c.label in families for c in self.request.contestants if not c.reference):
+            return
+        each = "; ".join(f"{label}: {reason}" for label, reason in failures.items())
+        raise SearchFailed(f"No contestant of {self.name} finished. {each}.")
 
     def _tune(self, trials: Mapping[str, Sequence[TrialSpec]]) -> dict[str, dict[str, Any]]:
         """Every trial of every contestant, the first of each first; results by spec id."""
@@ -158,8 +166,7 @@ class Comparison:
         tuned: Mapping[str, dict[str, Any]],
     ) -> list[Verdict]:
         validation = {
-            label: [tuned[s.id]["value"] for s in trials[label] if "value" in tuned[s.id]]
-            for label in families
+            label: [tuned[s.id].get("value") for s in trials[label]] for label in families
         }
         return judge(
             families,

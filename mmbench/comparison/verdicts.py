@@ -60,13 +60,16 @@ class Verdict:
 
 def judge(
     families: Mapping[str, Sequence[SeedResult]],
-    validation: Mapping[str, Sequence[float]],
+    validation: Mapping[str, Sequence[float | None]],
     references: frozenset[str],
     yardstick: str | None,
     metric: Metric,
     test: Split,
 ) -> list[Verdict]:
-    """Verdicts by label, best first; ``validation`` holds the tuning scores, defaults first."""
+    """Verdicts by label, best first.
+
+    ``validation`` holds the tuning scores, that of the defaults first; None of a trial that failed.
+    """
     scores = {label: [s.test_scores for s in seeds] for label, seeds in families.items()}
     resampled = Resampled(metric, scores, test.target, test.source)
     per_seed = {label: [metric(s, test.target) for s in seeds] for label, seeds in scores.items()}
@@ -106,16 +109,19 @@ def _against(other: str | None, resampled: Resampled, *, chosen: bool) -> dict[s
     }
 
 
-def expected_best(scores: Sequence[float], *, higher_is_better: bool) -> list[float]:
+def expected_best(scores: Sequence[float | None], *, higher_is_better: bool) -> list[float]:
     """The best score expected after n trials: the defaults, then n − 1 of the random ones.
+
+    A trial that failed (None) brings the worst score that any had: it is a trial all the same.
 
     The mean of the maximum over all subsets of n − 1 random trials, which is unbiased (Tang et al.,
     "Showing Your Work Doesn't Always Work", ACL 2020, after Dodge et al., EMNLP 2019).
     """
-    if not scores:
-        return []
     sign = 1 if higher_is_better else -1
-    first, *rest = (sign * s for s in scores)
+    finished = [sign * s for s in scores if s is not None]
+    if not finished:
+        return []
+    first, *rest = (min(finished) if s is None else sign * s for s in scores)
     raised = sorted(max(first, s) for s in rest)
     curve = [first]
     for n in range(1, len(raised) + 1):

@@ -19,6 +19,12 @@ class Metric(ABC):
     worst: ClassVar[float | None] = None
     """The other end, if there is one: no interval reaches beyond either."""
 
+    @property
+    def ends(self) -> tuple[float | None, float | None]:
+        """The lowest and the highest that it can be, where there is such an end."""
+        lowest, highest = self.worst, self.best
+        return (lowest, highest) if self.higher_is_better else (highest, lowest)
+
     @abstractmethod
     def __call__(self, scores: Tensor, target: Tensor) -> float:
         """``scores`` (rows, n_outputs) as the model gave them, ``target`` (rows, …); on the CPU.

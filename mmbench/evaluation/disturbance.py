@@ -3,13 +3,14 @@
 The load average would answer for the last minute, in which our own workers were busy.
 """
 
-import os
 import re
 import time
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import torch
+
+from mmbench.evaluation.hardware import own_cores, usable_cores
 
 SLACK_CORES = 0.2
 """Others' share of a core that goes unnoticed: every system has something to do."""
@@ -36,7 +37,7 @@ class Disturbance:
         elapsed = max(time.perf_counter() - self._start, 1e-9)
         used, quota, heat = others_cpu_s(), quota_ran_out(), slowed_for_heat()
         self.others_cores = max(0.0, (used - self._before[0]) / elapsed)
-        free = (os.cpu_count() or 1) - torch.get_num_threads()
+        free = usable_cores() - torch.get_num_threads()
         raised = {
             "contended": self.others_cores > max(free, 0) + SLACK_CORES,
             "thread-limited": quota > self._before[1],
@@ -46,13 +47,22 @@ class Disturbance:
 
 
 def others_cpu_s() -> float:
-    """Seconds of all cores since the machine started that were not this process's, nor idle."""
+    """Seconds of our cores since the machine started that were not this process's, nor idle.
+
+    Others that are busy on cores which this process may not use do not disturb it.
+    """
     import psutil
 
-    whole, own = psutil.cpu_times(), psutil.Process().cpu_times()
-    idle = whole.idle + getattr(whole, "iowait", 0.0)
-    counted_twice = getattr(whole, "guest", 0.0) + getattr(whole, "guest_nice", 0.0)
-    return float(sum(whole) - idle - counted_twice - own.user - own.system)
+    cores = psutil.cpu_times(percpu=True)
+    ours = [cores[core] for core in own_cores() if core < len(cores)]
+    own = psutil.Process().cpu_times()
+    return float(sum(map(_busy_s, ours or cores)) - own.user - own.system)
+
+
+def _busy_s(core: Any) -> float:
+    idle = core.idle + getattr(core, "iowait", 0.0)
+    counted_twice = getattr(core, "guest", 0.0) + getattr(core, "guest_nice", 0.0)
+    return float(sum(core) - idle - counted_twice)
 
 
 def quota_ran_out() -> int:

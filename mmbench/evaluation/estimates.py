@@ -25,6 +25,13 @@ class Interval:
     low: float
     high: float
 
+    def within(self, ends: tuple[float | None, float | None]) -> "Interval":
+        """Not beyond what the figure can be."""
+        lowest, highest = ends
+        low = self.low if lowest is None else max(self.low, lowest)
+        high = self.high if highest is None else min(self.high, highest)
+        return Interval(self.mean, low, high)
+
 
 @dataclass(frozen=True, slots=True)
 class Spread:
@@ -70,15 +77,18 @@ class Estimate:
         return float(2 * t.sf(abs(self.mean) / self.error, self.freedom))
 
 
-def spread_of_sources(drawn: Tensor, sources: int) -> Spread:
+def spread_of_sources(drawn: Tensor, sources: int, reach: float = 0.0) -> Spread:
     """The variance of a figure (resamples,), of which n of n sources show (n - 1) / n.
 
-    Resamples in which the metric is undefined (a class was not drawn) are left out.
+    Where no resample differs, as of a model that is right everywhere, the next source may still
+    be at the other end of what the figure can be, ``reach`` away: the variance is then what it is
+    if one of n is. Resamples in which the metric is undefined (a class was not drawn) are left out.
     """
     known, others = drawn[~drawn.isnan()], max(1, sources - 1)
     if len(known) < 2:
         return Spread(0.0, 0)
-    return Spread(sources / others * float(known.var(correction=0)), others)
+    seen = sources / others * float(known.var(correction=0))
+    return Spread(seen or (reach / sources) ** 2, others)
 
 
 def spread_of_seeds(scores: Sequence[float]) -> Spread:

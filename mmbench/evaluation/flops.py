@@ -5,20 +5,26 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
+from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
-from mmbench.evaluation.timing import draw_requests
 from mmbench.model import FusionModel
-from mmbench.types import Split
+from mmbench.types import MISSING, Column, Split
 
 
 def flops(model: FusionModel, requests: Split) -> int:
-    """Operations of one forward pass at batch 1."""
+    """Operations of one forward pass at batch 1, of a sample that misses no modality."""
     device = next(model.parameters(), torch.empty(0)).device
-    batch = draw_requests(model, requests, 1)[0].batch.to(device)
+    columns = {m: column.rows(_one_with_value(column)) for m, column in requests.columns.items()}
+    batch = Split(columns, requests.target[:1]).to(device)
     return operations(model, lambda: model(batch))
+
+
+def _one_with_value(column: Column) -> Tensor:
+    """(1,) the first row that has a value; the first if none has."""
+    return column.value_of_row.ne(MISSING).int().argmax().reshape(1)
 
 
 def operations(model: FusionModel, run: Callable[[], object]) -> int:

@@ -73,11 +73,15 @@ def cpu_mhz() -> float | None:
     return max((round(float(c), 1) for c in clocks), default=None)
 
 
-def usable_cores() -> int:
-    """Cores that this process may run on."""
+def own_cores() -> set[int]:
+    """Numbers of the cores that this process may run on."""
     if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+        return set(os.sched_getaffinity(0))
+    return set(range(os.cpu_count() or 1))
+
+
+def usable_cores() -> int:
+    return len(own_cores())
 
 
 def cpu_quota_cores() -> float | None:

@@ -16,7 +16,6 @@ from mmbench.evaluation.estimates import (
     Interval,
     mean,
     spread_of_seeds,
-    spread_of_sources,
 )
 from mmbench.evaluation.resampling import Resampler
 
@@ -43,9 +42,9 @@ def bootstrap(
     sampler = Resampler(metric, scores, target, source)
     drawn = sampler.resampled(resamples, seed).mean(dim=1)
     plain = sampler.plain()
-    spreads = [spread_of_sources(drawn, sampler.sources), spread_of_seeds(plain)]
+    spreads = [sampler.spread(drawn), spread_of_seeds(plain)]
     found = Estimate(mean(plain), spreads)
-    return _possible(found.interval(level), metric)
+    return found.interval(level).within(metric.ends)
 
 
 def gain_estimate(
@@ -69,14 +68,5 @@ def gain_estimate(
     sign = 1 if metric.higher_is_better else -1
     return Estimate(
         sign * (mean(plain_a) - mean(plain_b)),
-        [spread_of_sources(drawn, a.sources), spread_of_seeds(plain_a), spread_of_seeds(plain_b)],
+        [a.spread_between(drawn), spread_of_seeds(plain_a), spread_of_seeds(plain_b)],
     )
-
-
-def _possible(interval: Interval, metric: Metric) -> Interval:
-    """Not beyond what the metric can be."""
-    ends = (metric.worst, metric.best)
-    lowest, highest = ends if metric.higher_is_better else reversed(ends)
-    low = interval.low if lowest is None else max(interval.low, lowest)
-    high = interval.high if highest is None else min(interval.high, highest)
-    return Interval(interval.mean, low, high)

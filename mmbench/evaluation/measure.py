@@ -99,6 +99,7 @@ def _memory(
     folder: Path, requests: Split, plugins: Plugins, device: torch.device
 ) -> dict[str, Any]:
     """The baseline is read when everything but the model is loaded."""
+    load_model(folder, plugins, device)  # so that the libraries it asks for are, too
     release_freed_memory()
     baseline_mib = resident_mib()
     model = load_model(folder, plugins, device).model

@@ -48,10 +48,11 @@ def weights_mib(model: nn.Module) -> float:
 class PeakMemory:
     """The peak memory, in MiB, of the code inside a ``with`` block.
 
-    CUDA: ``mib`` is the peak of allocated memory, ``reserved_mib`` of reserved memory, both of the
-    whole process. CPU: ``mib`` is the peak resident size above ``baseline_mib``, which is read on
-    entering if it is not given. ``method`` says how: ``cuda``, ``VmHWM`` or ``sampled``. There is
-    one peak per process: blocks must not be nested.
+    CUDA: ``mib`` is the peak of allocated memory above ``baseline_mib``, of all if that is not
+    given; ``reserved_mib`` is the peak of reserved memory of the whole process. CPU: ``mib`` is the
+    peak resident size above ``baseline_mib``, which is read on entering if it is not given.
+    ``method`` says how: ``cuda``, ``VmHWM`` or ``sampled``. There is one peak per process: blocks
+    must not be nested.
     """
 
     def __init__(self, device: torch.device, baseline_mib: float | None = None) -> None:
@@ -78,11 +79,17 @@ class PeakMemory:
     def __exit__(self, *_: object) -> None:
         if self.device.type == "cuda":
             synchronise(self.device)
-            self.mib = torch.cuda.max_memory_allocated(self.device) / MIB
+            peak = torch.cuda.max_memory_allocated(self.device) / MIB
+            self.mib = peak - (self.baseline_mib or 0.0)
             self.reserved_mib = torch.cuda.max_memory_reserved(self.device) / MIB
             return
         peak = _peak_mib() if self.method == "VmHWM" else self._sampler.stop()
         self.mib = max(0.0, peak - (self.baseline_mib or 0.0))
+
+
+def allocated_mib(device: torch.device) -> float:
+    """What PyTorch holds on a CUDA device now, in MiB."""
+    return torch.cuda.memory_allocated(device) / MIB
 
 
 def measure_memory(
@@ -102,7 +109,8 @@ def measure_memory(
     for size in batch_sizes:
         drawn = draw_requests(model, requests, size)[:3]
         release_freed_memory()
-        with PeakMemory(device, baseline_mib) as peak, undisturbed(model):
+        base = baseline_mib if device.type == "cpu" else None
+        with PeakMemory(device, base) as peak, undisturbed(model):
             for request in drawn:
                 ask(model, request.batch, device)
         document[f"batch_{size}"] = figures(peak)

@@ -21,7 +21,6 @@ from mmbench.evaluation.estimates import (
     Interval,
     mean,
     spread_of_seeds,
-    spread_of_sources,
 )
 from mmbench.evaluation.intervals import RESAMPLES, gain_estimate
 from mmbench.evaluation.resampling import Resampler
@@ -58,7 +57,7 @@ class Resampled:
         everyone = [s for per_seed in scores.values() for s in per_seed]
         sampler = Resampler(metric, everyone, target, source)
         plain, drawn = sampler.plain(), sampler.resampled(resamples, seed)
-        self.sources = sampler.sources
+        self.spread_between = sampler.spread_between
         self.per_seed = {name: plain[i * n : (i + 1) * n] for i, name in enumerate(scores)}
         self.plain = {name: mean(own) for name, own in self.per_seed.items()}
         each = drawn.unflatten(1, (len(scores), n)).mean(dim=2).unbind(dim=1)
@@ -71,7 +70,7 @@ class Resampled:
         return Estimate(
             self.sign * (self.plain[one] - self.plain[other]),
             [
-                spread_of_sources(self.drawn[one] - self.drawn[other], self.sources),
+                self.spread_between(self.drawn[one] - self.drawn[other]),
                 spread_of_seeds([a - b for a, b in pairs]),
             ],
         )

@@ -49,7 +49,7 @@ def between(
     first, second = _scores(one, one_file, len(test)), _scores(other, other_file, len(test))
     common = [seed for seed in one.seeds if seed in other.seeds]
     metric = plugins.metrics[one.metric]()
-    if common:
+    if len(common) > 1:  # of one pair of seeds it is not known how far seeds are apart
         first = [first[one.seeds.index(seed)] for seed in common]
         second = [second[other.seeds.index(seed)] for seed in common]
         resampled = Resampled(metric, {"one": first, "other": second}, test.target, test.source)
@@ -61,9 +61,16 @@ def between(
     pairs = list(zip(names, first, second, strict=False))
     return Between(
         one.task, one.metric, len(test), _label(one), _label(other), difference,
-        f"{len(common)} seeds that both have" if common else "seeds that they do not share",
+        f"{len(common)} seeds that both have" if len(common) > 1 else _unlike(one, other),
         _each(pairs, test.target) if target == "classification" else {},
     )  # fmt: skip
+
+
+def _unlike(one: Row, other: Row) -> str:
+    alone = [row.id for row in (one, other) if len(row.seeds) == 1]
+    if alone:
+        return f"seeds, as far as one is known of {' and '.join(alone)}: others may differ by more"
+    return "seeds, of which they share one at most"
 
 
 def _each(pairs: Sequence[tuple[str, Tensor, Tensor]], target: Tensor) -> dict[str, McNemar]:

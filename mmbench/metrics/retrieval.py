@@ -119,6 +119,7 @@ class RecallAt1(MeanOverRows):
     """Share of queries whose best relevant item is among the first ``k``."""
 
     name = "recall-at-1"
+    best, worst = 1.0, 0.0
     k: ClassVar[int] = 1
 
     def value(self, ranks: Tensor) -> Tensor:
@@ -139,6 +140,7 @@ class MeanReciprocalRank(MeanOverRows):
     """Mean of 1 / rank (Voorhees, TREC-8 1999)."""
 
     name = "mrr"
+    best, worst = 1.0, 0.0
 
     def value(self, ranks: Tensor) -> Tensor:
         return ranks.reciprocal()
@@ -149,6 +151,7 @@ class MedianRank(RetrievalMetric):
 
     name = "median-rank"
     higher_is_better = False
+    best = 1.0
 
     def measure(self, ranks: Tensor) -> float:
         return ranks.quantile(0.5).item()

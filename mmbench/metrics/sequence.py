@@ -78,29 +78,31 @@ class TokenAccuracy(MeanOverRows):
 
 
 class BLEU(SequenceMetric):
-    """``min(1, exp(1 − r/c)) · (p_1 p_2 p_3 p_4)^¼`` over all rows, the ends left out.
+    """``min(1, exp(1 − r/c)) · (p_1 … p_N)^(1/N)`` over all rows, the ends left out.
 
     p_n: the share of what is said, n tokens at a time, that its row's target has, each as often as
-    it is there; c and r: how many tokens are said, and how many there are in the targets. Zero if a
-    p_n is. Papineni, Roukos, Ward & Zhu, "BLEU: a Method for Automatic Evaluation of Machine
-    Translation", ACL 2002, with one reference a row and no smoothing.
+    it is there; c and r: how many tokens are said, and how many there are in the targets. N is 4,
+    or the length of the longest target if that is less. Zero if a p_n is. Papineni, Roukos, Ward &
+    Zhu, "BLEU: a Method for Automatic Evaluation of Machine Translation", ACL 2002, with one
+    reference a row and no smoothing.
     """
 
     name = "bleu"
 
     def measure(self, tokens: Tensor, target: Tensor) -> float:
         hits, tries = Counter[int](), Counter[int]()
-        lengths = [0, 0]
-        for one, other in zip(_spoken(tokens), _spoken(target), strict=True):
+        lengths, targets = [0, 0], _spoken(target)
+        orders = range(1, min(LONGEST, max(map(len, targets), default=0)) + 1)
+        for one, other in zip(_spoken(tokens), targets, strict=True):
             lengths[0] += len(one)
             lengths[1] += len(other)
-            for n in range(1, LONGEST + 1):
+            for n in orders:
                 found, wanted = _grams(one, n), _grams(other, n)
                 hits[n] += (found & wanted).total()
                 tries[n] += found.total()
-        if not all(hits[n] for n in range(1, LONGEST + 1)):
+        if not orders or not all(hits[n] for n in orders):
             return 0.0
-        precision = sum(log(hits[n] / tries[n]) for n in range(1, LONGEST + 1)) / LONGEST
+        precision = sum(log(hits[n] / tries[n]) for n in orders) / len(orders)
         return exp(min(0.0, 1 - lengths[1] / lengths[0]) + precision)
 
 

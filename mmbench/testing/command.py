@@ -5,7 +5,7 @@ from typing import Any
 import typer
 from typer.testing import CliRunner
 
-from mmbench.testing.promises import Check, promise
+from mmbench.testing.subject import Check, promise
 
 USAGE_ERROR = 2
 

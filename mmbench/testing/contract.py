@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from mmbench.testing.promises import Check
+from mmbench.testing.subject import Check
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from mmbench.errors import Leak, did_you_mean
 from mmbench.parts import PARTS, check_parts, content_digest, row_digests
 from mmbench.plugins import load_plugins
 from mmbench.space import params_of
-from mmbench.testing.promises import Check, promise
+from mmbench.testing.subject import Check, promise
 from mmbench.types import MISSING, Column, Encoded, Kind, Split
 
 SAMPLE = 16

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from mmbench.contracts import Encoder, Fitted
 from mmbench.testing import promises
-from mmbench.testing.promises import Check, Inputs, Subject, close, lifted, promise
 from mmbench.testing.reference import Reference, computes
+from mmbench.testing.subject import Check, Inputs, Subject, close, lifted, promise
 from mmbench.testing.weights import assert_none_idle, unsearched
 from mmbench.types import Column, Encoded, Values
 

@@ -9,7 +9,7 @@ from mmbench.plugins import PluginRecord, gather_with, load_plugins
 from mmbench.plugins.bringing import LISTENING
 from mmbench.testing.contract import Contract
 from mmbench.testing.kinds import CHECKS, contract_of
-from mmbench.testing.promises import promise
+from mmbench.testing.subject import promise
 
 
 def contracts_of(what: str) -> list[Contract]:

@@ -25,8 +25,18 @@ from mmbench.testing.fusion_training import (
     interaction_learns_exclusive_or,
     what_modalities_agree_on_is_learnt,
 )
-from mmbench.testing.promises import Check, Inputs, Subject, close, corners, lifted, promise
+from mmbench.testing.promises import corners
 from mmbench.testing.reference import Reference, computes
+from mmbench.testing.subject import (
+    Check,
+    Inputs,
+    Subject,
+    cast,
+    close,
+    lifted,
+    projected,
+    promise,
+)
 
 
 def check_fusion(cls: type[Fusion], **params: Any) -> None:
@@ -140,7 +150,7 @@ def every_modality_is_used(cls: type[Fusion], **params: Any) -> None:
             for k, v in case.inputs.items()
         }
         outputs = case.call(case.build().eval(), inputs)
-        promises.projected(outputs[:1]).backward()
+        projected(outputs[:1]).backward()
         for m in modalities_of(case):
             slopes = [inputs[f"{m}.{part}"].grad for part in ("tokens", "pooled")]
             assert any(s is not None and s.abs().max() > 0 for s in slopes), (
@@ -158,7 +168,7 @@ def attention_depends_on_its_query(cls: type[Fusion], **params: Any) -> None:
         return
     for case in subjects(cls, **params):
         fusion, effects, others = case.build().eval().double(), [], []
-        inputs = promises.cast(case.inputs, torch.float64)
+        inputs = cast(case.inputs, torch.float64)
         for m in modalities_of(case):
             swapped = {k: v if k.startswith(f"{m}.") else v.flip(0) for k, v in inputs.items()}
             effect = _effect_of_tokens(case, fusion, inputs, m)

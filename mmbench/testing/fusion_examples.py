@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from mmbench.contracts import Fused, Fusion
-from mmbench.testing.promises import Inputs, Subject
+from mmbench.testing.subject import Inputs, Subject
 from mmbench.types import Encoded, masked_mean
 
 WIDTHS = (3, 5, 4, 6)

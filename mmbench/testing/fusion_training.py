@@ -14,7 +14,7 @@ from mmbench.testing.fusion_examples import (
     subject,
     subjects,
 )
-from mmbench.testing.promises import Inputs, Subject, cast
+from mmbench.testing.subject import Inputs, Subject, cast
 from mmbench.testing.weights import idle_weights, unsearched
 
 STEPS, LEARNING_RATE = 400, 0.01

@@ -10,8 +10,18 @@ from torch import Tensor
 from mmbench.contracts import Decoder, Head
 from mmbench.sequences import by_place, said
 from mmbench.testing import promises
-from mmbench.testing.promises import Check, Inputs, Subject, cast, corners, lifted, promise
+from mmbench.testing.promises import corners
 from mmbench.testing.reference import Reference, computes
+from mmbench.testing.subject import (
+    Check,
+    Inputs,
+    Subject,
+    cast,
+    close,
+    lifted,
+    projected,
+    promise,
+)
 from mmbench.testing.weights import assert_none_idle, unsearched
 
 VECTORS = ((12, 3), (1, 1))
@@ -64,7 +74,7 @@ def its_input_is_used(cls: type[Head], **params: Any) -> None:
     """The output changes with the fused vector."""
     for case in _subjects(cls, **params):
         fused = case.inputs["fused"].clone().requires_grad_()
-        promises.projected(case.call(case.build().eval(), {"fused": fused})).backward()
+        projected(case.call(case.build().eval(), {"fused": fused})).backward()
         used = fused.grad is not None and bool(fused.grad.abs().max() > 0)
         assert used, f"{case.what}: it ignores the fused vector."
 
@@ -106,7 +116,7 @@ def what_it_says_alone_is_what_it_says_when_told_so(cls: type[Head], **params: A
             head, fused = case.build().eval(), case.inputs["fused"]
             alone = head(fused)
             told = head(fused, said(alone, head.length))
-            assert promises.close((alone,), (told,)), (
+            assert close((alone,), (told,)), (
                 f"{case.what}: told its own tokens it gives other scores than by itself. Say the "
                 f"likeliest token at each place, and go on from it as from a target."
             )

@@ -14,8 +14,8 @@ from mmbench.testing.fusion import fusion_checks
 from mmbench.testing.head import head_checks
 from mmbench.testing.metric import metric_checks
 from mmbench.testing.objective import objective_checks
-from mmbench.testing.promises import Check
 from mmbench.testing.reference import Reference
+from mmbench.testing.subject import Check
 from mmbench.types import Column
 
 CHECKS: Mapping[str, Callable[[], tuple[Check, ...]]] = {

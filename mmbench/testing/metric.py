@@ -8,8 +8,8 @@ from torch import Tensor
 from mmbench.contracts import Metric
 from mmbench.evaluation.resampling import of_summed, summands
 from mmbench.sequences import END
-from mmbench.testing.promises import Check, promise
 from mmbench.testing.reference import Reference
+from mmbench.testing.subject import Check, promise
 from mmbench.types import TargetKind
 
 ROWS, N_OUTPUTS, LENGTH = 48, 3, 6

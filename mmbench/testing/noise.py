@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from mmbench.evaluation.robustness.noise import SEVERITIES
-from mmbench.testing.promises import Check, promise
+from mmbench.testing.subject import Check, promise
 
 Apply = Callable[[Any, int, torch.Generator], Any]
 """Values, a severity from 0 to 5 and a stream of random numbers to the disturbed values."""

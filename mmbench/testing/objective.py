@@ -9,8 +9,8 @@ from torch import Tensor
 from mmbench.contracts import Objective, Outputs
 from mmbench.testing import promises
 from mmbench.testing.practice import DIM, LENGTH, MODALITIES, N_OUTPUTS, Practice, installed
-from mmbench.testing.promises import Check, Inputs, Subject, lifted, promise
 from mmbench.testing.reference import Reference, computes
+from mmbench.testing.subject import Check, Inputs, Subject, close, lifted, promise
 from mmbench.testing.training import training_checks
 from mmbench.types import Encoded, TargetKind, Task
 
@@ -104,7 +104,7 @@ def loss_does_not_depend_on_row_order(cls: type[Objective], **params: Any) -> No
     for case in _subjects(cls, **params):
         objective = case.build().eval()
         shuffled = _rows(case.inputs, torch.tensor([3, 1, 5, 0, 4, 2]))
-        same = promises.close(case.call(objective, case.inputs), case.call(objective, shuffled))
+        same = close(case.call(objective, case.inputs), case.call(objective, shuffled))
         assert same, f"{case.what}: the order of the rows in a batch changes the loss."
 
 

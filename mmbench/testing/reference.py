@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from mmbench.testing.promises import Check, Subject, cast, lifted
+from mmbench.testing.subject import Check, Subject, cast, lifted
 
 Reference = Callable[..., Any]
 """Takes the component and what it is called with; gives what it should give."""

@@ -14,7 +14,7 @@ from mmbench.metrics.retrieval import MeanRecall
 from mmbench.sequences import commonest_tokens
 from mmbench.spec import TrainSpec
 from mmbench.testing.practice import BRIEF, N_OUTPUTS, Practice, Started
-from mmbench.testing.promises import Check, promise
+from mmbench.testing.subject import Check, promise
 from mmbench.training import predict
 from mmbench.types import FUSED_TARGETS, Column, Split, TargetKind
 

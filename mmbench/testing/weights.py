@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from mmbench.space import params_of
-from mmbench.testing.promises import Inputs, Subject, projected
+from mmbench.testing.subject import Inputs, Subject, projected
 
 ROUNDING = 1e-12
 

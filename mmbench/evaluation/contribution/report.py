@@ -125,11 +125,16 @@ def _emap(
 
 def _emap_rows(model: FusionModel, features: Features, available: int) -> int:
     """The most rows whose pairs cost no more than ``EMAP_OPERATIONS``, or 0."""
-    one = _rows(features, torch.tensor([0]))
+    one = {m: encoded[_one_with_value(encoded)] for m, encoded in features.items()}
     each = operations(model, lambda: model.respond(one))
     affordable = [n for n in EMAP_ROWS if n * n * each <= EMAP_OPERATIONS]
     n = largest_prime(min(affordable[0], available)) if affordable else 0
     return n if n >= len(features) else 0
+
+
+def _one_with_value(feature: Encoded) -> Tensor:
+    """(1,) the first row with a token; the first if none has."""
+    return feature.mask.any(dim=1).int().argmax().reshape(1)
 
 
 def _bytes_per_row(feature: Encoded) -> int:

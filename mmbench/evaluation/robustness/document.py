@@ -1,8 +1,9 @@
 """All disturbances of one model put together, and the average of several such documents.
 
 A document has the shape of ``mmbench.leaderboard.diagnoses.Robustness``; that of one seed also has
-``draws``, what its headline figures are on resamples of the sources of its rows, and how many
-``sources`` there are, from which the intervals over seeds and rows follow.
+``draws``, what its headline figures are on resamples of the sources of its rows, how many
+``sources`` there are, and the ``ends`` of the metric, from which the intervals over seeds and rows
+follow.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -34,9 +35,10 @@ from mmbench.types import Kind, Split, TargetKind, Task
 
 Document = dict[str, Any]
 Curve = Sequence[Tensor | None]
+Ends = tuple[float | None, float | None]
 HEADLINES = ("clean", "missing", "shuffled", "conflict", "area")
 """What has an interval; the points of a curve have none of their own."""
-SEED_ALONE = ("draws", "sources")
+SEED_ALONE = ("draws", "sources", "ends")
 """What the document of several seeds does not have."""
 
 NOISES: Mapping[Kind, tuple[Noise[Any], ...]] = {
@@ -56,12 +58,14 @@ def robustness(
     score: Score,
     seed: int,
     encode: Encode = encode_now,
+    ends: Ends = (None, None),
 ) -> Document:
     """Every disturbance of some rows of test, which are as the dataset loaded them, in memory.
 
     ``encoders`` are those of the modalities that the model reads: disturbing another changes
     nothing. Nothing goes to the feature cache. What the model cannot cope with is left out.
     Where modalities do not answer together, so is all that sets one of them against the others.
+    ``ends`` are those of the metric.
     """
     subject = Subject(rows, encoders, score, seed, encode)
     modalities = list(task.modalities) if task.fuses else []
@@ -84,7 +88,7 @@ def robustness(
     headlines = {name: found[name] for name in HEADLINES}
     sources = count_sources(rows.target, rows.source)
     drawn = _each(headlines, lambda score: score[1:].tolist())
-    return {**document, "draws": drawn, "sources": sources}
+    return {**document, "draws": drawn, "sources": sources, "ends": list(ends)}
 
 
 def _each(found: Any, figure: Callable[[Tensor], Any]) -> Any:
@@ -174,17 +178,21 @@ def over_seeds(documents: Sequence[Document]) -> Document:
     if not all(name in d for d in documents for name in SEED_ALONE):
         return whole
     drawn = [d["draws"] for d in documents]
-    return {**whole, "intervals": _intervals(drawn, documents[0]["sources"])}
+    return {**whole, "intervals": _intervals(drawn, documents, documents[0])}
 
 
-def _intervals(draws: Sequence[Any], sources: int) -> Any:
-    """By figure, [low, high]; those that every seed has."""
+def _intervals(draws: Sequence[Any], figures: Sequence[Any], seed: Document) -> Any:
+    """By figure, [low, high]; those that every seed has. ``figures`` are on the rows themselves."""
     first = draws[0]
     if isinstance(first, dict):
         shared = [name for name in first if all(name in d for d in draws)]
-        return {name: _intervals([d[name] for d in draws], sources) for name in shared}
-    scores = torch.tensor(draws, dtype=torch.float64)  # (seeds, resamples)
-    per_seed = scores.mean(dim=1).tolist()
-    spreads = [spread_of_sources(scores.mean(dim=0), sources), spread_of_seeds(per_seed)]
-    found = Estimate(mean(per_seed), spreads).interval()
+        return {
+            name: _intervals([d[name] for d in draws], [f[name] for f in figures], seed)
+            for name in shared
+        }
+    over_seeds = torch.tensor(draws, dtype=torch.float64).mean(dim=0)  # (resamples,)
+    lowest, highest = seed["ends"]
+    reach = 0.0 if None in (lowest, highest) else highest - lowest
+    spreads = [spread_of_sources(over_seeds, seed["sources"], reach), spread_of_seeds(figures)]
+    found = Estimate(mean(figures), spreads).interval().within((lowest, highest))
     return [found.low, found.high]

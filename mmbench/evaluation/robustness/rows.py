@@ -20,33 +20,44 @@ MISSING_SHARES = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 
 
 def missing(column: Column, share: float, draw: torch.Generator) -> Column:
-    """A ``share`` of the rows, rounded, without a value; a higher share takes more beside them."""
-    gone = torch.randperm(len(column), generator=draw)[: round(share * len(column))]
+    """A ``share`` of the rows that have a value, rounded, loses it; a higher share more of them."""
     index = column.value_of_row.clone()
-    index[gone] = MISSING
+    there = _there(index)
+    gone = torch.randperm(len(there), generator=draw)[: round(share * len(there))]
+    index[there[gone]] = MISSING
     return replace(column, index=index)
 
 
 def shuffled(column: Column, draw: torch.Generator) -> Column:
-    """Every row gets the value of another: in a random order, each that of the one before.
+    """Every row that has a value gets that of another: in a random order, of the one before.
 
     What a model loses by that says how much it listens to the modality (Gat, Schwartz & Schwing,
     "Perceptual Score: What Data Modalities Does Your Model Perceive?", NeurIPS 2021).
     """
-    order = torch.randperm(len(column), generator=draw)
     index = column.value_of_row.clone()
+    there = _there(index)
+    order = there[torch.randperm(len(there), generator=draw)]
     index[order] = index[order.roll(1)]
     return replace(column, index=index)
 
 
 def conflicting(column: Column, groups: Tensor, draw: torch.Generator) -> Column:
-    """Every row gets the value of a random row of another of two or more ``groups`` (rows,)."""
-    donors = torch.empty(len(column), dtype=torch.long)
+    """Every row that has a value gets that of a random row of another of ``groups`` (rows,).
+
+    A group keeps its own if no row of another has one.
+    """
+    before = column.value_of_row
+    index, there = before.clone(), before != MISSING
     for group in groups.unique():
-        own = groups == group
-        others = (~own).nonzero().squeeze(1)
-        donors[own] = others[torch.randint(len(others), (int(own.sum()),), generator=draw)]
-    return column.dealt(donors)
+        own, others = there & (groups == group), before[there & (groups != group)]
+        if len(others):
+            index[own] = others[torch.randint(len(others), (int(own.sum()),), generator=draw)]
+    return replace(column, index=index)
+
+
+def _there(index: Tensor) -> Tensor:
+    """The rows that have a value."""
+    return (index != MISSING).nonzero().squeeze(1)
 
 
 def opposed(target: Tensor, kind: TargetKind) -> Tensor:
