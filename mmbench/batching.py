@@ -11,18 +11,27 @@ import torch
 from torch import Tensor
 
 from mmbench.prefetch import ahead
-from mmbench.types import Column, Encoded, Split
+from mmbench.types import MISSING, Column, Encoded, Split
 
 
 def groups_of(split: Split) -> Tensor | None:
     """(rows,) the group of each row: its value in the costliest shared column; None if unshared.
 
-    To be asked of a split as it was loaded: what is cached later must not change the batches.
+    A row without a value is a group of its own: together they would fill whole batches. To be asked
+    of a split as it was loaded: what is cached later must not change the batches.
     """
-    shared = [c for c in split.columns.values() if c.index is not None and len(c.values) < len(c)]
+    shared = [c for c in split.columns.values() if _rows_with_value(c) > len(c.values)]
     if not shared:
         return None
-    return max(shared, key=_value_size).index
+    column = max(shared, key=_value_size)
+    groups = column.value_of_row.clone()
+    gaps = groups == MISSING
+    groups[gaps] = len(column.values) + torch.arange(int(gaps.sum()))
+    return groups
+
+
+def _rows_with_value(column: Column) -> int:
+    return int((column.value_of_row != MISSING).sum())
 
 
 def _value_size(column: Column) -> float:
@@ -42,8 +51,8 @@ def epoch_order(n_rows: int, groups: Tensor | None, generator: torch.Generator) 
     rows = torch.randperm(n_rows, generator=generator)
     if groups is None:
         return rows
-    rank = torch.randperm(int(groups.max()) + 2, generator=generator)
-    return rows[rank[groups[rows] + 1].argsort(stable=True)]  # + 1: MISSING is a group too
+    rank = torch.randperm(int(groups.max()) + 2, generator=generator)  # one more than there are: as
+    return rows[rank[groups[rows] + 1].argsort(stable=True)]  # in the rows that are published
 
 
 def batches(split: Split, order: Tensor, size: int, device: torch.device) -> Iterator[Split]:

@@ -16,7 +16,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from mmbench.cache import GIB, LIMIT, cache_limit
-from mmbench.errors import StorageError
+from mmbench.errors import DataUnavailable, StorageError
 from mmbench.feature_files import (
     ABOUT,
     Damaged,
@@ -117,7 +117,7 @@ class FeatureCache:
         partial = path.with_name(f"{path.name}.part")
         shutil.rmtree(partial, ignore_errors=True)  # of a process that was killed
         try:
-            write_features(partial, key, encode(), n_values, self.make_room)
+            write_features(partial, key, _unlike_the_cache(encode), n_values, self.make_room)
             partial.rename(path)
         finally:
             shutil.rmtree(partial, ignore_errors=True)
@@ -151,6 +151,14 @@ class FeatureCache:
         """All there is, the most recently used first."""
         found = [entry_at(p) for p in self.root.glob("??/*") if p.suffix != ".lock"]
         return sorted((e for e in found if e is not None), key=lambda e: -e.used)
+
+
+def _unlike_the_cache(encode: Callable[[], Iterator[Encoded]]) -> Iterator[Encoded]:
+    """The same; a fault of the files that are encoded is told from one of the cache's own."""
+    try:
+        yield from encode()
+    except OSError as error:
+        raise DataUnavailable(f"What is to be encoded cannot be read: {error}.") from error
 
 
 def entry_at(path: Path) -> Entry | None:

@@ -158,7 +158,8 @@ class Column:
         index = moved(self.index, encoded.tokens.device)
         if len(encoded) == 0:  # every row of this batch misses the modality
             dim = encoded.tokens.shape[-1]
-            empty = encoded.tokens.new_zeros(len(index), 1, dim)
+            nothing = encoded.tokens.sum() + encoded.pooled.sum()  # 0, as the gradient is to be
+            empty = encoded.tokens.new_zeros(len(index), 1, dim) + nothing
             return Encoded(empty, torch.zeros_like(empty[..., 0], dtype=torch.bool), empty[:, 0])
         taken, present = encoded[index.clamp(min=0)], index != MISSING
         return Encoded(
@@ -229,8 +230,13 @@ class Split:
 
     def pinned(self) -> "Split":
         """In page-locked memory, from where a GPU fetches it without the host waiting."""
-        columns = {m: column.each(Tensor.pin_memory) for m, column in self.columns.items()}
-        return replace(self, columns=columns, target=self.target.pin_memory())
+        columns = {m: column.each(_pinned) for m, column in self.columns.items()}
+        return replace(self, columns=columns, target=_pinned(self.target))
+
+
+def _pinned(tensor: Tensor) -> Tensor:
+    """What is on a device already is where it is to go."""
+    return tensor.pin_memory() if tensor.device.type == "cpu" else tensor
 
 
 @dataclass(frozen=True, slots=True)

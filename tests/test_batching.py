@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from mmbench.batching import at_hand, batches, epoch_order
+from mmbench.batching import at_hand, batches, epoch_order, groups_of
 from mmbench.model import build_model, build_objective
 from mmbench.plugins import load_plugins
 from mmbench.prefetch import ahead
@@ -105,6 +105,30 @@ def test_a_shared_value_is_encoded_once_in_a_batch() -> None:
         features = model.encode(batch)["b"]
         distinct = split.columns["b"].index[batch.ids].unique()
         assert seen[-1] == int((distinct != MISSING).sum()) < len(batch) == len(features)
+
+
+def test_rows_without_a_value_lie_among_the_others() -> None:
+    """As one group they would fill whole batches, and others would have none of them."""
+    index = torch.arange(400) // 2
+    index[::5] = MISSING
+    column = Column(torch.randn(200, 3), index)
+    groups = groups_of(Split({"a": column, "b": Column(torch.randn(400, 2))}, torch.arange(400)))
+    assert groups is not None
+    order = epoch_order(400, groups, torch.Generator().manual_seed(0))
+    gaps = (index[order] == MISSING).view(-1, 50).sum(1)
+    assert gaps.min() > 2 and gaps.max() < 20, "ten of fifty"
+    there = index[order][index[order] != MISSING]
+    assert len(there.unique_consecutive()) == len(there.unique()), "shared values are side by side"
+    unshared = torch.full((400,), MISSING)
+    unshared[index != MISSING] = torch.arange(320)
+    column = Column(torch.randn(320, 3), unshared)
+    assert groups_of(Split({"a": column}, torch.arange(400))) is None
+
+
+def test_what_is_on_a_device_already_is_not_pinned() -> None:
+    lazy = Slow(torch.arange(8.0))
+    elsewhere = Split({"a": Column(lazy)}, torch.zeros(8, device="meta"))
+    assert elsewhere.pinned().target.device.type == "meta"
 
 
 class Reads(TorchDispatchMode):

@@ -8,11 +8,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Annotated
 
 import optuna
 import pytest
 import torch
 from filelock import FileLock
+from torch import nn
 
 from mmbench.comparison.tuning import tune
 from mmbench.contracts import Encoder, Objective
@@ -21,7 +23,7 @@ from mmbench.features import prepare
 from mmbench.final import FAILURE, RESULT
 from mmbench.model import FusionModel, build_encoders, build_model, build_objective
 from mmbench.plugins import load_plugins
-from mmbench.resolve import resolve
+from mmbench.resolve import Resolved, resolve
 from mmbench.search import siblings
 from mmbench.search.attempt import Attempt, Stopped, Violated, run_together
 from mmbench.search.candidates import find_candidates
@@ -32,6 +34,7 @@ from mmbench.search.siblings import SiblingTPE, shared_by_siblings, siblings_wan
 from mmbench.search.storage import open_storage
 from mmbench.search.study import RECORD, SPEC, create_or_continue
 from mmbench.search.worker import Budget, work
+from mmbench.space import Range
 from mmbench.spec import Component, TrainSpec, TrialSpec, spec_from_json
 from mmbench.testing.practice import Practice, Started
 from mmbench.together import Wanted, groups_of_one_structure, structure, train_together
@@ -40,7 +43,7 @@ from mmbench.together.groups import is_batched
 from mmbench.together.stack import NotTogether
 from mmbench.training import Fitted, go_on
 from mmbench.trial import Trained, Workbench, run_trial, train_trial
-from mmbench.types import Column, Encoded, Split
+from mmbench.types import Column, Encoded, Part, Split
 
 C, CPU, PLUGINS = Component, torch.device("cpu"), load_plugins()
 TRAIN = TrainSpec(max_epochs=2, batch_size=48, patience=2)
@@ -297,6 +300,103 @@ def test_trained_encoders_are_stacked(name: str) -> None:
     for one in alone:
         one.fit()
     for one, member in zip(alone, together(trainings), strict=True):
+        assert_same(one.model, member.model)
+
+
+class Power(Encoder):
+    """Frozen, with a number that is no weight."""
+
+    name, accepts, frozen = "power", "tabular", True
+
+    def __init__(self, fitted, *, power: Annotated[float, Range(0.1, 2.0)] = 1.0):  # type: ignore[no-untyped-def]
+        super().__init__(fitted)
+        self.power, self.out_dim = power, 16
+
+    def forward(self, inputs):  # type: ignore[no-untyped-def]
+        return Encoded.vector(inputs.abs() ** self.power)
+
+
+class Scaled(Power):
+    """Live, with a number that its inputs are prepared by."""
+
+    name, frozen = "scaled", False
+
+    def __init__(self, fitted, *, power: Annotated[float, Range(0.1, 2.0)] = 1.0):  # type: ignore[no-untyped-def]
+        super().__init__(fitted, power=power)
+        self.layer = nn.Linear(16, 16)
+
+    def prepare(self, values):  # type: ignore[no-untyped-def]
+        return values * self.power
+
+    def forward(self, inputs):  # type: ignore[no-untyped-def]
+        return Encoded.vector(self.layer(inputs))
+
+
+class Noisy(Scaled):
+    """Draws for each value in training."""
+
+    name = "noisy"
+
+    def forward(self, inputs):  # type: ignore[no-untyped-def]
+        noise = torch.randn_like(inputs) if self.training else 0.0
+        return Encoded.vector(self.layer(inputs + noise))
+
+
+@pytest.mark.parametrize("cls", [Power, Scaled])
+def test_members_never_read_what_another_ones_number_makes(
+    cls: type[Encoder], bench: Workbench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(PLUGINS.encoders._classes, cls.name, cls)
+    specs = [
+        spec(encoders={"a": C(cls.name, {"power": power}), "b": C("vector")})
+        for power in (1.0, 0.2)
+    ]
+    for one, end in zip(specs, ends(specs, bench), strict=True):
+        assert isinstance(end, Trained)
+        alone = train_trial(one, PLUGINS, bench).fitted.curve
+        for ours, theirs in zip(end.fitted.curve, alone, strict=True):
+            assert ours["train_loss"] == pytest.approx(theirs["train_loss"], rel=1e-4)
+
+
+def test_draws_for_shared_values_do_not_depend_on_who_trains_beside(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Batches of two seeds have different numbers of distinct values."""
+    monkeypatch.setitem(PLUGINS.encoders._classes, "noisy", Noisy)
+    load = Workbench.load
+
+    def with_gaps(self: Workbench, resolved: Resolved, part: Part) -> Split:
+        split = load(self, resolved, part)
+        index = torch.arange(len(split)) // 2
+        index[::7] = -1
+        return split.with_column("a", Column(split.columns["a"].values, index))
+
+    monkeypatch.setattr(Workbench, "load", with_gaps)
+    own = Workbench(CPU)
+    specs = [spec(seed, encoders={"a": C("noisy"), "b": C("vector")}) for seed in (0, 1)]
+    for one, end in zip(specs, ends(specs, own), strict=True):
+        assert isinstance(end, Trained)
+        alone = train_trial(one, PLUGINS, own).fitted.curve
+        for ours, theirs in zip(end.fitted.curve, alone, strict=True):
+            assert ours["train_loss"] == pytest.approx(theirs["train_loss"], rel=1e-4)
+
+
+def test_a_batch_without_a_modality_changes_its_encoder_as_it_does_alone() -> None:
+    """AdamW goes on with a gradient of zero; of none it would leave a weight as it is."""
+
+    def training(seed: int) -> Started:
+        begun = started(PLAIN, seed, replace(TRAIN, weight_decay=0.1, batch_size=8))
+        values = begun.train.columns["a"].values
+        index = torch.full((len(begun.train),), -1)
+        index[:4] = torch.arange(4)  # most batches have none of these rows
+        column = Column(values, index)
+        return replace(begun, train=begun.train.with_column("a", column))
+
+    alone = [training(seed) for seed in (0, 1)]
+    for one in alone:
+        one.fit()
+    members = together([training(seed) for seed in (0, 1)])
+    for one, member in zip(alone, members, strict=True):
         assert_same(one.model, member.model)
 
 

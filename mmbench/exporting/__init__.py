@@ -68,7 +68,11 @@ def export_model(
     figures: tuple[Figures, ...] = ()
     reason = ""
     if how:
-        compressed_copy(out, how, plugins)
+        try:
+            compressed_copy(out, how, plugins)
+        except Exception:
+            shutil.rmtree(out)  # a model that was refused is not to be taken for a good one
+            raise
         figures, reason = cost(model, out, how, plugins)
         variants = [asdict(one) for one in figures]
         document = {"metric": original.task.metric, "variants": variants, "reason": reason}

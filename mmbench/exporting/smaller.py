@@ -11,7 +11,7 @@ from mmbench.compression import AS_TRAINED, Compression, compress
 from mmbench.errors import DataUnavailable, UnusableData
 from mmbench.evaluation.latency import OutputsDiffer
 from mmbench.evaluation.measure import measure_in_fresh_process
-from mmbench.features import prepare
+from mmbench.features import BATCH, prepare
 from mmbench.plugins import Plugins
 from mmbench.resolve import Resolved, resolve
 from mmbench.saved import WEIGHTS, SavedModel, answers, load_answers, load_model, save_compressed
@@ -96,5 +96,6 @@ def _figures(name: str, folder: Path, data: Resolved | None, plugins: Plugins) -
 def _score(saved: SavedModel, data: Resolved, part: Part, plugins: Plugins) -> float:
     """The task's main metric, with every encoder live."""
     split = data.dataset.load(part)
+    saved.model.micro_batch = BATCH["cpu"]  # a frozen encoder may be large
     scores = predict(saved.model, prepare(split, saved.model.encoders_by_modality), CPU)
     return float(main_metric(data, plugins)(scores, split.target))

@@ -22,9 +22,11 @@ def structure(resolved: Resolved) -> str | None:
         return None
     spec = resolved.spec
     kinds = {"fusion": spec.fusion, "head": spec.head, "objective": spec.objective}
-    kinds |= {f"encoder.{m}": component for m, component in spec.encoders.items()}
     train = {k: v for k, v in asdict(spec.train).items() if k not in FREE}
     parts = {kind: [c.name, _whole(c.params)] for kind, c in kinds.items()}
+    for m, c in spec.encoders.items():  # one that is frozen is asked once for all of them
+        params = c.params if _is_frozen(resolved, m) else _whole(c.params)
+        parts[f"encoder.{m}"] = [c.name, dict(params)]
     return canonical_json([asdict(spec.task), train, parts])
 
 

@@ -9,12 +9,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3  # mallopt(3)
-KEPT, USUAL = 32 * 2**20, 128 * 2**10  # bytes; the most that glibc allows, and its defaults
+KEPT = 32 * 2**20  # bytes; the most that glibc allows
 
 
 @contextmanager
 def kept_memory() -> Iterator[None]:
-    """Inside, freed blocks of up to 32 MiB stay with the process (glibc only; else nothing)."""
+    """From here on, freed blocks of up to 32 MiB stay with the process (glibc only; else nothing).
+
+    At the end what is free is given back. The thresholds stay: glibc's own grow with what a process
+    frees, and once set by hand they never do again, which made what came after slower.
+    """
     libc = ctypes.CDLL(None)
     mallopt, trim = getattr(libc, "mallopt", None), getattr(libc, "malloc_trim", None)
     if mallopt is None or trim is None:
@@ -25,6 +29,4 @@ def kept_memory() -> Iterator[None]:
     try:
         yield
     finally:
-        mallopt(MMAP_THRESHOLD, USUAL)
-        mallopt(TRIM_THRESHOLD, USUAL)
         trim(0)

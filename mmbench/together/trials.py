@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import torch
+from torch import Tensor
 
 from mmbench.contracts import Encoder
 from mmbench.plugins import Plugins
@@ -70,8 +71,11 @@ def _at_once(wanted: Sequence[Wanted], plugins: Plugins, bench: Workbench) -> No
             trial.end(error)
     if not built:
         return
-    if not _read_the_same([parts for _, parts in built]):
-        raise NotTogether("Their frozen encoders differ.")
+    parts = [parts for _, parts in built]
+    if not _read_the_same(parts):
+        raise NotTogether("Their frozen encoders differ, or what the others are asked.")
+    if one := _draws_for_others(parts):
+        raise NotTogether(f"The encoder of {one} draws at random, once for each value of a batch.")
     members = [_member(trial, parts) for trial, parts in built]
     try:
         train, val = built[0][1].ready(bench)
@@ -90,14 +94,56 @@ def _member(trial: Wanted, built: Built) -> Member:
 
 
 def _read_the_same(built: Sequence[Built]) -> bool:
-    """Whether the frozen encoders are the same for all, and so the features that they give."""
-    first, *others = (b.model.encoders_by_modality for b in built)
-    return all(
-        _equal(encoder, other[modality])
-        for modality, encoder in first.items()
-        for other in others
-        if encoder.frozen
-    )
+    """Whether all members read the same: what encoders make of values before they train.
+
+    Frozen encoders are set alike and have the same weights, and all prepare values alike.
+    """
+    first, *others = built
+    return all(_reads_as(first, other, m) for other in others for m in first.resolved.encoders)
+
+
+def _reads_as(one: Built, other: Built, modality: str) -> bool:
+    encoders = [built.model.encoders_by_modality[modality] for built in (one, other)]
+    components = [built.resolved.spec.encoders[modality] for built in (one, other)]
+    if encoders[0].frozen and (components[0] != components[1] or not _equal(*encoders)):
+        return False
+    return torch.equal(_asked(one, modality), _asked(other, modality))
+
+
+def _asked(built: Built, modality: str) -> Tensor:
+    """(values, …) of some rows, as the encoder has prepared them."""
+    values = built.requests.columns[modality].values
+    assert isinstance(values, Tensor)  # they are to be saved beside the model
+    return values
+
+
+def _draws_for_others(built: Sequence[Built]) -> str | None:
+    """A modality of which members of several seeds would draw other numbers than alone.
+
+    Rows share its values or miss them, so that batches of different seeds have different numbers
+    of values; they are brought to one number, and what draws for each value draws for those, too.
+    """
+    first = built[0]
+    if len({b.trainer.seed for b in built}) == 1:
+        return None
+    for modality, encoder in first.model.encoders_by_modality.items():
+        if encoder.frozen or first.train.columns[modality].index is None:
+            continue
+        if modality in first.model.augmentations or _draws(encoder, _asked(first, modality)[:2]):
+            return modality
+    return None
+
+
+@torch.no_grad()
+def _draws(encoder: Encoder, values: Tensor) -> bool:
+    """Whether it answers otherwise when it is asked again in training."""
+    was_training = encoder.training
+    encoder.train()
+    with torch.random.fork_rng():
+        device = next(encoder.parameters(), torch.empty(0)).device
+        one, other = (encoder(values.to(device)) for _ in range(2))
+    encoder.train(was_training)
+    return not (torch.equal(one.tokens, other.tokens) and torch.equal(one.pooled, other.pooled))
 
 
 def _equal(one: Encoder, other: Encoder) -> bool:
