@@ -161,7 +161,7 @@ def test_weighted_concat_has_weights_that_sum_to_one(per):
                 continue
             weights = [next(shares) for _ in range(n)]
             weights = weights * d if n == 1 else weights
-            out += [sum(counts) * w * v for w, v in zip(weights, row[m], strict=True)]
+            out += [len(logits) * w * v for w, v in zip(weights, row[m], strict=True)]
         return out
 
     assert_computes(fusion, formula)
@@ -174,6 +174,10 @@ def test_weighted_concat_starts_as_concat(per):
     features = {m: Encoded.vector(torch.randn(3, d)) for m, d in DIMS.items()}
     plain = torch.cat([e.pooled for e in features.values()], dim=-1)
     torch.testing.assert_close(WeightedConcatFusion(DIMS, per=per)(features).vector, plain)
+    gone = next(iter(DIMS))
+    without = {**features, gone: features[gone].without(torch.ones(3, dtype=torch.bool))}
+    plain = torch.cat([e.pooled for e in without.values()], dim=-1)
+    torch.testing.assert_close(WeightedConcatFusion(DIMS, per=per)(without).vector, plain)
 
 
 @pytest.mark.parametrize(

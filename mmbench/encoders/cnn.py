@@ -6,7 +6,7 @@ says how much of a thing there is, the maximum that it is there at all.
 """
 
 from collections.abc import Iterator
-from typing import Annotated, ClassVar
+from typing import Annotated
 
 import torch
 from torch import Tensor, nn
@@ -27,8 +27,6 @@ class CNN(ImageEncoder):
 
     name = "cnn"
     batched = False  # a convolution by groups takes longer than one for each member
-    placed: ClassVar[float] = 0.3
-    """How much a cell's place adds to its token at the start: less than what is seen there."""
 
     def __init__(
         self,
@@ -45,9 +43,7 @@ class CNN(ImageEncoder):
         self.body = body.to(memory_format=torch.channels_last)
         self.token = nn.Linear(BODY, width)
         angle = torch.arange(width).float()
-        self.place = nn.Parameter(
-            torch.stack([angle.cos(), angle.sin()])
-        )  # added by a cell's place
+        self.place = nn.Parameter(torch.stack([angle.cos(), angle.sin()]))  # of a cell, added
         self.pool = nn.Linear(2 * BODY, width)
         self.out_dim = width
 

@@ -73,7 +73,9 @@ class TimmModel(PartlyTrained, ImageEncoder):
         if self.pretrained and inputs.dtype == torch.uint8:
             inputs = inputs / 255
         images = self._resized(self.standardise(inputs))
-        final, grids = self.model.forward_intermediates(images, indices=1, output_fmt="NCHW")
+        final, grids = self.model.forward_intermediates(
+            images, indices=1, norm=True, output_fmt="NCHW"
+        )
         pooled = self.model.forward_head(final, pre_logits=True)
         tokens = self._tokens(grids[-1], final)  # (images, cells, out_dim)
         encoded = Encoded(tokens, torch.ones_like(tokens[..., 0], dtype=torch.bool), pooled)

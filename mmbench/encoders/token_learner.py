@@ -31,7 +31,6 @@ class TokenLearner(CNN):
 
     name = "token-learner"
     offered = "named"
-    placed = 1.0
 
     def __init__(
         self,

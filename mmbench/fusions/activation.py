@@ -41,7 +41,7 @@ class ActivationFusion(Fusion):
         main: str = "",
     ) -> None:
         super().__init__(dims)
-        self.main = list(dims).index(named(main, dims, "activation.main"))
+        self.main = list(dims).index(named(main, dims, f"{self.name}.main"))
         self.project = Projection(dims, width)
         self.norm = nn.LayerNorm(width)
         self.out_dim = 2 * width

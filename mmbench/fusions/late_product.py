@@ -26,6 +26,7 @@ class LateProductFusion(Fusion):
     The product is taken in log space, and a logit is the log of a posterior up to a constant that
     normalising removes: so z are the logits of the product, both of softmax posteriors (exclusive
     classes) and of sigmoid ones (labels). With no modality present the outputs are the log prior.
+    Of numbers, which are no logits, the sum is an additive model: each modality adds its part.
     """
 
     name = "late-product"

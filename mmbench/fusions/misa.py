@@ -4,7 +4,9 @@ Hazarika, Zimmermann & Poria, "MISA: Modality-Invariant and -Specific Representa
 Sentiment Analysis", ACM Multimedia 2020 (https://arxiv.org/abs/2005.03545).
 Differs from the paper: its similarity (central moment discrepancy) and difference (orthogonality)
 losses compare whole batches; a fusion's penalty is per sample, so here they are the squared
-distance and the squared cosine of one sample's own vectors. The transformer's output is normalised
+distance and the squared cosine of one sample's own vectors, which are not centred first (the
+authors' code subtracts the batch's mean) and, being sigmoids, are at right angles only where they
+are off. The transformer's output is normalised
 and goes to the head, without the paper's layers in between.
 """
 

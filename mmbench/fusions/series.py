@@ -1,6 +1,6 @@
 """Fusion in series: what one modality's network found feeds the next modality's.
 
-The local cascade of Gama & Brazdil, "Cascade Generalization", Machine Learning 2000, where a
+The cascade of Gama & Brazdil, "Cascade Generalization", Machine Learning 2000, where a
 learner's inputs are extended by the output of the one before it.
 Differs from the paper: one learner per modality; the representation is handed on, not class
 probabilities, and all stages train together.

@@ -4,8 +4,9 @@ Cho, van Merriënboer, Gulcehre, Bahdanau, Bougares, Schwenk & Bengio, "Learning
 Representations using RNN Encoder-Decoder for Statistical Machine Translation", EMNLP 2014
 (https://arxiv.org/abs/1406.1078); of images by Vinyals, Toshev, Bengio & Erhan, "Show and Tell: A
 Neural Image Caption Generator", CVPR 2015 (https://arxiv.org/abs/1411.4555).
-Differs from the papers: logits are linear in the state, without maxout; the likeliest token is
-said at each place, without a beam.
+Differs from the papers: logits are linear in the state, without maxout; the reset gate is applied
+after the state's linear map, as in cuDNN; the likeliest token is said at each place, without a
+beam.
 """
 
 from typing import Annotated

@@ -1,6 +1,6 @@
 """Calibrated multimodal learning: less to look at must not make a model more sure.
 
-Ma, Zhang, Wu, Fu & Hu, "Calibrating Multimodal Learning", ICML 2023
+Ma, Zhang, Zhang, Wu, Fu, Zhou & Hu, "Calibrating Multimodal Learning", ICML 2023
 (https://arxiv.org/abs/2306.01265).
 Differs from the paper: one modality is removed at a time, instead of random nested subsets.
 """

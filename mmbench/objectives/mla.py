@@ -28,7 +28,8 @@ class MLAObjective(Objective):
 
     In m's turn the gradient G of h's weights becomes ``G P``. After it ``P ← P − P r rᵀP / (α +
     rᵀP r)``, r the mean of u_m over the rows of the batch that have m; P starts as the identity. So
-    the next modalities leave alone what h says of this one's mean; the less, the larger α.
+    the next modalities leave alone what h's weights say of this one's mean; the less, the larger α.
+    Its bias is everybody's, as in the authors' code.
 
     The fusion is for testing only, nothing is trained through it: ``late-entropy`` trusts the
     modality that is least undecided, as the paper does; ``late-average`` trusts all alike.

@@ -1,6 +1,6 @@
 """Unimodal teachers: each encoder keeps close to one that was trained alone.
 
-Du, Li, Liu, Jiang, Wang, Xu & Zhao, "Improving Multi-Modal Learning with Uni-Modal Teachers", 2021
+Du, Li, Liu, Wen, Hua, Wang & Zhao, "Improving Multi-Modal Learning with Uni-Modal Teachers", 2021
 (https://arxiv.org/abs/2106.11059).
 """
 
