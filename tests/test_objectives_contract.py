@@ -1,13 +1,16 @@
 """Every paradigm there is keeps the contract."""
 
 import pytest
+import torch
 
 from mmbench.cli.described import spec_of
-from mmbench.resolve import resolve
-from mmbench.spec import Component
+from mmbench.resolve import resolve, resolve_dataset
+from mmbench.search.candidates import find_candidates
+from mmbench.spec import Component, TrainSpec, TrialSpec
 from mmbench.testing import objective_checks
 from mmbench.testing.practice import installed
 from mmbench.testing.training import training_checks
+from mmbench.trial import Workbench, train_trial
 
 CORNERS = {
     "contrastive": {"learned": False},
@@ -47,3 +50,37 @@ def test_a_run_that_names_a_paradigm_alone_is_complete(name):
     task = "emoji-retrieval" if cls.targets == {"retrieval"} else "synergy"
     spec = spec_of(Component(task), None, [], None, name, [], installed())
     assert resolve(spec, installed()).objective is cls
+
+
+def heads_of(objective: str, encoder: str) -> dict[str, torch.Tensor]:
+    """What fusion and head have learnt, without anything that draws or is clipped."""
+    spec = TrialSpec(
+        Component("synergy", {"size": 300}),
+        {"a": Component(encoder), "b": Component(encoder)},
+        Component("concat"),
+        Component("linear"),
+        Component(objective),
+        TrainSpec(max_epochs=2, clip=1e9),
+    )
+    model = train_trial(spec, installed(), Workbench(torch.device("cpu"))).model
+    parts = {"fusion": model.fusion, "head": model.head}
+    return {f"{p}.{n}": t for p, part in parts.items() for n, t in part.state_dict().items()}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [n for n, o in sorted(installed().objectives.items()) if o.acts_on_encoders] + ["mixup"],
+)
+def test_what_acts_on_encoders_is_plain_where_they_are_frozen(name):
+    plain, other = (heads_of(objective, "vector") for objective in ("plain", name))
+    alike = all(torch.allclose(plain[n], other[n], atol=1e-5) for n in plain)
+    assert alike == installed().objectives[name].acts_on_encoders
+
+
+def test_a_search_of_frozen_encoders_does_not_try_it_under_another_name():
+    task = resolve_dataset(Component("synergy"), installed())[1].task
+    found = find_candidates(task, installed(), "cpu", encoders=["vector"])
+    assert "agm acts on encoders while they train" in found.dropped["agm"]
+    assert {"plain", "opm"} <= set(found.objectives) and "pmr" not in found.objectives
+    mixed = find_candidates(task, installed(), "cpu", encoders=["vector", "mlp"])
+    assert {"agm", "pmr", "ogm-ge", "mmpareto"} <= set(mixed.objectives)

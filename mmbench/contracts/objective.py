@@ -102,6 +102,9 @@ class Objective(nn.Module, ABC):
     """It reads ``outputs.unimodal``: the model gets a head for each modality."""
     shares_head: ClassVar[bool] = False
     """The unimodal heads are one head behind a projection per modality."""
+    acts_on_encoders: ClassVar[bool] = False
+    """All it does it does to encoders as they train: where all are frozen it is the plain paradigm,
+    and a search does not try it."""
     requires: ClassVar[Mapping[Literal["fusion", "head"], Sequence[str]]] = {}
     """The only fusions or heads that it is defined with, the natural one first."""
     batched: ClassVar[bool] = True

@@ -41,6 +41,7 @@ class AGMObjective(Objective):
     """
 
     name = "agm"
+    acts_on_encoders = True
     targets = frozenset({"classification", "multilabel"})
     max_modalities = MOST_MODALITIES
     batched = False

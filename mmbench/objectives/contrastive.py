@@ -34,6 +34,7 @@ class ContrastiveObjective(Objective):
     """
 
     name = "contrastive"
+    acts_on_encoders = True
     offered = "named"
 
     def __init__(

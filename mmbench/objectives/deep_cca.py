@@ -34,6 +34,7 @@ class DeepCCAObjective(Objective):
     """
 
     name = "deep-cca"
+    acts_on_encoders = True
     offered = "named"
 
     def __init__(

@@ -34,6 +34,7 @@ class DiagnoseRelearnObjective(Objective):
     """
 
     name = "diagnose-relearn"
+    acts_on_encoders = True
     offered = "named"
     targets = frozenset({"classification"})
     batched = False

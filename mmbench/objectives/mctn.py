@@ -32,6 +32,7 @@ class MCTNObjective(Objective):
     """
 
     name = "mctn"
+    acts_on_encoders = True
     offered = "named"
 
     def __init__(

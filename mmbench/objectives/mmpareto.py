@@ -34,6 +34,7 @@ class MMParetoObjective(Objective):
     """
 
     name = "mmpareto"
+    acts_on_encoders = True
     needs_unimodal = True
     batched = False
 

@@ -34,6 +34,7 @@ class OGMGEObjective(ProbedObjective):
     """
 
     name = "ogm-ge"
+    acts_on_encoders = True
 
     def __init__(
         self,

@@ -38,6 +38,7 @@ class PMRObjective(Objective):
     """
 
     name = "pmr"
+    acts_on_encoders = True
     targets = frozenset({"classification"})
     batched = False
 

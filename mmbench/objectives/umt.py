@@ -27,6 +27,7 @@ class UMTObjective(Objective):
     """
 
     name = "umt"
+    acts_on_encoders = True
     offered = "named"
     batched = False
 

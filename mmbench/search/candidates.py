@@ -42,7 +42,10 @@ def find_candidates(
         legal_fusions += _required("fusion", objectives, plugins, legal_fusions)
     if not heads:
         legal_heads += _required("head", objectives, plugins, legal_heads)
-    legal = _objectives(task, plugins, objectives, legal_fusions, legal_heads, dropped)
+    trained = [n for names in by_modality.values() for n in names if not plugins.encoders[n].frozen]
+    legal = _objectives(
+        task, plugins, objectives, legal_fusions, legal_heads, dropped, trains=bool(trained)
+    )
     chosen = Candidates(
         encoders=by_modality,
         fusions=_wanted_by_any("fusion", legal_fusions, legal, plugins, dropped),
@@ -231,8 +234,14 @@ def _objectives(
     fusions: Sequence[str],
     heads: Sequence[str],
     dropped: dict[str, str],
+    *,
+    trains: bool,
 ) -> list[str]:
+    """``trains``: whether any encoder does."""
+
     def why_not(name: str) -> str | None:
+        if plugins.objectives[name].acts_on_encoders and not trains:
+            return f"{name} acts on encoders while they train; all there are to try are frozen"
         reason = objective_misfit(plugins.objectives[name], task)
         reason = reason or _lacks("fusion", name, fusions, plugins)
         return reason or _lacks("head", name, heads, plugins)
