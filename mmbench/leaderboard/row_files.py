@@ -16,12 +16,16 @@ def write_row(folder: Path, row: Row, predictions_in: Path | None = None) -> Pat
     ``predictions_in`` is the folder of the row's predictions, which are copied beside it. Without
     it the row keeps only their hash.
     """
-    data = row.to_dict()
-    row_from_dict(data, f"row {row.id}")
+    row_from_dict(row.to_dict(), f"row {row.id}")
     if predictions_in is not None and row.predictions is not None:
         _copy(predictions_in / row.predictions["file"], folder / row.task)
-    text = json.dumps(data, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False)
-    return write_whole(folder / row.task / f"{row.id}.json", text + "\n")
+    return write_whole(folder / row.task / f"{row.id}.json", as_text(row))
+
+
+def as_text(row: Row) -> str:
+    """As it stands in its file: in one order, so that a change of it is what differs."""
+    data = row.to_dict()
+    return json.dumps(data, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def _copy(file: Path, folder: Path) -> None:

@@ -4,7 +4,6 @@ Needs the task and plugins of the rows, but no model, no MLflow and no network. 
 is whether the predictions are those of the model: for that, train again (`--rerun`).
 """
 
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,7 +23,7 @@ from mmbench.leaderboard.restate import (
     with_ranges,
 )
 from mmbench.leaderboard.row import Row, moved, used_plugins
-from mmbench.leaderboard.row_files import misplaced, read_row
+from mmbench.leaderboard.row_files import as_text, misplaced, read_row
 from mmbench.leaderboard.studied import check_search
 from mmbench.parts import PARTS, split_digest
 from mmbench.plugins import Plugins
@@ -148,7 +147,7 @@ class Verifier:
         checked = self.check(file)
         if checked.ranged is None:
             return checked
-        write_whole(file, json.dumps(checked.ranged.to_dict(), indent=2))
+        write_whole(file, as_text(checked.ranged))
         again = self.check(file)
         again.notes.append("its intervals were computed again from its predictions")
         return again
