@@ -124,8 +124,12 @@ class TrialSpec:
     def with_seed(self, seed: int) -> "TrialSpec":
         return replace(self, seed=seed)
 
+    def at(self, task: Component) -> "TrialSpec":
+        """The same with its data where those of ``task`` lie, which is the same task."""
+        return replace(self, task=replace(self.task, places=task.places))
+
     def moved(self, places: Mapping[str, Value]) -> "TrialSpec":
-        """The same where its data lie elsewhere."""
+        """The same with these of its places changed."""
         return replace(self, task=replace(self.task, places={**self.task.places, **places}))
 
     @property

@@ -95,6 +95,9 @@ def test_only_places_are_moved(tmp_path, plugins):
         resolve(spec, plugins)
     now = str(tmp_path / "two" / "data.csv")
     assert resolve(spec.moved({"path": now}), plugins).spec.id == spec.id
+    there = replace(spec.task, places={"path": now})
+    rooted = spec.moved({"path": "gone.csv", "root": "gone"})
+    assert rooted.at(there).task.places == {"path": now}, "nothing is left of where they lay"
     with pytest.raises(InvalidParameter, match=r"'target' does not say .* Allowed: path, root\."):
         resolve(spec.moved({"target": "age"}), plugins)
     vqa = TrialSpec(Component("vqa"), {}, Component("majority"), Component("linear"))

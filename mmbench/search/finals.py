@@ -34,9 +34,7 @@ def chosen(
     """
     done = attempted(study)
     finished = [
-        replace(a, spec=a.spec.moved(request.task.places))
-        for a in done
-        if a.state == "finished" and a.spec
+        replace(a, spec=a.spec.at(request.task)) for a in done if a.state == "finished" and a.spec
     ]
     candidates = [a for a in finished if not a.reference]
     if request.pareto:

@@ -93,7 +93,7 @@ def _again(
 ) -> FrozenTrial | None:
     """The same trial in the words of the new study; None if that study could not propose it."""
     try:
-        spec = _spec(trial).moved(request.task.places)
+        spec = _spec(trial).at(request.task)
         resolved = resolve(spec, plugins)
         if resolved.spec != spec:
             return None  # a component has other settings now

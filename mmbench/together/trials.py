@@ -74,10 +74,12 @@ def _at_once(wanted: Sequence[Wanted], plugins: Plugins, bench: Workbench) -> No
     parts = [parts for _, parts in built]
     if not _read_the_same(parts):
         raise NotTogether("Their frozen encoders differ, or what the others are asked.")
-    if one := _draws_for_others(parts):
-        raise NotTogether(f"The encoder of {one} draws at random, once for each value of a batch.")
     members = [_member(trial, parts) for trial, parts in built]
     try:
+        if one := _draws_for_others(parts):
+            raise NotTogether(
+                f"The encoder of {one} draws at random, once for each value it reads."
+            )
         train, val = built[0][1].ready(bench)
         fit_together(members, train, val, built[0][1].groups)
     except NotTogether:
@@ -117,21 +119,21 @@ def _asked(built: Built, modality: str) -> Tensor:
     return values
 
 
-def _draws_for_others(built: Sequence[Built]) -> str | None:
-    """A modality of which members of several seeds would draw other numbers than alone.
+def _check_draws(built: Sequence[Built]) -> None:
+    """Raise ``NotTogether`` if members of several seeds would draw other numbers than alone.
 
-    Rows share its values or miss them, so that batches of different seeds have different numbers
-    of values; they are brought to one number, and what draws for each value draws for those, too.
+    Where rows share the values of a modality or miss them, batches of different seeds have
+    different numbers of values. They are brought to one number, and what draws for each value
+    draws for those, too.
     """
     first = built[0]
     if len({b.trainer.seed for b in built}) == 1:
-        return None
+        return
     for modality, encoder in first.model.encoders_by_modality.items():
         if encoder.frozen or first.train.columns[modality].index is None:
             continue
         if modality in first.model.augmentations or _draws(encoder, _asked(first, modality)[:2]):
-            return modality
-    return None
+            raise NotTogether(f"The encoder of {modality} draws at random, once for each value.")
 
 
 @torch.no_grad()
