@@ -76,10 +76,7 @@ def _at_once(wanted: Sequence[Wanted], plugins: Plugins, bench: Workbench) -> No
         raise NotTogether("Their frozen encoders differ, or what the others are asked.")
     members = [_member(trial, parts) for trial, parts in built]
     try:
-        if one := _draws_for_others(parts):
-            raise NotTogether(
-                f"The encoder of {one} draws at random, once for each value it reads."
-            )
+        _check_draws(parts)
         train, val = built[0][1].ready(bench)
         fit_together(members, train, val, built[0][1].groups)
     except NotTogether:
