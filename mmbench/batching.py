@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from mmbench.prefetch import ahead
-from mmbench.types import MISSING, Column, Encoded, Split
+from mmbench.types import Column, Encoded, Split
 
 
 def groups_of(split: Split) -> Tensor | None:
@@ -20,18 +20,13 @@ def groups_of(split: Split) -> Tensor | None:
     A row without a value is a group of its own: together they would fill whole batches. To be asked
     of a split as it was loaded: what is cached later must not change the batches.
     """
-    shared = [c for c in split.columns.values() if _rows_with_value(c) > len(c.values)]
+    shared = [c for c in split.columns.values() if int(c.present.sum()) > len(c.values)]
     if not shared:
         return None
     column = max(shared, key=_value_size)
-    groups = column.value_of_row.clone()
-    gaps = groups == MISSING
+    groups, gaps = column.value_of_row.clone(), ~column.present
     groups[gaps] = len(column.values) + torch.arange(int(gaps.sum()))
     return groups
-
-
-def _rows_with_value(column: Column) -> int:
-    return int((column.value_of_row != MISSING).sum())
 
 
 def _value_size(column: Column) -> float:

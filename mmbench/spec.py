@@ -149,17 +149,20 @@ def as_document(value: Any) -> dict[str, Any]:
     return asdict(value, dict_factory=lambda pairs: {k: v for k, v in pairs if v or k not in later})
 
 
-def wherever(document: Mapping[str, Any]) -> dict[str, Any]:
-    """What names a task, without where its data lie: moved, they are still the same."""
+def wherever(document: Mapping[str, Any], *aside: str) -> dict[str, Any]:
+    """What names a task, without where its data lie: moved, they are still the same.
+
+    ``aside``: keys that are left out, too.
+    """
     task = document["task"]
     if isinstance(task, Mapping):  # else it is a name alone
         task = {key: value for key, value in task.items() if key != "places"}
-    return {**document, "task": task}
+    return {key: value for key, value in {**document, "task": task}.items() if key not in aside}
 
 
 def family_of(spec: Mapping[str, Any]) -> str:
     """The family of a spec that is JSON."""
-    return digest({key: value for key, value in wherever(spec).items() if key != "seed"})
+    return digest(wherever(spec, "seed"))
 
 
 def canonical_json(value: Any) -> str:

@@ -129,6 +129,11 @@ class Column:
         """(rows,) int64: which value each row has, whether there is an index or not."""
         return torch.arange(len(self.values)) if self.index is None else self.index
 
+    @property
+    def present(self) -> Tensor:
+        """(rows,), False where a row has no value."""
+        return self.value_of_row != MISSING
+
     def dealt(self, rows: Tensor) -> "Column":
         """Row i with what row ``rows[i]`` had; values stay, and so does what is known of them."""
         return Column(self.values, self.value_of_row[rows])

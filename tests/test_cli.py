@@ -147,7 +147,7 @@ def test_the_model_to_use_is_chosen_by_validation_not_by_test() -> None:
 
     def row(validation: float, test: float, parameters: int) -> SimpleNamespace:
         return SimpleNamespace(
-            validation={"mean": validation}, test=test, parameters=parameters, higher_is_better=True
+            validation={"mean": validation}, test=test, parameters=parameters, sign=1
         )
 
     lucky, good, good_but_large = row(0.8, 0.99, 1), row(0.9, 0.9, 10), row(0.9, 0.95, 99)

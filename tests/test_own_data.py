@@ -14,7 +14,7 @@ from PIL import Image
 
 from mmbench.cli.data_options import options_of
 from mmbench.errors import UnusableData
-from mmbench.explain.parts import columns_of_entries, in_parts
+from mmbench.explain.parts import in_parts
 from mmbench.tables.media import Broken, Shape, decode
 from mmbench.tables.options import NOTHING, Asked, TableOptions
 from mmbench.tables.prepared import Prepared, prepare_anew
@@ -337,7 +337,7 @@ def test_parts_of_a_table_are_named_after_its_columns(tmp_path):
     table = frame().assign(born=pd.date_range("2024-01-01", periods=60), size=["s", "m"] * 30)
     path = saved(tmp_path, table)
     made = prepared(path, Asked(kinds={"born": "date"})).recipe.tables["table"]
-    columns = columns_of_entries(made)
+    columns = made.entries
     values = torch.arange(len(columns), dtype=torch.float32)
     assert columns == ["age", *["born"] * 5, *["size"] * 3]
     found = {part.label: part.value for part in in_parts("tabular", values, columns).parts}

@@ -194,12 +194,9 @@ def _report(campaign: "Campaign", rows: "list[Row]", *, as_json: bool) -> None:
 
 def chosen_by_validation(rows: "list[Row]") -> "Row":
     """The model to use: test figures rank a board, but they must not choose. Ties: the smaller."""
+    from mmbench.leaderboard.rank import on_validation
 
-    def goodness(row: "Row") -> tuple[float, int]:
-        mean = row.validation["mean"]
-        return (mean if row.higher_is_better else -mean), -row.parameters
-
-    return max(rows, key=goodness)
+    return max(rows, key=lambda row: (on_validation(row), -row.parameters))
 
 
 def _finals(campaign: "Campaign", row: "Row") -> list[Path]:

@@ -76,8 +76,7 @@ def comparison_name(request: ComparisonRequest, version: str, plugins: Plugins) 
         ]
         for c in request.contestants
     }
-    asked = wherever(request.to_dict())
-    asked = {k: v for k, v in asked.items() if k not in ("budget", "seeds")}
+    asked = wherever(request.to_dict(), "budget", "seeds")
     owners = versions_in(plugins, _components(request, plugins))
     return f"{request.task.name}-compare-{digest([SCHEMA, asked, version, spaces, owners])}"
 

@@ -183,7 +183,7 @@ class Comparison:
 
     @property
     def _sign(self) -> int:
-        return 1 if self.plugins.metrics[self.dataset.task.metric].higher_is_better else -1
+        return self.plugins.metrics[self.dataset.task.metric]().sign
 
     @property
     def task(self) -> Component:

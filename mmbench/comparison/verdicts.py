@@ -72,10 +72,8 @@ def judge(
     """
     scores = {label: [s.test_scores for s in seeds] for label, seeds in families.items()}
     resampled = Resampled(metric, scores, test.target, test.source)
-    per_seed = {label: [metric(s, test.target) for s in seeds] for label, seeds in scores.items()}
-    ranks = mean_ranks(per_seed, higher_is_better=metric.higher_is_better)
-    sign = 1 if metric.higher_is_better else -1
-    order = sorted(families, key=lambda label: (-sign * resampled.plain[label], label))
+    ranks = mean_ranks(resampled.per_seed, higher_is_better=metric.higher_is_better)
+    order = sorted(families, key=lambda label: (-metric.sign * resampled.plain[label], label))
     best = next((label for label in order if label not in references), order[0])
     to_best = _against(best, resampled, chosen=True)
     to_yardstick = _against(yardstick, resampled, chosen=False)

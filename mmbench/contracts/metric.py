@@ -20,6 +20,11 @@ class Metric(ABC):
     """The other end, if there is one: no interval reaches beyond either."""
 
     @property
+    def sign(self) -> int:
+        """1 if more is better, else -1."""
+        return 1 if self.higher_is_better else -1
+
+    @property
     def ends(self) -> tuple[float | None, float | None]:
         """The lowest and the highest that it can be, where there is such an end."""
         lowest, highest = self.worst, self.best

@@ -19,7 +19,7 @@ from mmbench.encoders._to_target import outputs
 from mmbench.encoders.tabular import Vector
 from mmbench.hookspecs import hookimpl
 from mmbench.space import Choice
-from mmbench.types import MISSING, Column, Encoded, TargetKind
+from mmbench.types import Column, Encoded, TargetKind
 
 SHALLOW, DEEP = 4, 6
 TREES = {SHALLOW: 200, DEEP: 100}
@@ -66,7 +66,7 @@ class BoostedTrees(Vector):
         """Each number's mean and deviation, and the trees of either depth."""
         fitted: dict[str, Any] = dict(cls.fit(train))
         index = train.value_of_row
-        rows = torch.nonzero(index != MISSING).squeeze(1)
+        rows = train.present.nonzero().squeeze(1)
         if len(rows) > MOST_ROWS:
             rows = rows[torch.linspace(0, len(rows) - 1, MOST_ROWS).long()]
         standard = Vector(fitted)(train.values[index[rows]]).pooled

@@ -21,7 +21,7 @@ from mmbench.encoders._training_column import used_values
 from mmbench.encoders._words import FEWEST, strings, terms, training_texts
 from mmbench.hookspecs import hookimpl
 from mmbench.space import Choice
-from mmbench.types import ALL_TARGETS, MISSING, Column, Encoded, TargetKind, Values
+from mmbench.types import ALL_TARGETS, Column, Encoded, TargetKind, Values
 
 MOST = 4096
 """Terms are chosen once, the most telling first; fewer of them are the first ones."""
@@ -85,7 +85,7 @@ def said(train: Column, target: Tensor, kind: TargetKind) -> Tensor:
     if train.index is None:
         return numbers
     sums = torch.zeros(len(train.values), numbers.shape[1])
-    there = train.index != MISSING
+    there = train.present
     sums.index_add_(0, train.index[there], numbers[there])
     return sums[used_values(train)]
 

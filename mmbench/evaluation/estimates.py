@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from torch import Tensor
 
 LEVEL = 0.95
+Ends = tuple[float | None, float | None]
+"""The lowest and the highest that a figure can be, where there is such an end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +27,7 @@ class Interval:
     low: float
     high: float
 
-    def within(self, ends: tuple[float | None, float | None]) -> "Interval":
+    def within(self, ends: Ends) -> "Interval":
         """Not beyond what the figure can be."""
         lowest, highest = ends
         low = self.low if lowest is None else max(self.low, lowest)
@@ -64,8 +66,8 @@ class Estimate:
     def interval(self, level: float = LEVEL) -> Interval:
         from scipy.stats import t  # type: ignore[import-untyped]
 
-        reach = float(t.ppf((1 + level) / 2, self.freedom)) * self.error
-        return Interval(self.mean, self.mean - reach, self.mean + reach)
+        half = float(t.ppf((1 + level) / 2, self.freedom)) * self.error
+        return Interval(self.mean, self.mean - half, self.mean + half)
 
     @property
     def p(self) -> float:
@@ -77,18 +79,25 @@ class Estimate:
         return float(2 * t.sf(abs(self.mean) / self.error, self.freedom))
 
 
-def spread_of_sources(drawn: Tensor, sources: int, reach: float = 0.0) -> Spread:
+def reach(ends: Ends) -> float:
+    """How far apart two figures can be; 0 where that has no end."""
+    lowest, highest = ends
+    return 0.0 if lowest is None or highest is None else highest - lowest
+
+
+def spread_of_sources(drawn: Tensor, sources: int, farthest: float = 0.0) -> Spread:
     """The variance of a figure (resamples,), of which n of n sources show (n - 1) / n.
 
     Where no resample differs, as of a model that is right everywhere, the next source may still
-    be at the other end of what the figure can be, ``reach`` away: the variance is then what it is
-    if one of n is. Resamples in which the metric is undefined (a class was not drawn) are left out.
+    be at the other end of what the figure can be, ``farthest`` away: the variance is then what it
+    is if one of n is. Resamples in which the metric is undefined (a class was not drawn) are left
+    out.
     """
     known, others = drawn[~drawn.isnan()], max(1, sources - 1)
     if len(known) < 2:
         return Spread(0.0, 0)
     seen = sources / others * float(known.var(correction=0))
-    return Spread(seen or (reach / sources) ** 2, others)
+    return Spread(seen or (farthest / sources) ** 2, others)
 
 
 def spread_of_seeds(scores: Sequence[float]) -> Spread:

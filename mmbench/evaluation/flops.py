@@ -11,20 +11,20 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
 from mmbench.model import FusionModel
-from mmbench.types import MISSING, Column, Split
+from mmbench.types import Column, Encoded, Split
 
 
 def flops(model: FusionModel, requests: Split) -> int:
     """Operations of one forward pass at batch 1, of a sample that misses no modality."""
     device = next(model.parameters(), torch.empty(0)).device
-    columns = {m: column.rows(_one_with_value(column)) for m, column in requests.columns.items()}
+    columns = {m: column.rows(first_present(column)) for m, column in requests.columns.items()}
     batch = Split(columns, requests.target[:1]).to(device)
     return operations(model, lambda: model(batch))
 
 
-def _one_with_value(column: Column) -> Tensor:
-    """(1,) the first row that has a value; the first if none has."""
-    return column.value_of_row.ne(MISSING).int().argmax().reshape(1)
+def first_present(of: Column | Encoded) -> Tensor:
+    """(1,) the first row that does not miss the modality; the first if all do."""
+    return of.present.int().argmax().reshape(1)
 
 
 def operations(model: FusionModel, run: Callable[[], object]) -> int:

@@ -65,8 +65,7 @@ def gain_estimate(
     a, b = (Resampler(metric, scores, target, source) for scores in (scores_a, scores_b))
     drawn = a.resampled(resamples, seed).mean(dim=1) - b.resampled(resamples, seed).mean(dim=1)
     plain_a, plain_b = a.plain(), b.plain()
-    sign = 1 if metric.higher_is_better else -1
     return Estimate(
-        sign * (mean(plain_a) - mean(plain_b)),
+        metric.sign * (mean(plain_a) - mean(plain_b)),
         [a.spread_between(drawn), spread_of_seeds(plain_a), spread_of_seeds(plain_b)],
     )

@@ -87,9 +87,9 @@ class PeakMemory:
         self.mib = max(0.0, peak - (self.baseline_mib or 0.0))
 
 
-def allocated_mib(device: torch.device) -> float:
-    """What PyTorch holds on a CUDA device now, in MiB."""
-    return torch.cuda.memory_allocated(device) / MIB
+def held_mib(device: torch.device) -> float:
+    """What this process holds now, in MiB: of a CUDA device what PyTorch has allocated there."""
+    return torch.cuda.memory_allocated(device) / MIB if device.type == "cuda" else resident_mib()
 
 
 def measure_memory(

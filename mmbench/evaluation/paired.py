@@ -52,7 +52,7 @@ class Resampled:
         counts = {len(per_seed) for per_seed in scores.values()}
         if len(counts) != 1:
             raise ValueError(f"Paired tests take the same seeds for all; got {sorted(counts)}.")
-        self.sign = 1 if metric.higher_is_better else -1
+        self.sign = metric.sign
         n = counts.pop()
         everyone = [s for per_seed in scores.values() for s in per_seed]
         sampler = Resampler(metric, everyone, target, source)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, cat
 
 from mmbench.contracts import Metric
-from mmbench.evaluation.estimates import Spread, spread_of_sources
+from mmbench.evaluation.estimates import Spread, reach, spread_of_sources
 from mmbench.seeds import stream
 
 GENERAL_RESAMPLES = 200
@@ -68,7 +68,8 @@ class Resampler:
 
     def spread(self, drawn: Tensor) -> Spread:
         """The variance of a figure of these scores on resamples (resamples,)."""
-        return spread_of_sources(drawn, self.sources, reach_of(self.metric))
+        in_sums = isinstance(self.metric, PerRow | OfSums)  # else no row goes so far by itself
+        return spread_of_sources(drawn, self.sources, reach(self.metric.ends) if in_sums else 0.0)
 
     def spread_between(self, drawn: Tensor) -> Spread:
         """That of a difference to other scores; two that answer alike differ by nothing."""
@@ -110,17 +111,6 @@ def units_drawn(target: Tensor, source: Tensor | None) -> Tensor:
         return torch.arange(len(target))
     units: Tensor = source.cpu().unique(return_inverse=True)[1]
     return units
-
-
-def reach_of(metric: Metric) -> float:
-    """How far one row can be from the others by a metric that is a mean or follows from sums.
-
-    0 where that has no end, and of other metrics.
-    """
-    lowest, highest = metric.ends
-    if lowest is None or highest is None or not isinstance(metric, PerRow | OfSums):
-        return 0.0
-    return highest - lowest
 
 
 def summands(metric: Metric, scores: Tensor, target: Tensor) -> Tensor | None:

@@ -12,13 +12,7 @@ import torch
 
 from mmbench.compression import AS_TRAINED
 from mmbench.errors import brief
-from mmbench.evaluation.memory import (
-    PeakMemory,
-    allocated_mib,
-    figures,
-    release_freed_memory,
-    resident_mib,
-)
+from mmbench.evaluation.memory import PeakMemory, figures, held_mib, release_freed_memory
 from mmbench.features import encode_in_batches
 from mmbench.model import build_objective
 from mmbench.plugins import Plugins
@@ -47,7 +41,7 @@ def measure_training(folder: Path, plugins: Plugins, device: torch.device) -> di
         _train(saved, plugins, device, train, requests)  # imports what a metric or paradigm needs
         del saved
         release_freed_memory()
-        baseline_mib = resident_mib() if device.type == "cpu" else allocated_mib(device)
+        baseline_mib = held_mib(device)
         saved = load_model(folder, plugins, device)
         with PeakMemory(device, baseline_mib) as peak:
             _train(saved, plugins, device, train, requests)

@@ -12,11 +12,10 @@ from torch import Tensor
 from mmbench.evaluation.contribution.missing import only
 from mmbench.evaluation.contribution.shapley import Subset, shapley
 from mmbench.explain.gradients import Integrated, integrated_gradients
-from mmbench.explain.parts import Explained, columns_of_entries, in_parts
+from mmbench.explain.parts import Explained, in_parts
 from mmbench.explain.subject import Subject, log_probability
 from mmbench.explain.words import by_word, text_of
 from mmbench.tables.recipe import Recipe
-from mmbench.types import MISSING
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,12 +125,11 @@ def _fields(subject: Subject) -> dict[str, list[str]]:
     made = subject.saved.preprocessing
     if made is None:
         return {}
-    return {m: columns_of_entries(of) for m, of in Recipe.from_dict(made["recipe"]).tables.items()}
+    return {m: of.entries for m, of in Recipe.from_dict(made["recipe"]).tables.items()}
 
 
 def _has(subject: Subject, modality: str) -> bool:
-    index = subject.raw.columns[modality].index
-    return index is None or int(index[0]) != MISSING
+    return bool(subject.raw.columns[modality].present[0])
 
 
 def _said(scores: Tensor, subject: Subject) -> str:

@@ -4,14 +4,12 @@ A value is what the part adds to the log-odds of the answer (to the number, for 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-import pandas as pd
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from mmbench.tables.fields import Fields
 from mmbench.types import Kind
 
 GRID, SEGMENTS = 8, 64
@@ -67,21 +65,6 @@ def _by_column(fields: Sequence[str], values: Tensor) -> list[Part]:
     for name, value in zip(fields, values.tolist(), strict=True):
         sums[name] += value
     return [Part(name, value) for name, value in sums.items()]
-
-
-def columns_of_entries(made: Fields) -> list[str]:
-    """The column of each entry of a table's vector."""
-    row = pd.DataFrame(dict.fromkeys(made.columns, pd.Series([None], dtype=object)))
-    alone = [replace(made, numbers=(n,), dates={}, categories={}) for n in made.numbers]
-    alone += [
-        replace(made, numbers=(), dates={n: order}, categories={})
-        for n, order in made.dates.items()
-    ]
-    alone += [
-        replace(made, numbers=(), dates={}, categories={n: known})
-        for n, known in made.categories.items()
-    ]
-    return [one.columns[0] for one in alone for _ in range(one.vectors(row)[0].shape[1])]
 
 
 def _numbered(name: str, values: Tensor) -> list[Part]:

@@ -12,7 +12,7 @@ from torch.export import ExportedProgram
 from mmbench.errors import brief
 from mmbench.model import FusionModel
 from mmbench.saved import SavedModel
-from mmbench.types import MISSING, Column, Split
+from mmbench.types import Column, Split
 
 GRAPH = "model.pt2"
 TOLERANCE = 1e-4
@@ -70,7 +70,7 @@ def some_inputs(saved: SavedModel) -> Inputs:
     if not saved.model.encoders_by_modality:
         raise NotTraced("the model reads nothing")
     columns = saved.requests.columns
-    there = torch.stack([column.value_of_row != MISSING for column in columns.values()])
+    there = torch.stack([column.present for column in columns.values()])
     whole = there.all(0).nonzero().flatten()[:TRIED]
     if not len(whole):
         raise NotTraced("every request kept with the model misses a modality")

@@ -6,8 +6,8 @@ Differs from the paper: its similarity (central moment discrepancy) and differen
 losses compare whole batches; a fusion's penalty is per sample, so here they are the squared
 distance and the squared cosine of one sample's own vectors, which are not centred first (the
 authors' code subtracts the batch's mean) and, being sigmoids, are at right angles only where they
-are off. The transformer's output is normalised
-and goes to the head, without the paper's layers in between.
+are off. The transformer's output is normalised and goes to the head, without the paper's layers in
+between.
 """
 
 from collections.abc import Mapping

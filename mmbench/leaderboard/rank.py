@@ -109,9 +109,14 @@ def overlap(a: Row, b: Row) -> bool:
     return a.main["low"] <= b.main["high"] and b.main["low"] <= a.main["high"]
 
 
+def on_validation(row: Row) -> float:
+    """How well it does where choices are made; more is better."""
+    return row.sign * row.validation["mean"]
+
+
 def preferred(rows: Iterable[Row]) -> Row | None:
-    """The row that does best on validation, where choices are made; the earlier of equals."""
-    return max(rows, key=lambda r: r.sign * r.validation["mean"], default=None)
+    """The row that does best on validation; the earlier of equals."""
+    return max(rows, key=on_validation, default=None)
 
 
 class Singles:

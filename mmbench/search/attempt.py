@@ -85,7 +85,7 @@ class Attempt:
         fixed = self.trial.user_attrs.get(FIXED_SPEC)
         spec = spec_from_json(fixed) if fixed else propose(self.trial, self.request, self.plugins)
         resolved = resolve(spec.at(self.request.task), self.plugins)
-        self.sign = 1.0 if main_metric(resolved, self.plugins).higher_is_better else -1.0
+        self.sign = main_metric(resolved, self.plugins).sign
         self.trial.set_user_attr(SPEC, resolved.spec.to_json())
         if used := used_by(resolved, self.plugins):
             self.record["plugins"] = used

@@ -100,8 +100,7 @@ def question(request: SearchRequest, plugins: Plugins) -> str:
 
 
 def _asked(request: SearchRequest) -> dict[str, Any]:
-    asked = wherever(request.to_dict())
-    return {k: v for k, v in asked.items() if k not in ("candidates", "earlier")}
+    return wherever(request.to_dict(), "candidates", "earlier")
 
 
 def components_of_search(request: SearchRequest, plugins: Plugins) -> list[tuple[str, str]]:

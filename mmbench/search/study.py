@@ -54,8 +54,8 @@ def create_or_continue(
             study.enqueue_trial(params, user_attrs=attributes)
         study.set_user_attr(QUESTION, question(request, plugins))
         study.set_user_attr(REQUEST, request.to_dict())
-    if request_of(study).task != request.task:  # its data have been moved
-        study.set_user_attr(REQUEST, replace(request_of(study), task=request.task).to_dict())
+    if (kept := request_of(study)).task != request.task:  # its data have been moved
+        study.set_user_attr(REQUEST, replace(kept, task=request.task).to_dict())
     return study
 
 

@@ -8,8 +8,9 @@ import pandas as pd
 
 from mmbench.errors import UnusableData
 from mmbench.tables.dates import how_read, orders, read_dates
-from mmbench.tables.findings import Finding, counted, listed, rows_named
+from mmbench.tables.findings import Finding, counted, listed, rows_named, so_missing
 from mmbench.tables.kinds import Seems, as_numbers, strings, with_value
+from mmbench.tables.media import ABSENT
 from mmbench.tables.recipe import Files
 from mmbench.tables.store import Store
 
@@ -91,7 +92,7 @@ def _unread(name: str, which: pd.Series, what: str) -> list[Finding]:
 
 def check_files(name: str, files: Files, found: Store) -> list[Finding]:
     """Broken and absent files, each listed; ``UnusableData`` if most are absent."""
-    absent = {i for i, why in found.broken.items() if why == "it does not exist"}
+    absent = {i for i, why in found.broken.items() if why == ABSENT}
     total = len(files.paths)
     if not total or len(found.broken) == total or len(absent) > MOST_MISSING * total:
         raise _mostly_absent(name, files, found, absent)
@@ -108,7 +109,7 @@ def _mostly_absent(name: str, files: Files, found: Store, absent: set[int]) -> U
     if not files.paths:
         return UnusableData(f"Column {name!r} names no file. Leave it out: --kind {name}=ignored.")
     first = min(absent or found.broken)
-    row = int(np.flatnonzero(files.index == first)[0])
+    row = files.rows_of([first])[0]
     return UnusableData(
         f"Column {name!r}: {len(found.broken):,} of {counted(len(files.paths), 'file')} cannot be "
         f"read, such as {files.paths[first]} ({rows_named([row])}): {found.broken[first]}. "
@@ -119,12 +120,9 @@ def _mostly_absent(name: str, files: Files, found: Store, absent: set[int]) -> U
 def _broken(name: str, files: Files, why: Mapping[int, str], what: str) -> list[Finding]:
     if not why:
         return []
-    rows = np.flatnonzero(np.isin(files.index, list(why)))
-    each = [f"{files.paths[i]} ({rows_named(np.flatnonzero(files.index == i))}): {w}"
-            for i, w in why.items()]  # fmt: skip
+    each = [f"{files.paths[i]} ({rows_named(files.rows_of([i]))}): {w}" for i, w in why.items()]
     verb = what if len(why) == 1 else what.replace("does", "do").replace("is ", "are ")
-    says = f"{counted(len(why), 'file')} {verb}, so {rows_named(rows)} miss"
-    says += f"{'es' if len(rows) == 1 else ''} this modality"
+    says = f"{counted(len(why), 'file')} {verb}, {so_missing(files.rows_of(why))}"
     return [Finding(name, says, "done", tuple(each))]
 
 
@@ -138,7 +136,7 @@ def _sounds(name: str, files: Files, found: Store) -> list[Finding]:
         )
     silent = [i for i, remark in enumerate(found.remarks) if remark == "silent"]
     if silent:
-        rows = np.flatnonzero(np.isin(files.index, silent))
+        rows = files.rows_of(silent)
         each_file = tuple(str(files.paths[i]) for i in silent)
         says = f"{counted(len(silent), 'sound')} silent throughout, kept as silence: "
         findings.append(Finding(name, says + rows_named(rows), "note", each_file))

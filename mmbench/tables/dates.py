@@ -17,6 +17,8 @@ DAY_FIRST: Order = "day/month/year"
 MONTH_FIRST: Order = "month/day/year"
 LAST_OF_2000S = 68
 """A year of two digits is one of 1969 to 2068, as POSIX has it."""
+DATE_PARTS = 5
+"""Numbers that a date becomes."""
 
 
 class Orders(NamedTuple):
@@ -62,7 +64,10 @@ def _year_first(cell: str, order: Order) -> str:
 
 
 def date_parts(cells: pd.Series, order: Order) -> np.ndarray:
-    """(rows, 5): days since 1970, sine and cosine of month and weekday; NaN without a date."""
+    """Days since 1970, sine and cosine of month and weekday; NaN without a date.
+
+    (rows, ``DATE_PARTS``).
+    """
     dates = read_dates(cells, order)
     days = (dates - pd.Timestamp(0, tz="UTC")) / pd.Timedelta(days=1)
     month = 2 * np.pi * (dates.dt.month - 1) / 12

@@ -1,6 +1,6 @@
 """What became of files and sequences once decoded: what cannot be seen in them, what was cut."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -9,7 +9,7 @@ from mmbench.errors import UnusableData
 from mmbench.tables.copies import NONE
 from mmbench.tables.findings import Finding, Level, counted, rows_named
 from mmbench.tables.kinds import sequence
-from mmbench.tables.media import RATE, STRETCHED, Shape
+from mmbench.tables.media import ABSENT, RATE, STRETCHED, Shape
 from mmbench.tables.recipe import Files
 from mmbench.tables.store import Store
 
@@ -20,7 +20,7 @@ MOST_FLAT = 0.9
 def check_slashes(name: str, files: Files, found: Store) -> None:
     """``UnusableData`` if no file is there because the paths were written on Windows."""
     written = [path for path in files.paths.names if "\\" in path]
-    absent = [why for why in found.broken.values() if why == "it does not exist"]
+    absent = [why for why in found.broken.values() if why == ABSENT]
     if written and len(absent) == len(files.paths):
         raise UnusableData(
             f"Column {name!r}: none of {counted(len(absent), 'file')} exists, and paths have "
@@ -37,7 +37,7 @@ def of_files(name: str, files: Files, found: Store, shape: Shape) -> list[Findin
     return [
         *_stretched(name, files, found),
         *_flat(name, files, found),
-        *_cut(name, _rows(files, found.cut), kept),
+        *_cut(name, files.rows_of(found.cut), kept),
     ]
 
 
@@ -61,7 +61,7 @@ def _stretched(name: str, files: Files, found: Store) -> list[Finding]:
         f"{counted(len(which), 'image')} of 32-bit numbers, each stretched from its least to its "
         "greatest: levels of two images do not compare. Saved with 16 bits they do"
     )
-    return _said(name, says, _rows(files, which), "done")
+    return _said(name, says, files.rows_of(which), "done")
 
 
 def _flat(name: str, files: Files, found: Store) -> list[Finding]:
@@ -75,17 +75,11 @@ def _flat(name: str, files: Files, found: Store) -> list[Finding]:
         f"{len(flat):,} of {counted(readable, 'image')} show no pattern, nearly one shade each. "
         "Look at one, and whether its values fill their range"
     )
-    return _said(name, says, _rows(files, flat), "note")
+    return _said(name, says, files.rows_of(flat), "note")
 
 
 def _cut(name: str, rows: Sequence[int], kept: str) -> list[Finding]:
     return _said(name, f"{counted(len(rows), 'row')} cut to the first {kept}", rows, "done")
-
-
-def _rows(files: Files, which: Iterable[int]) -> list[int]:
-    """Every row that names one of these files."""
-    rows: list[int] = np.flatnonzero(np.isin(files.index, list(which))).tolist()
-    return rows
 
 
 def _said(name: str, says: str, rows: Sequence[int], level: Level) -> list[Finding]:

@@ -13,7 +13,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from mmbench.tables.dates import MONTH_FIRST, Order, date_parts, orders
+from mmbench.tables.dates import DATE_PARTS, MONTH_FIRST, Order, date_parts, orders
 from mmbench.tables.findings import Finding
 from mmbench.tables.kinds import as_numbers, strings
 from mmbench.tables.modalities import Made
@@ -63,6 +63,13 @@ class Fields:
     @property
     def columns(self) -> tuple[str, ...]:
         return (*self.numbers, *self.dates, *self.categories)
+
+    @property
+    def entries(self) -> list[str]:
+        """The column of each number of a vector."""
+        dates = [name for name in self.dates for _ in range(DATE_PARTS)]
+        hot = [name for name, known in self.categories.items() for _ in range(len(known) + 1)]
+        return [*self.numbers, *dates, *hot]
 
     def vectors(self, frame: pd.DataFrame) -> tuple[Tensor, Tensor]:
         """(rows, width) float32, NaN for empty cells; (rows,) whether any cell is filled."""

@@ -1,6 +1,6 @@
 """What is found in a user's data, in plain words: which column or row, and what was done."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -29,6 +29,11 @@ def rows_named(rows: Iterable[int | np.integer[Any]]) -> str:
     """``rows 3, 8 and 40 more``: rows count from 1, below the header."""
     numbers = [str(int(row) + 1) for row in rows]
     return ("row " if len(numbers) == 1 else "rows ") + listed(numbers)
+
+
+def so_missing(rows: Collection[int]) -> str:
+    """What it means that files of these rows cannot be used."""
+    return f"so {rows_named(rows)} miss{'es' if len(rows) == 1 else ''} this modality"
 
 
 def listed(items: Sequence[str]) -> str:

@@ -22,6 +22,8 @@ FULL_SCALE = 32_767
 NO_RANGE = frozenset({"I", "F"})
 """Modes of Pillow, 32-bit numbers, that say neither what is black nor what is white."""
 STRETCHED = "stretched"
+ABSENT = "it does not exist"
+"""Why a file is broken that is not there."""
 FRAME_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp"})
 
 
@@ -73,7 +75,7 @@ def decode(path: Path, shape: Shape) -> Decoded:
     except Broken:
         raise
     except FileNotFoundError:
-        raise Broken("it does not exist") from None
+        raise Broken(ABSENT) from None
     except Exception as error:  # noqa: BLE001 - a decoder meets arbitrary bytes and may raise anything
         raise Broken(f"{error}".partition("\n")[0] or type(error).__name__) from None
 

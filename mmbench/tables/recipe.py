@@ -3,7 +3,7 @@
 A saved model keeps its recipe, so that new rows are treated as the training rows were.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, overload
@@ -166,6 +166,11 @@ class Files:
         place = {name: i for i, name in enumerate(names)}
         index = np.array([place.get(text, MISSING) for text in texts], dtype=np.int64)
         return cls(Paths(folder, tuple(names)), index)
+
+    def rows_of(self, which: Iterable[int]) -> list[int]:
+        """Every row that names one of these files."""
+        rows: list[int] = np.flatnonzero(np.isin(self.index, list(which))).tolist()
+        return rows
 
     def column(self, decoded: Store, rows: np.ndarray) -> Column:
         """Lazy values of the files that these rows name; a broken file is a missing value."""

@@ -10,7 +10,7 @@ import pandas as pd
 import torch
 
 from mmbench.errors import UnusableData
-from mmbench.tables.findings import Finding, counted, rows_named
+from mmbench.tables.findings import Finding, counted, rows_named, so_missing
 from mmbench.tables.kinds import sequence
 from mmbench.tables.media import Array, Broken, Shape, decode, fit_sound, shrunk, steps
 from mmbench.types import MISSING, Column
@@ -44,8 +44,7 @@ class Unreadable:
         return [
             Finding(
                 name,
-                f"{counted(len(rows), 'file')} cannot be read, so {rows_named(rows)} "
-                f"miss{'es' if len(rows) == 1 else ''} this modality",
+                f"{counted(len(rows), 'file')} cannot be read, {so_missing(rows)}",
                 "done",
                 tuple(f"{rows_named([row])}: {said}" for row, said in rows.items()),
             )

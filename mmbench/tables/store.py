@@ -25,7 +25,7 @@ from mmbench.errors import StorageError
 from mmbench.files import write_whole
 from mmbench.tables import media
 from mmbench.tables.copies import PRINT, near_copies
-from mmbench.tables.media import FULL_SCALE, Array, Broken, Decoded, Shape
+from mmbench.tables.media import ABSENT, FULL_SCALE, Array, Broken, Decoded, Shape
 
 SCHEMA = 2
 CHUNK = 64
@@ -191,9 +191,7 @@ def _digest(path: Path) -> str:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()[:24]
     except OSError as error:
-        raise Broken(
-            "it does not exist" if isinstance(error, FileNotFoundError) else str(error)
-        ) from None
+        raise Broken(ABSENT if isinstance(error, FileNotFoundError) else str(error)) from None
 
 
 def thumbnail(pixels: Array) -> Array:

@@ -107,12 +107,12 @@ def _lacking(kind: TargetKind, scores: Tensor, target: Tensor) -> tuple[Tensor, 
 
 def figures_lie_between_its_ends(cls: type[Metric]) -> None:
     """No figure is better than ``best`` or worse than ``worst``, where those are stated."""
-    metric, sign = cls(), 1 if cls.higher_is_better else -1
+    metric = cls()
     for kind in sorted(cls.targets):
         scores, target = _example(kind)
         for given in (scores, -scores, torch.randn_like(scores)):
             figure = metric(given, target)
-            for end, beyond in ((cls.best, sign), (cls.worst, -sign)):
+            for end, beyond in ((cls.best, metric.sign), (cls.worst, -metric.sign)):
                 assert end is None or beyond * (figure - end) < 1e-6, (
                     f"metric {cls.name!r} of {kind}: it gives {figure:.5g}, which is beyond "
                     f"{end:g}. Intervals are cut there: state the true end, or none."

@@ -12,7 +12,7 @@ from mmbench.evaluation.contribution.emap import additive_projection, largest_pr
 from mmbench.evaluation.contribution.gradients import gradient_share
 from mmbench.evaluation.contribution.missing import only
 from mmbench.evaluation.contribution.shapley import MOST_EXACT, Subset, shapley, subsets
-from mmbench.evaluation.flops import operations
+from mmbench.evaluation.flops import first_present, operations
 from mmbench.model import FusionModel
 from mmbench.types import Encoded, Features, Split, Task
 
@@ -125,16 +125,11 @@ def _emap(
 
 def _emap_rows(model: FusionModel, features: Features, available: int) -> int:
     """The most rows whose pairs cost no more than ``EMAP_OPERATIONS``, or 0."""
-    one = {m: encoded[_one_with_value(encoded)] for m, encoded in features.items()}
+    one = {m: encoded[first_present(encoded)] for m, encoded in features.items()}
     each = operations(model, lambda: model.respond(one))
     affordable = [n for n in EMAP_ROWS if n * n * each <= EMAP_OPERATIONS]
     n = largest_prime(min(affordable[0], available)) if affordable else 0
     return n if n >= len(features) else 0
-
-
-def _one_with_value(feature: Encoded) -> Tensor:
-    """(1,) the first row with a token; the first if none has."""
-    return feature.mask.any(dim=1).int().argmax().reshape(1)
 
 
 def _bytes_per_row(feature: Encoded) -> int:

@@ -16,7 +16,14 @@ from torch import Tensor
 
 from mmbench.contracts import Encoder
 from mmbench.evaluation.averaging import averaged
-from mmbench.evaluation.estimates import Estimate, mean, spread_of_seeds, spread_of_sources
+from mmbench.evaluation.estimates import (
+    Ends,
+    Estimate,
+    mean,
+    reach,
+    spread_of_seeds,
+    spread_of_sources,
+)
 from mmbench.evaluation.resampling import count_sources
 from mmbench.evaluation.robustness.audio import AUDIO
 from mmbench.evaluation.robustness.image import IMAGE
@@ -35,7 +42,6 @@ from mmbench.types import Kind, Split, TargetKind, Task
 
 Document = dict[str, Any]
 Curve = Sequence[Tensor | None]
-Ends = tuple[float | None, float | None]
 HEADLINES = ("clean", "missing", "shuffled", "conflict", "area")
 """What has an interval; the points of a curve have none of their own."""
 SEED_ALONE = ("draws", "sources", "ends")
@@ -191,8 +197,8 @@ def _intervals(draws: Sequence[Any], figures: Sequence[Any], seed: Document) -> 
             for name in shared
         }
     over_seeds = torch.tensor(draws, dtype=torch.float64).mean(dim=0)  # (resamples,)
-    lowest, highest = seed["ends"]
-    reach = 0.0 if None in (lowest, highest) else highest - lowest
-    spreads = [spread_of_sources(over_seeds, seed["sources"], reach), spread_of_seeds(figures)]
-    found = Estimate(mean(figures), spreads).interval().within((lowest, highest))
+    ends: Ends = tuple(seed["ends"])
+    of_sources = spread_of_sources(over_seeds, seed["sources"], reach(ends))
+    spreads = [of_sources, spread_of_seeds(figures)]
+    found = Estimate(mean(figures), spreads).interval().within(ends)
     return [found.low, found.high]

@@ -21,8 +21,7 @@ MISSING_SHARES = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 
 def missing(column: Column, share: float, draw: torch.Generator) -> Column:
     """A ``share`` of the rows that have a value, rounded, loses it; a higher share more of them."""
-    index = column.value_of_row.clone()
-    there = _there(index)
+    index, there = column.value_of_row.clone(), _there(column)
     gone = torch.randperm(len(there), generator=draw)[: round(share * len(there))]
     index[there[gone]] = MISSING
     return replace(column, index=index)
@@ -34,8 +33,7 @@ def shuffled(column: Column, draw: torch.Generator) -> Column:
     What a model loses by that says how much it listens to the modality (Gat, Schwartz & Schwing,
     "Perceptual Score: What Data Modalities Does Your Model Perceive?", NeurIPS 2021).
     """
-    index = column.value_of_row.clone()
-    there = _there(index)
+    index, there = column.value_of_row.clone(), _there(column)
     order = there[torch.randperm(len(there), generator=draw)]
     index[order] = index[order.roll(1)]
     return replace(column, index=index)
@@ -46,8 +44,8 @@ def conflicting(column: Column, groups: Tensor, draw: torch.Generator) -> Column
 
     A group keeps its own if no row of another has one.
     """
-    before = column.value_of_row
-    index, there = before.clone(), before != MISSING
+    before, there = column.value_of_row, column.present
+    index = before.clone()
     for group in groups.unique():
         own, others = there & (groups == group), before[there & (groups != group)]
         if len(others):
@@ -55,9 +53,9 @@ def conflicting(column: Column, groups: Tensor, draw: torch.Generator) -> Column
     return replace(column, index=index)
 
 
-def _there(index: Tensor) -> Tensor:
+def _there(column: Column) -> Tensor:
     """The rows that have a value."""
-    return (index != MISSING).nonzero().squeeze(1)
+    return column.present.nonzero().squeeze(1)
 
 
 def opposed(target: Tensor, kind: TargetKind) -> Tensor:

@@ -22,6 +22,7 @@ from dataclasses import dataclass
 
 from mmbench.errors import InvalidSpec
 from mmbench.leaderboard.headline import fuses, versions
+from mmbench.leaderboard.rank import on_validation
 from mmbench.leaderboard.row import Row
 
 MAJORITY, SINGLE, CONCAT = "majority", "best single modality", "concat"
@@ -109,11 +110,7 @@ def _chosen(rows: Sequence[Row], names: Mapping[str, str]) -> dict[str, Row]:
     searched = [row for row in rows if row.search.get("study")]
     if fused := [row for row in searched if names[row.id] not in (MAJORITY, SINGLE)]:
         by_method[CHOICE] = fused
-    return {method: max(own, key=_validation) for method, own in sorted(by_method.items())}
-
-
-def _validation(row: Row) -> float:
-    return row.validation["mean"] if row.higher_is_better else -row.validation["mean"]
+    return {method: max(own, key=on_validation) for method, own in sorted(by_method.items())}
 
 
 def _scores(
@@ -128,9 +125,8 @@ def _scores(
 
 
 def _on_seeds(row: Row, seeds: Sequence[int]) -> list[float]:
-    sign = 1.0 if row.higher_is_better else -1.0
     quality = row.quality[row.metric]
     if not seeds:
-        return [sign * quality["mean"]]
+        return [row.sign * quality["mean"]]
     by_seed = dict(zip(row.seeds, quality["per_seed"], strict=True))
-    return [sign * by_seed[seed] for seed in seeds]
+    return [row.sign * by_seed[seed] for seed in seeds]
