@@ -14,23 +14,43 @@ BETAS, EPSILON = (0.9, 0.999), 1e-8
 
 
 class AdamW:
-    """Holds the moments of ``parameters``; the learning rate is given at each step."""
+    """For parameters that decay, and others that do not; the rate is given at each step."""
 
-    def __init__(self, parameters: Iterable[nn.Parameter], *, weight_decay: float) -> None:
-        self.parameters = list(parameters)
-        self.weight_decay = weight_decay
-        self.means = [torch.zeros_like(p) for p in self.parameters]
-        self.squares = [torch.zeros_like(p) for p in self.parameters]
-        self.steps = [torch.zeros((), device=p.device) for p in self.parameters]
+    def __init__(
+        self,
+        parameters: Iterable[nn.Parameter],
+        *,
+        weight_decay: float,
+        spared: Iterable[nn.Parameter] = (),
+    ) -> None:
+        self.groups = [Group(list(parameters), weight_decay), Group(list(spared), 0.0)]
+        self.parameters = [p for group in self.groups for p in group.parameters]
 
     def zero_grad(self) -> None:
         for parameter in self.parameters:
             parameter.grad = None
 
+    def step(self, learning_rate: float) -> None:
+        """Update every parameter that has a gradient, in place."""
+        for group in self.groups:
+            group.step(learning_rate)
+
+
+class Group:
+    """Parameters of one weight decay, with their moments."""
+
+    def __init__(self, parameters: list[nn.Parameter], weight_decay: float) -> None:
+        self.parameters, self.weight_decay = parameters, weight_decay
+        self.means = [torch.zeros_like(p) for p in self.parameters]
+        self.squares = [torch.zeros_like(p) for p in self.parameters]
+        self.steps = [torch.zeros((), device=p.device) for p in self.parameters]
+
     @torch.no_grad()
     def step(self, learning_rate: float) -> None:
         """Update every parameter that has a gradient, in place."""
         used = [i for i, p in enumerate(self.parameters) if p.grad is not None]
+        if not used:
+            return
 
         def of(tensors: list[Tensor]) -> list[Tensor]:
             return tensors if len(used) == len(tensors) else [tensors[i] for i in used]

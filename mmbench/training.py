@@ -105,7 +105,7 @@ class Trainer:
         course = TrialCourse(train, val, groups, self)
         with global_stream(self.seed, "practice"):
             self.objective.begin(model, course)
-        optimizer = self.optimizer(model, self.objective)
+        optimizer = self.optimizer(model, spared=self.objective)
         order = stream(self.seed, "batches")
         progress, best_state = Progress(self.metric, self.spec.patience), dict[str, Tensor]()
         with global_stream(self.seed, "dropout"):
@@ -124,10 +124,10 @@ class Trainer:
         model.load_state_dict(best_state, strict=False)
         return progress.fitted(time.perf_counter() - start)
 
-    def optimizer(self, *modules: nn.Module) -> AdamW:
-        """For what trains in ``modules``."""
-        parameters = [p for module in modules for p in trainable(module)]
-        return AdamW(parameters, weight_decay=self.spec.weight_decay)
+    def optimizer(self, module: nn.Module, spared: nn.Module | None = None) -> AdamW:
+        """For what trains in ``module``, and in ``spared``, which does not decay."""
+        others = [] if spared is None else trainable(spared)
+        return AdamW(trainable(module), weight_decay=self.spec.weight_decay, spared=others)
 
     def train_epoch(
         self,

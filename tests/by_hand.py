@@ -31,6 +31,22 @@ class Hand:
         self.objective.step(self.model, self.batch, look)
         return seen
 
+    def steps(self):
+        """By name, how far a step of gradient descent at a rate of one leads; it is taken back."""
+        self.model.zero_grad()
+        before = {n: p.detach().clone() for n, p in self.model.named_parameters()}
+        self.objective.step(self.model, self.batch, self.descend)
+        after = {n: p.detach().clone() for n, p in self.model.named_parameters()}
+        self.model.load_state_dict(before, strict=False)
+        return {n: before[n] - after[n] for n in before}
+
+    @torch.no_grad()
+    def descend(self):
+        for parameter in self.model.parameters():
+            if parameter.grad is not None:
+                parameter -= parameter.grad
+                parameter.grad = None
+
     def turns(self):
         """The loss, and the gradients of each update that a step asks for; no weight changes."""
         self.model.zero_grad()

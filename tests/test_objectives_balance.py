@@ -15,6 +15,7 @@ from mmbench.heads.linear import LinearHead
 from mmbench.losses import supervised_loss
 from mmbench.model import FusionModel
 from mmbench.objectives._dominance import dominance, mean_of_others, true_class_probability
+from mmbench.objectives._steps import redirect, update_by
 from mmbench.objectives._subsets import scores_with_only, shapley
 from mmbench.objectives.agm import AGMObjective
 from mmbench.objectives.gradient_blend import GradientBlendObjective, blend
@@ -24,6 +25,7 @@ from mmbench.objectives.ogm_ge import OGMGEObjective
 from mmbench.objectives.opm import OPMObjective
 from mmbench.objectives.plain import PlainObjective
 from mmbench.objectives.pmr import PMRObjective
+from mmbench.optimizer import AdamW
 from mmbench.resolve import objective_misfit
 from mmbench.testing.practice import Practice
 from mmbench.types import Encoded, Task
@@ -92,7 +94,7 @@ def test_the_mean_of_others_leaves_out_oneself_and_what_is_unknown():
 
 
 def test_ogm_scales_the_leading_encoder_by_k_and_leaves_the_other():
-    plain = Hand(PlainObjective).gradients()
+    plain = Hand(PlainObjective).steps()
     hand = Hand(OGMGEObjective, params={"alpha": 0.3, "noise": False})
     strengthen(hand, "a")
     probes = {
@@ -105,13 +107,13 @@ def test_ogm_scales_the_leading_encoder_by_k_and_leaves_the_other():
     }
     k = 1 - math.tanh(0.3 * sure["a"] / sure["b"])
     assert sure["a"] > sure["b"]
-    got = hand.gradients()
+    got = hand.steps()
     for modality, factor in (("a", k), ("b", 1.0)):
         scaled = factor * hand.encoder(plain, modality)
         torch.testing.assert_close(hand.encoder(got, modality), scaled)
-    for name, gradient in plain.items():
+    for name, step in plain.items():
         if not name.startswith("encoders."):
-            torch.testing.assert_close(got[name], gradient)
+            torch.testing.assert_close(got[name], step)
 
 
 def test_ogm_trains_each_head_on_its_own_loss():
@@ -124,26 +126,44 @@ def test_ogm_trains_each_head_on_its_own_loss():
         torch.testing.assert_close(got[f"unimodal_heads.{m}.linear.weight"], expected)
 
 
-def test_ogm_noise_is_as_wide_as_each_gradient_was():
-    hand = Hand(OGMGEObjective, params={"alpha": 1.0, "noise": True})
-    gradients = torch.arange(4000, dtype=F64) % 7
+def test_ogm_noise_is_as_wide_as_the_step_of_each_tensor():
     parameter = torch.nn.Parameter(torch.zeros(4000, dtype=F64))
-    hand.model.encoders["a"].extra = parameter
-    parameter.grad = gradients.clone()
+    start = torch.arange(4000, dtype=F64) % 7
     torch.manual_seed(0)
-    hand.objective.modulate(hand.model, torch.tensor([0.25, 1.0], dtype=F64))
-    noise = parameter.grad - 0.25 * gradients
-    assert noise.std().item() == pytest.approx(gradients.std().item(), rel=0.05)
+    redirect(parameter, start, torch.tensor(0.25), noise=True)
+    noise = parameter.detach() - 0.75 * start
+    assert noise.std().item() == pytest.approx(start.std().item(), rel=0.05)
     assert noise.mean().item() == pytest.approx(0, abs=0.1)
 
 
-def test_ogm_noise_on_a_gradient_of_one_number_is_none():
-    hand = Hand(OGMGEObjective)
+def test_ogm_noise_on_a_step_of_one_number_is_none():
     parameter = torch.nn.Parameter(torch.zeros(1, dtype=F64))
-    hand.model.encoders["a"].extra = parameter
-    parameter.grad = torch.full((1,), 2.0, dtype=F64)
-    hand.objective.modulate(hand.model, torch.tensor([0.5, 1.0], dtype=F64))
-    assert parameter.grad.item() == 1.0
+    redirect(parameter, torch.full((1,), 2.0, dtype=F64), torch.tensor(0.5), noise=True)
+    assert parameter.item() == 1.0
+
+
+def test_ogm_adds_its_noise_to_encoders_alone():
+    quiet, noisy = (Hand(OGMGEObjective, params={"noise": n}).steps() for n in (False, True))
+    for name, step in quiet.items():
+        assert torch.equal(step, noisy[name]) is not name.startswith("encoders.")
+
+
+def test_what_slows_an_encoder_down_does_so_under_adamw_too():
+    """Whose first step has the same length whatever the gradients are multiplied by."""
+    steps = {}
+    for name, factors in (("whole", (1.0, 1.0)), ("half", (0.5, 1.0))):
+        hand = Hand(PlainObjective)
+        optimizer = AdamW(hand.model.parameters(), weight_decay=0.1)
+        before = [p.detach().clone() for p in hand.model.parameters()]
+        hand.objective.loss(hand.model, hand.batch).backward()
+        by = dict(zip("ab", map(torch.tensor, factors), strict=True))
+        update_by(by, hand.model, lambda o=optimizer: o.step(0.01))
+        moved = zip(before, hand.model.named_parameters(), strict=True)
+        steps[name] = {n: (p - b).detach() for b, (n, p) in moved}
+    for name, step in steps["whole"].items():
+        factor = 0.5 if name.startswith("encoders.a.") else 1.0
+        assert step.abs().max() > 0
+        torch.testing.assert_close(steps["half"][name], factor * step)
 
 
 @pytest.mark.parametrize("cls", [OGMGEObjective, OPMObjective, AGMObjective, PMRObjective])
@@ -151,9 +171,9 @@ def test_alone_a_modality_trains_plainly(cls):
     torch.manual_seed(0)
     one = Hand(cls, modalities=("a",))
     one.objective.epoch = 9
-    got, plain = one.gradients(), Hand(PlainObjective, modalities=("a",)).gradients()
-    for name, gradient in plain.items():
-        torch.testing.assert_close(got[name], gradient)
+    got, plain = one.steps(), Hand(PlainObjective, modalities=("a",)).steps()
+    for name, step in plain.items():
+        torch.testing.assert_close(got[name], step)
 
 
 def decision_level(hand):
@@ -341,7 +361,7 @@ def test_agm_stays_finite_however_far_ahead():
 
 
 def test_agm_scores_and_scales_encoders():
-    plain = Hand(PlainObjective).gradients()
+    plain = Hand(PlainObjective).steps()
     hand = Hand(AGMObjective)
     features = hand.model.encode(hand.batch)
     scores, known = hand.objective.scores(hand.model, features, hand.batch.target)
@@ -356,7 +376,7 @@ def test_agm_scores_and_scales_encoders():
     reference, seen = hand.objective.reference.clone(), hand.objective.seen.clone()
     k = hand.objective.coefficients(scores, known)
     hand.objective.reference, hand.objective.seen = reference, seen
-    got = hand.gradients()
+    got = hand.steps()
     assert k[0] < 1 < k[1]
     for factor, modality in zip(k, ("a", "b"), strict=True):
         scaled = factor * hand.encoder(plain, modality)
@@ -616,7 +636,7 @@ def test_opposite_gradients_stay_finite_and_no_longer_than_their_sum(scale):
 @pytest.mark.parametrize("kind", ["classification", "multilabel", "regression"])
 def test_mmpareto_replaces_the_gradients_of_encoders_only(kind):
     hand = Hand(MMParetoObjective, kind, params={"gamma": 2.0})
-    got = hand.gradients()
+    got = hand.steps()
     outputs = outputs_of(hand)
     losses = {
         m: supervised_loss(kind, s, hand.batch.target).mean()

@@ -72,7 +72,7 @@ def together(trainings: Sequence[Started]) -> list[Member]:
     return members
 
 
-def assert_same(alone: FusionModel, other: FusionModel) -> None:
+def assert_same(alone: nn.Module, other: nn.Module) -> None:
     for (name, one), two in zip(alone.named_parameters(), other.parameters(), strict=True):
         torch.testing.assert_close(
             one, two, rtol=SAME, atol=SAME, msg=lambda m, n=name: f"{n}: {m}"
@@ -107,6 +107,22 @@ def test_members_of_one_seed_read_the_same_rows_and_still_differ_by_their_rates(
         alone = started(PLAIN, 3, train)
         alone.fit()
         assert_same(alone.model, member.model)
+
+
+def test_what_an_objective_learns_does_not_decay() -> None:
+    """However much the weights do, alone and side by side."""
+    cls, trains = PLUGINS.objectives["multi-task"], [replace(TRAIN, weight_decay=d) for d in (0, 9)]
+    alone = [started(cls, 0, train) for train in trains]
+    for one in alone:
+        one.fit()
+    members = together([started(cls, 0, train) for train in trains])
+    for one, member in zip(alone, members, strict=True):
+        assert_same(one.model, member.model)
+    lazy = replace(TRAIN, weight_decay=9, learning_rate=1e-2, clip=0.0)  # only decay is left
+    still = started(cls, 0, lazy)
+    still.trainer.objective.log_variances.data.fill_(1.0)
+    still.fit()
+    assert (still.trainer.objective.log_variances == 1).all()
 
 
 NUMBERS = {

@@ -89,7 +89,9 @@ class Objective(nn.Module, ABC):
     Most paradigms are a formula: they write ``forward``. One that alters features or runs the model
     more than once writes ``loss``, one that alters gradients or updates more than once per batch
     writes ``step``, one that needs to know the data first writes ``begin`` or ``begin_epoch``.
-    Its own parameters train with the model's and are thrown away with it after training.
+    Its own parameters train with the model's, without weight decay, for most are no weights but
+    quantities with a meaning of their own: a temperature, a variance. They are thrown away with it
+    after training.
     """
 
     name: ClassVar[str]

@@ -1,11 +1,10 @@
-"""How far each modality is ahead of the others on a batch, and what that does to its encoder."""
+"""How far each modality is ahead of the others on a batch."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
 
-from mmbench.contracts import Model, trainable
 from mmbench.objectives._present import mean_over
 from mmbench.types import Features
 
@@ -48,12 +47,3 @@ def dominance(scores: Tensor, known: Tensor) -> Tensor:
     """
     others = mean_of_others(scores, known).clamp(min=SMALLEST)
     return torch.where(comparable(known), scores.clamp(min=SMALLEST) / others, 1.0)
-
-
-@torch.no_grad()
-def scale_gradients(model: Model, modalities: Sequence[str], factors: Tensor) -> None:
-    """Multiply what each encoder's gradients hold by its modality's factor (modality,)."""
-    for modality, factor in zip(modalities, factors, strict=True):
-        for parameter in trainable(model.encoders_by_modality[modality]):
-            if parameter.grad is not None:
-                parameter.grad = parameter.grad * factor

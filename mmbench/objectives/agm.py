@@ -3,10 +3,11 @@
 Li, Li, Hu, Lei, Li & Zhou, "Boosting Multi-modal Model Performance with Adaptive Gradient
 Modulation", ICCV 2023 (https://arxiv.org/abs/2308.07686).
 
-Differs from the paper: the coefficient multiplies the gradients of a modality's encoder, not the
-gradient at its mono-modal response; with separate encoders that meet in a sum it is the same. The
-mono-modal responses are computed in evaluation mode, with a missing modality as this model knows
-it. On the first batch there is no reference yet and nothing is modulated.
+Differs from the paper: the coefficient multiplies the step of a modality's encoder, not the
+gradient at its mono-modal response; with separate encoders that meet in a sum, and plain gradient
+descent, it is the same (``_steps`` says why the step). The mono-modal responses are computed in
+evaluation mode, with a missing modality as this model knows it. On the first batch there is no
+reference yet and nothing is modulated.
 """
 
 import math
@@ -19,8 +20,10 @@ from torch import Tensor
 from mmbench.contracts import Model, Objective, Outputs, with_penalty
 from mmbench.hookspecs import hookimpl
 from mmbench.losses import supervised_loss
-from mmbench.objectives._dominance import comparable, mean_of_others, scale_gradients
+from mmbench.objectives._dominance import comparable, mean_of_others
+from mmbench.objectives._evaluating import evaluating
 from mmbench.objectives._present import mean_over
+from mmbench.objectives._steps import update_by
 from mmbench.objectives._subsets import MOST_MODALITIES, scores_with_only, shapley
 from mmbench.space import Range
 from mmbench.types import Features, Split, Task
@@ -31,7 +34,7 @@ LARGEST_LOSS = -math.log(1e-8)
 
 
 class AGMObjective(Objective):
-    """``g_m ← κ_m g_m`` with ``κ_m = exp(α min(τ_m − r_m, 7))``, g_m the gradient of m's encoder.
+    """``Δ_m ← κ_m Δ_m`` with ``κ_m = exp(α min(τ_m − r_m, 7))``, Δ_m the step of m's encoder.
 
     ``r_m = exp(s_m − mean of the other s)``: how far m is ahead on this batch; s_m is the mean
     log-likelihood of the target by m's mono-modal response φ_m. ``τ_m`` is the same of the running
@@ -69,19 +72,18 @@ class AGMObjective(Objective):
         outputs = model.respond(features)
         loss = with_penalty(self(outputs, batch.target), outputs)
         loss.backward()
-        if len(self.modalities) > 1:
-            scores, known = self.scores(model, features, batch.target)
-            scale_gradients(model, self.modalities, self.coefficients(scores, known))
-        update()
+        if len(self.modalities) == 1:
+            update()
+        else:
+            coefficients = self.coefficients(*self.scores(model, features, batch.target))
+            update_by(dict(zip(self.modalities, coefficients, strict=True)), model, update)
         return loss.detach()
 
     @torch.no_grad()
     def scores(self, model: Model, features: Features, target: Tensor) -> tuple[Tensor, Tensor]:
         """(modality,): the mean log-likelihood by each mono-modal response, and if it is known."""
-        training = model.training
-        model.eval()
-        responses = shapley(self.modalities, lambda s: scores_with_only(model, features, s))
-        model.train(training)
+        with evaluating(model):
+            responses = shapley(self.modalities, lambda s: scores_with_only(model, features, s))
         present = [features[m].present for m in self.modalities]
         likelihoods = [
             -mean_over(

@@ -46,8 +46,8 @@ class DiagnoseRelearnObjective(Objective):
         fused_dim: int,
         *,
         strength: Annotated[float, Range(0.5, 10.0, log=True)] = 3.0,
-        every: Annotated[int, Range(1, 10)] = 3,
-        times: Annotated[int, Range(1, 5)] = 2,
+        every: Annotated[int, Range(1, 3)] = 3,
+        times: Annotated[int, Range(1, 3)] = 2,
     ) -> None:
         super().__init__(task, dims, fused_dim)
         self.strength, self.every, self.times = strength, every, times

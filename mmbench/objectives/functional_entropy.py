@@ -7,6 +7,7 @@ is ``Σ log(1 + 1 / I)``, not the authors' norm of ``1 / I``: the same order, bu
 does not explode where the information I vanishes, so that its weight need not be 1e-10. The
 divergence is Kullback-Leibler's rather than the cross-entropy, which adds the prediction's own
 entropy to f. Gradients are taken in units of the noise, as the log-Sobolev inequality has them.
+Both predictions are made without dropout, so that nothing but the noise tells them apart.
 """
 
 from collections.abc import Iterator, Mapping
@@ -21,6 +22,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from mmbench.contracts import Model, Objective, Outputs, with_penalty
 from mmbench.hookspecs import hookimpl
 from mmbench.losses import supervised_loss
+from mmbench.objectives._evaluating import evaluating
 from mmbench.objectives._present import mean_over
 from mmbench.space import Range
 from mmbench.types import Encoded, Split, TargetKind, Task, masked_mean
@@ -77,10 +79,11 @@ class FunctionalEntropyObjective(Objective):
         """(batch,): ``|∇d|² / d`` at one draw of the noise; it can be differentiated again."""
         clean = outputs.features[modality]
         drawn = torch.randn_like(clean.tokens).requires_grad_()
-        with twice_differentiable():
+        with twice_differentiable(), evaluating(model):
             noisy = perturbed(clean, self.noise * drawn)
-            said = model.respond({**outputs.features, modality: noisy})
-            divergence = divergences(self.task.target, outputs.scores, said.scores)
+            before = model.respond(outputs.features)
+            after = model.respond({**outputs.features, modality: noisy})
+            divergence = divergences(self.task.target, before.scores, after.scores)
             (slope,) = torch.autograd.grad(
                 divergence.sum(), drawn, create_graph=True, materialize_grads=True
             )

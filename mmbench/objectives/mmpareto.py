@@ -6,7 +6,8 @@ Wei & Hu, "MMPareto: Boosting Multimodal Learning with Innocent Unimodal Assista
 Differs from the paper: the magnitude is restored over an encoder as a whole, where the authors'
 code does so for each tensor; the weights of the two gradients are the closed form for two vectors,
 not an iterative solver. Where the two cancel almost exactly, what is left has no direction worth
-keeping and is enlarged by at most ``LARGEST_GAIN``.
+keeping and is enlarged by at most ``LARGEST_GAIN``. The factor multiplies the optimiser's step
+(``_steps`` says why).
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -18,6 +19,7 @@ from torch import Tensor, nn
 from mmbench.contracts import Model, Objective, Outputs, trainable, with_penalty
 from mmbench.hookspecs import hookimpl
 from mmbench.objectives._heads import head_losses
+from mmbench.objectives._steps import update_by
 from mmbench.space import Range
 from mmbench.types import Split, Task
 
@@ -25,12 +27,12 @@ LARGEST_GAIN = 1e3
 
 
 class MMParetoObjective(Objective):
-    """``L = L_fused + Σ_m L_m``, with the gradient of each encoder replaced by ``γ h``.
+    """``L = L_fused + Σ_m L_m``; each encoder goes γ times the step that h leads to.
 
-    With g the encoder's gradient of the fused loss and u that of its own head's loss: if
-    ``g·u ≥ 0``, ``h = g + u``; else h points along the shortest vector ``a g + (1 − a) u``,
-    ``a = (u − g)·u / ‖g − u‖²``, which lowers both losses, and is as long as g + u. Fusion and
-    heads learn by the plain sum.
+    h takes the place of its gradient. With g the gradient of the fused loss and u that of its own
+    head's loss: if ``g·u ≥ 0``, ``h = g + u``; else h points along the shortest vector
+    ``a g + (1 − a) u``, ``a = (u − g)·u / ‖g − u‖²``, which lowers both losses, and is as long as
+    g + u. Fusion and heads learn by the plain sum.
     """
 
     name = "mmpareto"
@@ -67,7 +69,7 @@ class MMParetoObjective(Objective):
         loss.backward()
         for m, gradients in own.items():
             self.integrate(encoders[m], gradients)
-        update()
+        update_by(dict.fromkeys(own, torch.tensor(self.gamma)), model, update)
         return loss.detach()
 
     @torch.no_grad()
@@ -78,7 +80,7 @@ class MMParetoObjective(Objective):
             return  # no row of the batch has the modality
         total = torch.cat([g.flatten() for _, g, _ in used])
         uni = torch.cat([u.flatten() for _, _, u in used])
-        new = self.gamma * integrated(total - uni, uni)
+        new = integrated(total - uni, uni)
         parts = new.split([p.numel() for p, _, _ in used])
         for (parameter, _, _), part in zip(used, parts, strict=True):
             parameter.grad = part.view_as(parameter)

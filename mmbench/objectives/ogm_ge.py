@@ -6,8 +6,9 @@ CVPR 2022 (https://arxiv.org/abs/2203.15332).
 Differs from the paper: it splits the weights of a linear layer over concatenated features to see
 what each modality says, which exists for one fusion only. Here a head of each modality, trained on
 detached features, says it for any fusion. With more than two modalities each is compared with the
-mean of the others. Every gradient tensor of an encoder is modulated, not those of convolutions
-alone; scores are means over the rows that have the modality.
+mean of the others. Every tensor of an encoder is modulated, not those of convolutions alone; scores
+are means over the rows that have the modality. The optimiser's step takes the place of the gradient
+(``_steps`` says why).
 """
 
 from collections.abc import Callable, Mapping
@@ -16,21 +17,22 @@ from typing import Annotated
 import torch
 from torch import Tensor
 
-from mmbench.contracts import Model, Objective, trainable
+from mmbench.contracts import Model, Objective
 from mmbench.hookspecs import hookimpl
-from mmbench.objectives._dominance import dominance, scale_gradients, true_class_probability
+from mmbench.objectives._dominance import dominance, true_class_probability
 from mmbench.objectives._heads import ProbedObjective
+from mmbench.objectives._steps import update_by
 from mmbench.space import Range
 from mmbench.types import Features, Split, Task
 
 
 class OGMGEObjective(ProbedObjective):
-    """``g_m ← k_m g_m + ε``, with ``k_m = 1 − tanh(α ρ_m)`` if ρ_m > 1, else 1.
+    """``Δ_m ← k_m Δ_m + ε``, with ``k_m = 1 − tanh(α ρ_m)`` if ρ_m > 1, else 1.
 
-    g_m is the gradient of modality m's encoder, and ρ_m the mean probability that m's head gives to
-    the true class over the mean of the other modalities'. ε is Gaussian noise with the standard
-    deviation of each gradient tensor before it is scaled (``noise``, the GE of the name). Fusion
-    and heads are left alone; so is everything if there is but one modality.
+    Δ_m is the step of modality m's encoder, and ρ_m the mean probability that m's head gives to the
+    true class over the mean of the other modalities'. ε is Gaussian noise with the standard
+    deviation of each tensor's step before it is scaled (``noise``, the GE of the name). Fusion and
+    heads are left alone; so is everything if there is but one modality.
     """
 
     name = "ogm-ge"
@@ -53,9 +55,12 @@ class OGMGEObjective(ProbedObjective):
         probes = self.probe(model, features)
         loss = self.whole_loss(model, model.respond(features), probes, batch.target)
         loss.backward()
-        if len(self.modalities) > 1:
-            self.modulate(model, self.coefficients(probes, batch.target, features))
-        update()
+        if len(self.modalities) == 1:
+            update()
+        else:
+            coefficients = self.coefficients(probes, batch.target, features)
+            factors = dict(zip(self.modalities, coefficients, strict=True))
+            update_by(factors, model, update, noise=self.noise)
         return loss.detach()
 
     def coefficients(
@@ -65,18 +70,6 @@ class OGMGEObjective(ProbedObjective):
         ordered = {m: probes[m] for m in self.modalities}
         ratio = dominance(*true_class_probability(ordered, target, features))
         return torch.where(ratio > 1, 1 - torch.tanh(self.alpha * ratio), 1.0)
-
-    @torch.no_grad()
-    def modulate(self, model: Model, coefficients: Tensor) -> None:
-        """Scale the encoders' gradients, then add the noise."""
-        encoders = [model.encoders_by_modality[m] for m in self.modalities]
-        parameters = [p for e in encoders for p in trainable(e)]
-        before = [p.grad for p in parameters]
-        scale_gradients(model, self.modalities, coefficients)
-        if self.noise:
-            for parameter, gradient in zip(parameters, before, strict=True):
-                if parameter.grad is not None and gradient is not None:
-                    parameter.grad += gradient.std(correction=0) * torch.randn_like(gradient)
 
 
 @hookimpl

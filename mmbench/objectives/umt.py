@@ -2,6 +2,8 @@
 
 Du, Li, Liu, Wen, Hua, Wang & Zhao, "Improving Multi-Modal Learning with Uni-Modal Teachers", 2021
 (https://arxiv.org/abs/2106.11059).
+Differs from the paper: teachers learn from, and read, samples as they are; the encoders that follow
+them read what augmentation makes of the same samples.
 """
 
 import copy

@@ -16,7 +16,7 @@ from mmbench.contracts import Course, Model, Objective, Outputs
 from mmbench.hookspecs import hookimpl
 from mmbench.losses import supervised_loss
 from mmbench.objectives._classes import counts_of, weights_of
-from mmbench.space import Range
+from mmbench.space import Choice
 from mmbench.types import Task
 
 
@@ -37,7 +37,7 @@ class WeightedObjective(Objective):
         dims: Mapping[str, int],
         fused_dim: int,
         *,
-        beta: Annotated[float, Range(0.9, 0.9999)] = 0.999,
+        beta: Annotated[float, Choice(0.9, 0.99, 0.999, 0.9999)] = 0.999,
     ) -> None:
         super().__init__(task, dims, fused_dim)
         self.beta = beta

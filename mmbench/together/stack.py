@@ -7,7 +7,7 @@ members, and what a member holds is one row: its optimiser, its best weights.
 import copy
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -43,6 +43,19 @@ class Learner(nn.Module):
         return self.model(split).scores  # type: ignore[no-any-return]
 
 
+class Held(NamedTuple):
+    """Some numbers of one member, their gradients and both moments: (numbers,) each; views."""
+
+    state: list[Tensor]
+    decays: bool
+
+    def step(self, steps: Tensor, rate: float, weight_decay: float) -> None:
+        """``steps`` counts this one."""
+        row, gradient, mean, square = ([tensor] for tensor in self.state)
+        decay = weight_decay if self.decays else 0.0
+        adamw(row, gradient, mean, square, [steps], rate, decay)
+
+
 class Stack:
     """The learners of all members. ``rows`` (members, numbers) is what trains, a row each."""
 
@@ -61,11 +74,12 @@ class Stack:
         self._lay_out({n: torch.stack([w[n].detach() for w in weights]) for n in weights[0]})
 
     def _lay_out(self, weights: State) -> None:
-        """Side by side in ``rows``; beside each its gradient and the moments of AdamW."""
+        """Side by side in ``rows``, the objective's own last; beside each what AdamW holds."""
         self.shapes = {name: tensor.shape[1:] for name, tensor in weights.items()}
         self.rows = torch.cat([t.reshape(len(t), -1) for t in weights.values()], dim=1)
         self.gradients, self.means, self.squares = (torch.zeros_like(self.rows) for _ in range(3))
         self.steps = self.rows.new_zeros(())
+        self.decaying = sum(s.numel() for n, s in self.shapes.items() if n.startswith("model."))
         self.numbers = self._set_rates()
         self.held = self._by_member()
 
@@ -101,9 +115,9 @@ class Stack:
         norms = self.gradients.norm(dim=1)
         self.gradients.mul_((clips / (norms + 1e-6)).clamp(max=1.0).unsqueeze(1))
         self.steps += 1
-        state = zip(self.held, rates, self.weight_decays, strict=True)
-        for (row, gradient, mean, square), rate, decay in state:
-            adamw([row], [gradient], [mean], [square], [self.steps], rate, decay)
+        for parts, rate, decay in zip(self.held, rates, self.weight_decays, strict=True):
+            for part in parts:
+                part.step(self.steps, rate, decay)
 
     def keep(self, members: Sequence[int]) -> None:
         """Go on with these members, by their present numbers."""
@@ -117,9 +131,15 @@ class Stack:
         self.generators = [self.generators[k] for k in members]
         self.weight_decays = [self.weight_decays[k] for k in members]
 
-    def _by_member(self) -> list[tuple[Tensor, ...]]:
-        """The row, gradient and moments of each, for its optimiser; views."""
-        return list(zip(self.rows, self.gradients, self.means, self.squares, strict=True))
+    def _by_member(self) -> list[list[Held]]:
+        """For the optimiser of each, what decays and what does not, where there is any."""
+        state = (self.rows, self.gradients, self.means, self.squares)
+        halves = ((slice(self.decaying), True), (slice(self.decaying, None), False))
+        parts = [(half, decays) for half, decays in halves if self.rows[:, half].numel()]
+        return [
+            [Held([t[k, half] for t in state], decays) for half, decays in parts]
+            for k in range(len(self))
+        ]
 
     def unpacked(self, rows: Tensor) -> dict[str, Tensor]:
         """Rows (members, numbers) as parameters (members, *shape) by name; views."""
