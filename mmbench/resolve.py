@@ -182,10 +182,16 @@ def objective_misfit(
     if task.target not in objective.targets:
         targets = ", ".join(sorted(objective.targets))
         return f"objective {objective.name} trains {targets}; the task is {task.target}"
+    there = f"the task has {len(task.modalities)} ({', '.join(task.modalities)})"
+    if len(task.modalities) < objective.min_modalities:
+        return (
+            f"objective {objective.name} needs at least {objective.min_modalities} modalities; "
+            f"{there}"
+        )
     if objective.max_modalities and len(task.modalities) > objective.max_modalities:
         return (
-            f"objective {objective.name} takes at most {objective.max_modalities} modalities; the "
-            f"task has {len(task.modalities)} ({', '.join(task.modalities)})"
+            f"objective {objective.name} takes at most {objective.max_modalities} modalities; "
+            f"{there}"
         )
     for kind, name in (("fusion", fusion), ("head", head)):
         allowed = objective.requires.get(kind)  # type: ignore[call-overload]

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from mmbench.cli.described import spec_of
+from mmbench.errors import Incompatible
 from mmbench.resolve import resolve, resolve_dataset
 from mmbench.search.candidates import find_candidates
 from mmbench.spec import Component, TrainSpec, TrialSpec
@@ -11,6 +12,7 @@ from mmbench.testing import objective_checks
 from mmbench.testing.practice import installed
 from mmbench.testing.training import training_checks
 from mmbench.trial import Workbench, train_trial
+from mmbench.types import Task
 
 CORNERS = {
     "contrastive": {"learned": False},
@@ -84,3 +86,17 @@ def test_a_search_of_frozen_encoders_does_not_try_it_under_another_name():
     assert {"plain", "opm"} <= set(found.objectives) and "pmr" not in found.objectives
     mixed = find_candidates(task, installed(), "cpu", encoders=["vector", "mlp"])
     assert {"agm", "pmr", "ogm-ge", "mmpareto"} <= set(mixed.objectives)
+
+
+def test_with_one_modality_a_search_tries_what_differs_and_nothing_twice():
+    task = Task({"a": "tabular"}, "classification", ("x", "y"), "accuracy")
+    found = find_candidates(task, installed(), "cpu")
+    assert (found.fusions, found.objectives) == (["concat"], ["mixup", "plain"])
+    assert found.dropped["sum"] == "sum has nothing to fuse: there is one modality (a)"
+    needs_two = "objective ogm-ge needs at least 2 modalities; the task has 1 (a)"
+    assert found.dropped["ogm-ge"] == needs_two
+    named = find_candidates(task, installed(), "cpu", fusions=["sum"])
+    assert named.fusions == ["sum"]
+    with pytest.raises(Incompatible) as told:
+        find_candidates(task, installed(), "cpu", objectives=["ogm-ge"])
+    assert str(told.value) == f"No objective is left to search: {needs_two}."

@@ -9,10 +9,14 @@ from mmbench.errors import Incompatible, InvalidParameter
 from mmbench.plugins import Plugins
 from mmbench.provenance import versions_in
 from mmbench.resolve import resolve, resolve_dataset
-from mmbench.search.candidates import find_candidates, legal_with, sequence_encoders
+from mmbench.search.candidates import (
+    DEFAULT_FUSION,
+    find_candidates,
+    legal_with,
+    sequence_encoders,
+)
 from mmbench.search.propose import (
     DEFAULT_ENCODERS,
-    DEFAULT_FUSION,
     DEFAULT_HEADS,
     plainest,
     preferred,

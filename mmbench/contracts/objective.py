@@ -98,8 +98,11 @@ class Objective(nn.Module, ABC):
     offered: ClassVar[Literal["always", "named"]] = "always"
     """Whether a search tries it unasked."""
     targets: ClassVar[frozenset[TargetKind]] = ALL_TARGETS
+    min_modalities: ClassVar[int] = 1
+    """Of the task: with fewer it is refused, before anything is built. Two, where all it does is
+    between modalities."""
     max_modalities: ClassVar[int | None] = None
-    """Of the task: with more, it is refused before anything is built."""
+    """With more it is refused."""
     needs_unimodal: ClassVar[bool] = False
     """It reads ``outputs.unimodal``: the model gets a head for each modality."""
     shares_head: ClassVar[bool] = False

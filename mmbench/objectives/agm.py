@@ -46,6 +46,7 @@ class AGMObjective(Objective):
     name = "agm"
     acts_on_encoders = True
     targets = frozenset({"classification", "multilabel"})
+    min_modalities = 2
     max_modalities = MOST_MODALITIES
     batched = False
     reference: Tensor  # (modality,) running means of s

@@ -29,6 +29,7 @@ class CMLObjective(Objective):
     name = "cml"
     offered = "named"
     targets = frozenset({"classification"})
+    min_modalities = 2
     batched = False
 
     def __init__(

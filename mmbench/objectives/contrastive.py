@@ -36,6 +36,7 @@ class ContrastiveObjective(Objective):
     name = "contrastive"
     acts_on_encoders = True
     offered = "named"
+    min_modalities = 2
 
     def __init__(
         self,

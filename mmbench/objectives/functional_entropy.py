@@ -44,6 +44,7 @@ class FunctionalEntropyObjective(Objective):
     name = "functional-entropy"
     offered = "named"
     targets = frozenset({"classification", "multilabel"})
+    min_modalities = 2
     batched = False
 
     def __init__(

@@ -41,6 +41,7 @@ class GradientBlendObjective(Objective):
     """
 
     name = "gradient-blend"
+    min_modalities = 2
     needs_unimodal = True
     batched = False
     weights: Tensor  # (1 + modality,) of the fused head, then of each modality's

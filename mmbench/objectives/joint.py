@@ -28,6 +28,7 @@ class JointObjective(Objective):
 
     name = "joint"
     targets = FUSED_TARGETS
+    min_modalities = 2
     needs_unimodal = True
 
     def __init__(

@@ -34,6 +34,7 @@ class MCTNObjective(Objective):
     name = "mctn"
     acts_on_encoders = True
     offered = "named"
+    min_modalities = 2
 
     def __init__(
         self,

@@ -38,6 +38,7 @@ class MLAObjective(Objective):
     name = "mla"
     offered = "named"
     targets = frozenset({"classification"})
+    min_modalities = 2
     needs_unimodal = True
     shares_head = True
     requires = {"fusion": ("late-entropy", "late-average"), "head": ("linear",)}  # noqa: RUF012

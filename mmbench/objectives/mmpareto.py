@@ -37,6 +37,7 @@ class MMParetoObjective(Objective):
 
     name = "mmpareto"
     acts_on_encoders = True
+    min_modalities = 2
     needs_unimodal = True
     batched = False
 

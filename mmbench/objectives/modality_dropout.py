@@ -26,6 +26,7 @@ class ModalityDropoutObjective(Objective):
     name = "modality-dropout"
     offered = "named"
     targets = FUSED_TARGETS
+    min_modalities = 2
     batched = False
 
     def __init__(

@@ -34,6 +34,7 @@ class ModalityValuationObjective(Objective):
     name = "modality-valuation"
     offered = "named"
     targets = frozenset({"classification"})
+    min_modalities = 2
     max_modalities = MOST_MODALITIES
     batched = False
     copies: Tensor  # (modality, training row), n

@@ -26,6 +26,7 @@ class MultiTaskObjective(Objective):
 
     name = "multi-task"
     offered = "named"
+    min_modalities = 2
     needs_unimodal = True
 
     def __init__(self, task: Task, dims: Mapping[str, int], fused_dim: int) -> None:

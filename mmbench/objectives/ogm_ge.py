@@ -37,6 +37,7 @@ class OGMGEObjective(ProbedObjective):
 
     name = "ogm-ge"
     acts_on_encoders = True
+    min_modalities = 2
 
     def __init__(
         self,

@@ -33,6 +33,7 @@ class OPMObjective(ProbedObjective):
     """
 
     name = "opm"
+    min_modalities = 2
 
     def __init__(
         self,

@@ -40,6 +40,7 @@ class PMRObjective(Objective):
     name = "pmr"
     acts_on_encoders = True
     targets = frozenset({"classification"})
+    min_modalities = 2
     batched = False
 
     def __init__(

@@ -37,6 +37,7 @@ class QMFObjective(Objective):
     name = "qmf"
     offered = "named"
     targets = frozenset({"classification"})
+    min_modalities = 2
     needs_unimodal = True
     requires = {"fusion": ("confidence",)}  # noqa: RUF012 - declared ClassVar in Objective
     batched = False

@@ -35,6 +35,7 @@ class ReconBoostObjective(Objective):
     name = "reconboost"
     offered = "named"
     targets = frozenset({"classification"})
+    min_modalities = 2
     needs_unimodal = True
     requires = {"fusion": ("late-product",)}  # noqa: RUF012 - declared ClassVar in Objective
     batched = False

@@ -37,6 +37,7 @@ class SelfMMObjective(Objective):
 
     name = "self-mm"
     offered = "named"
+    min_modalities = 2
     needs_unimodal = True
     batched = False
     truth: Tensor  # (training row, n_outputs), y

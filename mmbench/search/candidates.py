@@ -12,6 +12,7 @@ from mmbench.search.request import Candidates
 from mmbench.types import ALL_TARGETS, Task
 
 Part = Literal["fusion", "head"]
+DEFAULT_FUSION = "concat"
 
 
 def find_candidates(
@@ -56,8 +57,10 @@ def find_candidates(
     )
     for kind in ("objective", "fusion", "head"):
         if not getattr(chosen, f"{kind}s"):
-            reasons = "; ".join(dropped.values()) or "none is installed"
-            raise Incompatible(f"No {kind} is left to search: {reasons}.")
+            known = getattr(plugins, f"{kind}s")
+            reasons = [reason for name, reason in dropped.items() if name in known]
+            told = "; ".join(reasons) or "none is installed"
+            raise Incompatible(f"No {kind} is left to search: {told}.")
     return chosen
 
 
@@ -169,6 +172,7 @@ def _fusions(
     def why_not(name: str) -> str | None:
         cls = plugins.fusions[name]
         reason = misfit(cls, task.modalities, target=task.target) or _cannot_read(cls, task)
+        reason = reason or (None if wanted else _nothing_to_fuse(name, task))
         return reason or _no_sequences(cls, encoders, plugins)
 
     return _legal(names, why_not, dropped)
@@ -198,6 +202,13 @@ def _refuse_baseline(name: str, plugins: Plugins, offered: Sequence[str]) -> Non
             f"{name} is a baseline: every search includes it without being asked. "
             f"Fusions: {', '.join(offered)}."
         )
+
+
+def _nothing_to_fuse(name: str, task: Task) -> str | None:
+    """With one modality one fusion is enough: the one that passes it on as it is."""
+    if len(task.modalities) > 1 or name == DEFAULT_FUSION:
+        return None
+    return f"{name} has nothing to fuse: there is one modality ({', '.join(task.modalities)})"
 
 
 def _cannot_read(fusion: type[Fusion], task: Task) -> str | None:
@@ -240,10 +251,11 @@ def _objectives(
     """``trains``: whether any encoder does."""
 
     def why_not(name: str) -> str | None:
+        if reason := objective_misfit(plugins.objectives[name], task):
+            return reason
         if plugins.objectives[name].acts_on_encoders and not trains:
             return f"{name} acts on encoders while they train; all there are to try are frozen"
-        reason = objective_misfit(plugins.objectives[name], task)
-        reason = reason or _lacks("fusion", name, fusions, plugins)
+        reason = _lacks("fusion", name, fusions, plugins)
         return reason or _lacks("head", name, heads, plugins)
 
     return _legal(_named(plugins.objectives, wanted), why_not, dropped)

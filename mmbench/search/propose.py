@@ -11,7 +11,7 @@ from mmbench.augmentation import BY_KIND
 from mmbench.contracts import Fusion, count_parameters
 from mmbench.plugins import Plugins
 from mmbench.resolve import resolve, resolve_dataset
-from mmbench.search.candidates import legal_with, sequence_encoders
+from mmbench.search.candidates import DEFAULT_FUSION, legal_with, sequence_encoders
 from mmbench.search.request import Candidates, SearchRequest
 from mmbench.space import Suggests, Value, enqueueable, params_of, suggest
 from mmbench.spec import Component, TrainSpec, TrialSpec, train_spec
@@ -19,7 +19,6 @@ from mmbench.types import Task
 
 NOT_SEARCHED = [param.name for param in params_of(TrainSpec) if param.domain is None]
 """Settings of training that every trial has alike, references too: how long, above all."""
-DEFAULT_FUSION = "concat"
 DEFAULT_HEADS = ("gru-decoder", "mlp")
 """Sequences are said token by token; what is no sequence has no decoder."""
 DEFAULT_OBJECTIVES = ("plain", "info-nce")
