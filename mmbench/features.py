@@ -16,6 +16,7 @@ from torch import Tensor
 
 from mmbench.contracts import Encoder
 from mmbench.feature_cache import FeatureCache
+from mmbench.installed.contents import code_sha256
 from mmbench.pieces import SHRINK, encode_in_pieces, joined, ran_out
 from mmbench.spec import canonical_json
 from mmbench.types import Column, Encoded, LazyValues, Split, Values
@@ -106,10 +107,17 @@ def within(encoder: Encoder) -> list[Encoder]:
 
 @lru_cache
 def code_digest(encoder: type[Encoder]) -> str:
-    """Of the modules that an encoder is written in: other code, other features."""
+    """Of the modules that an encoder is written in: other code, other features.
+
+    Of a plugin, all code that is in its package; of mmbench, which changes more often, what the
+    encoder uses of its own.
+    """
     own = [c for c in encoder.__mro__ if issubclass(c, Encoder) and c is not Encoder]
+    modules = {c.__module__ for c in own}
     digest = hashlib.sha256()
-    for name in sorted(_with_helpers({c.__module__ for c in own})):
+    for package in sorted({name.partition(".")[0] for name in modules} - {"mmbench"}):
+        digest.update(code_sha256(package).encode())
+    for name in sorted(_with_helpers(modules)):
         try:
             digest.update(inspect.getsource(sys.modules[name]).encode())
         except (OSError, TypeError, KeyError):  # typed in, or no source is installed

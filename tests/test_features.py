@@ -5,6 +5,8 @@ import json
 import logging
 import multiprocessing
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -186,6 +188,39 @@ def test_other_code_of_a_helper_is_other_features(monkeypatch: pytest.MonkeyPatc
     )
     after = [code_digest.__wrapped__(c) for c in encoders]
     assert [a != b for a, b in zip(before, after, strict=True)] == [True, True, False]
+
+
+STRANGERS = """
+from mmbench.api import Encoder
+from strangers.sound.constants import RATE
+
+class Strange(Encoder):
+    name, accepts = "strange", "tabular"
+"""
+
+
+def test_other_code_anywhere_in_a_plugin_is_other_features(tmp_path: Path) -> None:
+    """A number from another folder of it, which leaves no trace in the encoder's own module."""
+    package = tmp_path / "strangers"
+    (package / "sound").mkdir(parents=True)
+    (package / "__init__.py").write_text(STRANGERS)
+    digests = []
+    for text in ("RATE = 8000", "RATE = 16000", "RATE = 8000"):
+        (package / "sound" / "constants.py").write_text(text)
+        code = (
+            "from mmbench.features import code_digest; from strangers import Strange;"
+            "print(code_digest(Strange))"
+        )
+        paths = os.pathsep.join([str(tmp_path), *filter(None, sys.path)])
+        done = subprocess.run(
+            [sys.executable, "-B", "-c", code],
+            env={**os.environ, "PYTHONPATH": paths},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        digests.append(done.stdout)
+    assert digests[0] != digests[1] and digests[0] == digests[2]
 
 
 def one_of_many(root: Path) -> None:

@@ -23,6 +23,11 @@ def content_sha256(offers: Iterable[Offer]) -> str:
     return _sha256(tuple(files))
 
 
+def code_sha256(package: str) -> str:
+    """SHA-256 over the Python files of a top-level package or module, wherever it lies."""
+    return _sha256(tuple(f for f in _module_files(package) if f[1].suffix == ".py"))
+
+
 def files_of(offer: Offer) -> list[tuple[str, Path]]:
     """Each file with its name relative to where the package lies."""
     if offer.source is None:
