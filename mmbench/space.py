@@ -28,6 +28,13 @@ class Range:
     high: float
     log: bool = False
 
+    def __post_init__(self) -> None:
+        if not self.low <= self.high or (self.log and self.low <= 0):
+            raise ValueError(
+                f"Range({self.low}, {self.high}{', log=True' if self.log else ''}): the lowest "
+                "comes first, and a logarithm takes numbers above zero."
+            )
+
     def __contains__(self, value: object) -> bool:
         return isinstance(value, int | float) and self.low <= value <= self.high
 

@@ -51,8 +51,8 @@ def test_builtins_are_found_by_being_there() -> None:
         ("1 +", "failed", "SyntaxError", ""),
         ("x = 3", "failed", "implements no hook", ""),
         (f"{HOOKED}def register_fusions(): return [3]", "failed", "mmbench.api.Fusion", ""),
-        (f"{HOOKED}def register_fusions(): return 3", "failed", "TypeError", ""),
-        (f"{HOOKED}def register_fusions(): return None", "failed", "TypeError", ""),
+        (f"{HOOKED}def register_fusions(): return 3", "failed", "a list of classes; got 3", ""),
+        (f"{HOOKED}def register_fusions(): return None", "failed", "a list of classes; got N", ""),
         (f"{HOOKED}def register_fusions(): 1 / 0", "failed", "ZeroDivisionError", ""),
         (f"{HOOKED}def register_fusion(): return []", "failed", "mean 'register_fusions'", ""),
         ("def register_fusions(): return []", "failed", "not marked with @hookimpl", ""),
@@ -61,6 +61,15 @@ def test_builtins_are_found_by_being_there() -> None:
         (fusion("a b"), "failed", "letters, digits", ""),
         (fusion("bad").replace("def forward", "def backward"), "failed", "define forward", ""),
         (fusion("bad").replace("dims):", "dims, *, x):"), "failed", "keyword-only parameter", ""),
+        (fusion("bad").replace("dims):", "dims, **more):"), "failed", "write each out", ""),
+        (
+            f"from typing import Annotated\nfrom mmbench.api import Range\n{fusion('bad')}".replace(
+                "dims):", "dims, *, x: Annotated[int, Range(16, 64)] = 8):"
+            ),
+            "failed",
+            "fusion bad.x = 8 is out of range",
+            "",
+        ),
         (
             fusion("bad").replace("    def __i", "    offered = 1\n    def __i"),
             "failed",

@@ -96,6 +96,16 @@ def test_a_fusion_that_cannot_say_what_it_reads_is_dropped(plugins: Plugins) -> 
     assert found.fusions == ["concat"] and "KeyError" in found.dropped["faulty"]
 
 
+def test_a_fusion_that_reads_what_there_is_not_is_dropped(plugins: Plugins) -> None:
+    def reads(cls: type, modalities: list[str]) -> list[str]:
+        return ["a", "smell"]
+
+    plugins.fusions.add(type("F", (Faulty,), {"reads": classmethod(reads)}), "test")
+    found = find_candidates(Synergy().task, plugins, "cpu", fusions=["faulty", "concat"])
+    assert found.fusions == ["concat"]
+    assert found.dropped["faulty"] == "faulty reads 'smell'; the task has a, b"
+
+
 def test_slow_encoders_are_tried_on_a_gpu_or_when_named(plugins: Plugins) -> None:
     task = Task({"image": "image"}, "classification", ("x", "y"), "accuracy")
     on_cpu = find_candidates(task, plugins, "cpu", fusions=["concat"])

@@ -96,3 +96,10 @@ def test_a_parameter_without_type_or_default_is_the_authors_mistake() -> None:
 
     with pytest.raises(TypeError, match="needs a type"):
         params_of(Bad)
+
+
+@pytest.mark.parametrize(("low", "high", "log"), [(2, 1, False), (0.0, 1.0, True), (-1, 1, True)])
+def test_a_range_that_holds_nothing_is_refused_where_it_is_written(low, high, log) -> None:
+    with pytest.raises(ValueError, match="the lowest comes first"):
+        Range(low, high, log=log)
+    assert 1 in Range(1, 1)

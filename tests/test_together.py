@@ -28,7 +28,7 @@ from mmbench.search import siblings
 from mmbench.search.attempt import Attempt, Stopped, Violated, run_together
 from mmbench.search.candidates import find_candidates
 from mmbench.search.finals import evaluate, results
-from mmbench.search.jobs import Job, ended, groups, work_on_jobs, write_jobs
+from mmbench.search.jobs import Job, begun, ended, groups, work_on_jobs, write_jobs
 from mmbench.search.request import SearchRequest
 from mmbench.search.siblings import SiblingTPE, shared_by_siblings, siblings_wanted
 from mmbench.search.storage import open_storage
@@ -473,8 +473,32 @@ def test_a_stop_leaves_jobs_for_the_next_time(tmp_path: Path) -> None:
     stopping = Workbench(CPU, between_steps=stop)
     work_on_jobs(jobs, tune(PLUGINS, stopping), lambda: False, PLUGINS, 16)
     assert not any(ended(job) for job in jobs)
+    assert not any(begun(job) for job in jobs), "nobody died of them"
     work_on_jobs(jobs, tune(PLUGINS, Workbench(CPU)), lambda: False, PLUGINS, 16)
     assert all((job / RESULT).exists() for job in jobs)
+
+
+def test_who_kills_a_worker_twice_has_failed_and_the_others_of_its_group_have_not(
+    tmp_path: Path,
+) -> None:
+    jobs = write_jobs(tmp_path, [spec(seed) for seed in (1, 2, 3)])
+    taken: list[list[int]] = []
+
+    def run(mine: Sequence[Job]) -> None:
+        taken.append([job.spec.seed for job in mine])
+        if 2 in taken[-1]:
+            raise SystemExit  # as if it were killed: nothing after it happens
+        for job in mine:
+            (job.folder / RESULT).write_text("{}")
+
+    for _ in range(2):
+        with pytest.raises(SystemExit):
+            work_on_jobs(jobs, run, lambda: False, PLUGINS, 16)
+    work_on_jobs(jobs, run, lambda: False, PLUGINS, 16)
+    assert taken == [[1, 2, 3], [1], [2], [3]]
+    assert "its worker died 2 times of it" in (jobs[1] / FAILURE).read_text()
+    assert [(job / RESULT).exists() for job in jobs] == [True, False, True]
+    assert not any(begun(job) for job in write_jobs(tmp_path, [spec(2)])), "it is tried again"
 
 
 # ---- a search takes trials of one structure at once

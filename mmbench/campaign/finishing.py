@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from mmbench.errors import SearchFailed
 from mmbench.final import FAILURE, RESULT
-from mmbench.search.jobs import ended, held
+from mmbench.search.jobs import begun, ended, held
 from mmbench.search.pool import POLL_SECONDS, Pool
 
 if TYPE_CHECKING:
@@ -48,17 +48,21 @@ def work(
 ) -> None:
     """Let workers do the jobs that have not ended, and tell of those that failed.
 
-    What another process has under way is waited for, and done here if that process dies.
+    What another process has under way is waited for, and done here if that process dies. Workers
+    that die are followed by others as long as that leads on.
     """
     arguments = ["--device", undertaking.device, *options]
     arguments += ["--together", str(undertaking.crew.together)]
     for job in jobs:
         arguments += [option, str(job)]
     while not all(ended(job) for job in jobs):
+        before = _standing(jobs)
         _run(undertaking.pool(arguments, phase).start(), undertaking.listener, show, jobs)
-        if not (elsewhere := [job for job in jobs if not ended(job) and held(job)]):
+        elsewhere = [job for job in jobs if not ended(job) and held(job)]
+        if elsewhere:
+            undertaking.listener.note(f"waiting for {len(elsewhere)} trainings of another process")
+        elif _standing(jobs) == before:
             break
-        undertaking.listener.note(f"waiting for {len(elsewhere)} trainings of another process")
         while any(held(job) for job in elsewhere):
             _show(show, jobs)
             time.sleep(POLL_SECONDS)
@@ -78,6 +82,11 @@ def _run(pool: Pool, listener: Listener, show: Show, jobs: Sequence[Path]) -> No
         pool.stop()
     for warning in pool.warnings():
         listener.note(warning)
+
+
+def _standing(jobs: Sequence[Path]) -> tuple[int, int]:
+    """How many have ended, and how often any was begun."""
+    return sum(ended(job) for job in jobs), sum(begun(job) for job in jobs)
 
 
 def _show(show: Show, jobs: Sequence[Path]) -> None:

@@ -2,7 +2,7 @@
 
 import inspect
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from types import ModuleType
 from typing import Any, get_args
 
@@ -20,7 +20,7 @@ from mmbench.errors import DuplicateName, did_you_mean
 from mmbench.installed.offers import GROUP
 from mmbench.plugins.collection import BUILTIN, Plugins
 from mmbench.registry import Registry
-from mmbench.space import params_of
+from mmbench.space import validate
 from mmbench.types import ALL_TARGETS, Kind
 
 BASES: dict[str, type] = {
@@ -85,7 +85,12 @@ def _components(module: Any, registry: Registry[Any], owner: str) -> list[type]:
     hook: Callable[[], Any] | None = getattr(module, f"register_{registry.kind}s", None)
     if hook is None:
         return []
-    classes = list(hook())
+    given = hook()
+    if not isinstance(given, Iterable):
+        raise TypeError(
+            f"register_{registry.kind}s() must return a list of classes; got {given!r}."
+        )
+    classes = list(given)
     if owner != BUILTIN:
         for cls in classes:
             _check_class(registry.kind, cls)
@@ -112,11 +117,21 @@ def _check_class(kind: str, given: Any) -> None:
         )
     if abstract := sorted(getattr(cls, "__abstractmethods__", ())):
         raise TypeError(f"{where} must define {', '.join(abstract)}.")
-    params_of(cls)
+    if kind != "dataset" and _takes_any(cls):
+        raise TypeError(
+            f"{where}: **keywords hide the hyperparameters; write each out, with its type and "
+            "default."
+        )
+    validate(cls, {}, f"{kind} {name}")
     for attribute, sound, wanted in PROMISES.get(kind, ()):
         value = getattr(cls, attribute, None)
         if not sound(value):
             raise TypeError(f"{where}.{attribute} is {wanted}; it is {value!r}.")
+
+
+def _takes_any(cls: type) -> bool:
+    parameters = inspect.signature(cls).parameters.values()
+    return any(p.kind is p.VAR_KEYWORD for p in parameters)
 
 
 def _targets(value: Any) -> bool:

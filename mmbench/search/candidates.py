@@ -212,11 +212,14 @@ def _nothing_to_fuse(name: str, task: Task) -> str | None:
 
 
 def _cannot_read(fusion: type[Fusion], task: Task) -> str | None:
-    """What a fusion raises when it is asked for its modalities: it must not end the search."""
+    """What is wrong with what a fusion says it reads: it must not end the search."""
     try:
-        list(fusion.reads(list(task.modalities)))
+        read = list(fusion.reads(list(task.modalities)))
     except Exception as error:  # noqa: BLE001 - a stranger's code may raise anything
         return f"{fusion.name} raises when asked what it reads: {type(error).__name__}: {error}"
+    if strange := [m for m in read if m not in task.modalities]:
+        there = ", ".join(task.modalities)
+        return f"{fusion.name} reads {', '.join(map(repr, strange))}; the task has {there}"
     return None
 
 

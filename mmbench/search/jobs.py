@@ -2,7 +2,7 @@
 
 A worker takes a job by locking its folder, and a lock dies with its process. So any number of
 workers share the work, and what is done stays done. Jobs of one structure are taken and trained
-together.
+together. One that its worker died of is tried once more, alone; dying of it again is its failure.
 """
 
 import json
@@ -21,8 +21,12 @@ from mmbench.final import FAILURE, RESULT, SPEC
 from mmbench.plugins import Plugins
 from mmbench.resolve import resolve
 from mmbench.search.attempt import Stopped
+from mmbench.search.study import FATAL
 from mmbench.spec import TrialSpec, spec_from_json
 from mmbench.together import structure
+
+BEGUN = "begun"
+"""The file that counts how often a job was begun."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +39,8 @@ class Job:
 
     def failed(self, error: Exception) -> None:
         """One configuration that fails must not stop the others."""
-        failure = {
-            "error": "".join(traceback.format_exception(error)),
-            "seconds": time.perf_counter() - self.began,
-        }
-        (self.folder / FAILURE).write_text(json.dumps(failure, indent=2))
+        told = "".join(traceback.format_exception(error))
+        _fail(self.folder, told, time.perf_counter() - self.began)
 
 
 Run = Callable[[Sequence[Job]], None]
@@ -52,7 +53,8 @@ def write_jobs(folder: Path, specs: Sequence[TrialSpec]) -> list[Path]:
     for spec in specs:
         job = folder / spec.id
         job.mkdir(parents=True, exist_ok=True)
-        (job / FAILURE).unlink(missing_ok=True)
+        for name in (FAILURE, BEGUN):
+            (job / name).unlink(missing_ok=True)
         write_whole(job / SPEC, json.dumps(spec.to_dict(), indent=2))  # its data may have moved
         jobs.append(job)
     return jobs
@@ -71,14 +73,29 @@ def work_on_jobs(
             if should_stop():
                 return
             with ExitStack() as locks:
-                if mine := [Job(f, _spec(f)) for f in group if _taken(f, locks)]:
-                    run(mine)
+                alone = len(group) == 1
+                mine = [Job(f, _spec(f)) for f in group if _taken(f, locks, alone=alone)]
+                if mine:
+                    _run(run, mine)
     except Stopped:
         return
 
 
+def _run(run: Run, jobs: Sequence[Job]) -> None:
+    """Whoever is asked to stop has not died of them."""
+    try:
+        run(jobs)
+    except Stopped:
+        for job in jobs:
+            (job.folder / BEGUN).unlink(missing_ok=True)
+        raise
+
+
 def groups(folders: Iterable[Path], plugins: Plugins, most: int) -> list[list[Path]]:
-    """Those not yet ended, that can train together side by side; the first of each in order."""
+    """Those not yet ended, that can train together side by side; the first of each in order.
+
+    Who may have killed a worker is alone, so that none of the others dies with it.
+    """
     found: dict[str, list[Path]] = {}
     for folder in folders:
         if not ended(folder):
@@ -89,6 +106,8 @@ def groups(folders: Iterable[Path], plugins: Plugins, most: int) -> list[list[Pa
 
 
 def _structure(folder: Path, plugins: Plugins) -> str:
+    if begun(folder):
+        return folder.name
     try:
         return structure(resolve(_spec(folder), plugins)) or folder.name
     except MMBenchError:  # it will be said when it is its turn
@@ -99,13 +118,32 @@ def _spec(folder: Path) -> TrialSpec:
     return spec_from_json((folder / SPEC).read_text())
 
 
-def _taken(folder: Path, locks: ExitStack) -> bool:
+def _taken(folder: Path, locks: ExitStack, *, alone: bool) -> bool:
     """Whether it is ours now: nobody else has it, and it has not ended."""
     try:
         locks.enter_context(FileLock(folder / "lock", timeout=0))
     except Timeout:
         return False
-    return not ended(folder)
+    deaths = begun(folder)
+    if ended(folder) or (deaths and not alone):
+        return False
+    if deaths >= FATAL:
+        _fail(folder, f"its worker died {deaths} times of it: killed, perhaps for its memory", 0.0)
+        return False
+    write_whole(folder / BEGUN, str(deaths + 1))
+    return True
+
+
+def begun(folder: Path) -> int:
+    """How often it was begun; where it is not under way, as often its worker died of it."""
+    try:
+        return int((folder / BEGUN).read_text())
+    except FileNotFoundError:
+        return 0
+
+
+def _fail(folder: Path, error: str, seconds: float) -> None:
+    (folder / FAILURE).write_text(json.dumps({"error": error, "seconds": seconds}, indent=2))
 
 
 def held(folder: Path) -> bool:
