@@ -8,6 +8,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pytest
+from command_line import mmbench
 
 from mmbench import threads
 from mmbench.cli import main as cli
@@ -192,3 +193,30 @@ def test_help_is_instant_and_imports_nothing_heavy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "HEAVY []" in done.stdout and "leaderboard" in done.stdout
+
+
+PRINTS = """
+from mmbench.api import hookimpl
+from mmbench.fusions.concat import ConcatFusion
+
+class Loud(ConcatFusion):
+    name = "loud"
+
+    def forward(self, features):
+        print("fusing")
+        return super().forward(features)
+
+@hookimpl
+def register_fusions():
+    return [Loud]
+"""
+
+
+def test_what_a_component_prints_is_no_part_of_the_json(tmp_path: Path) -> None:
+    (tmp_path / "loud.py").write_text(PRINTS)
+    small = ["--set", "task.size=200", "--set", "train.max_epochs=1", "--no-diagnoses"]
+    done = mmbench(
+        tmp_path, "run", "--task", "synergy", "--fusion", "loud", *small,
+        "--plugin", "loud.py", "--json",
+    )  # fmt: skip
+    assert json.loads(done.stdout)["fusion"] == "loud" and "fusing" in done.stderr

@@ -434,3 +434,18 @@ def test_the_terminal_table_fits_and_breaks_no_figure(width: int) -> None:
     assert [part for part in shown if part not in text] == []
     assert "(reference)" in text
     assert "not ranked together" in text
+
+
+@pytest.mark.parametrize(
+    ("width", "shown", "left_out"),
+    [(40, "[0.978, 0.998]", "1.25"), (60, "1.25 / 1.75", "123"), (160, "123 k", "\x00")],
+)
+def test_a_narrow_terminal_leaves_columns_out_and_cuts_no_figure(
+    width: int, shown: str, left_out: str
+) -> None:
+    from rich.console import Console
+
+    console = Console(width=width, file=io.StringIO(), record=True)
+    console.print(terminal_table(rank([make_row(1, 0.98765, fusion="concat")]), width))
+    table = console.export_text()
+    assert "concat" in table and shown in table and left_out not in table

@@ -1,11 +1,12 @@
 """``mmbench leaderboard --across``: which method is the best over all tasks."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
+
+from mmbench.cli.output import print_json
 
 if TYPE_CHECKING:
     from mmbench.leaderboard.row import Row
@@ -21,7 +22,7 @@ def show_across(rows: "Sequence[Row]", boards: Path | None, *, as_json: bool) ->
 
         typer.echo(f"wrote {write_index(boards)}", err=True)
     if as_json:
-        typer.echo(json.dumps(found.to_dict(), indent=2, allow_nan=False))
+        print_json(found.to_dict())
         return
     from rich.console import Console
 

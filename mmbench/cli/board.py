@@ -1,6 +1,5 @@
 """``mmbench leaderboard`` and ``mmbench ui``: what has been found so far."""
 
-import json
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,6 +9,7 @@ import typer
 
 from mmbench.cli.across import show_across
 from mmbench.cli.options import BOARDS, OUT, AsJson, Boards, Out
+from mmbench.cli.output import print_json
 from mmbench.errors import (
     InvalidParameter,
     InvalidSpec,
@@ -91,7 +91,7 @@ def _show(rows: "list[Row]", task: str | None, sort: str, *, as_json: bool) -> N
 
     standings = rank(rows, sort)
     if as_json:
-        typer.echo(json.dumps([public(s.row) for s in standings], indent=2))
+        print_json([public(s.row) for s in standings])
         return
     from rich.console import Console
     from rich.text import Text
@@ -194,7 +194,9 @@ def _committed(boards: Path, task: str | None) -> "tuple[list[Row], list[str]]":
 
 def ui(
     out: Out = OUT,
-    port: Annotated[int, typer.Option(help="Where the UI listens, on this machine.")] = 5000,
+    port: Annotated[
+        int, typer.Option(min=1, max=65535, help="Where the UI listens, on this machine.")
+    ] = 5000,
 ) -> None:
     """Open the MLflow UI on the runs under --out."""
     from mmbench.campaign.places import Places

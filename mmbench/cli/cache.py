@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mmbench.cli.options import AsJson
+from mmbench.cli.output import print_json
 from mmbench.errors import UnknownName
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ def list_entries(as_json: AsJson = False) -> None:
     if as_json:
         found = [_about(e) for e in entries]
         document = {"root": str(kept.root), "bytes": held, "limit": limit, "entries": found}
-        typer.echo(json.dumps(document, indent=2))
+        print_json(document)
         return
     for entry in entries:
         typer.echo(f"{entry.id[:SHOWN]}  {entry.nbytes / 2**20:10.1f} MiB  {_words(entry)}")
@@ -51,7 +52,7 @@ def verify(ids: Ids = None, as_json: AsJson = False) -> None:
 
     found = [(entry, damage(entry)) for entry in _chosen(ids)]
     if as_json:
-        typer.echo(json.dumps([{**_about(e), "problem": p} for e, p in found], indent=2))
+        print_json([{**_about(e), "problem": p} for e, p in found])
     else:
         for entry, problem in found:
             typer.echo(f"{entry.id[:SHOWN]}  {_words(entry)}  {problem or 'intact'}")
@@ -71,7 +72,7 @@ def clear(ids: Ids = None, as_json: AsJson = False) -> None:
     gone = [entry for entry in chosen if remove(entry)]
     freed = sum(e.nbytes for e in gone)
     if as_json:
-        typer.echo(json.dumps({"removed": [e.id for e in gone], "bytes": freed}))
+        print_json({"removed": [e.id for e in gone], "bytes": freed})
         return
     left = f"; {len(chosen) - len(gone)} in use are left" if len(gone) < len(chosen) else ""
     typer.echo(f"{len(gone)} entries removed, {freed / 2**20:.1f} MiB freed{left}")

@@ -1,5 +1,6 @@
 """``mmbench compare``: the controlled comparison of fusions, or of training paradigms."""
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -20,6 +21,7 @@ from mmbench.cli.options import (
     settings,
     task_settings,
 )
+from mmbench.cli.output import print_json
 
 if TYPE_CHECKING:
     from mmbench.comparison.job import Comparison, Outcome
@@ -122,7 +124,7 @@ def _command(**options: "list[str] | list[int] | None") -> list[str]:
 def _report(comparison: "Comparison", outcome: "Outcome", page: Path, *, as_json: bool) -> None:
     """The table, what it says, and where everything lies."""
     if as_json:
-        typer.echo((page.parent / "comparison.json").read_text())
+        print_json(json.loads((page.parent / "comparison.json").read_text()))
         return
     from rich.console import Console
 

@@ -1,12 +1,12 @@
 """``mmbench diff``: whether one row is better than another, or it is noise."""
 
-import json
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from mmbench.cli.named_row import find_row
 from mmbench.cli.options import BOARDS, AsJson, Boards, Moved, task_settings
+from mmbench.cli.output import print_json
 
 if TYPE_CHECKING:
     from mmbench.leaderboard.between import Between
@@ -29,7 +29,7 @@ def diff(
     found = between(*files, load_plugins(), task_settings(moved))
     if as_json:
         document: dict[str, Any] = asdict(found)
-        typer.echo(json.dumps(document, indent=2))
+        print_json(document)
         return
     for line in _lines(found):
         typer.echo(line)

@@ -1,7 +1,6 @@
 """``mmbench doctor``: whether this installation is sound, and what mmbench will run on."""
 
 import importlib
-import json
 import os
 import shutil
 from collections.abc import Callable
@@ -11,6 +10,7 @@ from functools import partial
 import typer
 
 from mmbench.cli.options import AsJson
+from mmbench.cli.output import print_json
 from mmbench.errors import brief
 
 COMPANIONS = ("torchvision", "torchaudio", "timm", "transformers", "sklearn", "optuna", "mlflow")
@@ -29,7 +29,7 @@ def doctor(as_json: AsJson = False) -> None:
     """Check versions, devices and the usual broken installs; exit code 1 if something is broken."""
     findings = [*_packages(), _device(), _cpu(), _workers(), _cache(), *_plugins()]
     if as_json:
-        typer.echo(json.dumps([asdict(f) for f in findings], indent=2))
+        print_json([asdict(f) for f in findings])
     else:
         for finding in findings:
             mark = typer.style("ok ", fg="green") if finding.sound else typer.style("!! ", fg="red")

@@ -8,6 +8,7 @@ import typer
 
 from mmbench.cli.named_row import find_row
 from mmbench.cli.options import BOARDS, OUT, AsJson, Boards, Device, Moved, Out, task_settings
+from mmbench.cli.output import print_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -44,12 +45,13 @@ def explain(
     places = task_settings(moved)
     folder = model_of(row, leaderboards, out, device, plugins, places)
     found = explained(subject(folder, sample, plugins, device_named(device), places))
-    document = json.dumps(found.to_dict(), indent=2, ensure_ascii=False)
+    document = found.to_dict()
     place = out / "explanations" / f"{found.subject.resolved.spec.id}-{sample}"
-    write_whole(place / "explanation.json", document + "\n")
+    text = json.dumps(document, indent=2, ensure_ascii=False)
+    write_whole(place / "explanation.json", text + "\n")
     drawn = picture(found, place / "explanation.png")
     if as_json:
-        typer.echo(document)
+        print_json(document)
         return
     from rich.console import Console
 

@@ -1,12 +1,12 @@
 """``mmbench export``: a row's model, to take away."""
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from mmbench.cli.options import BOARDS, OUT, AsJson, Boards, Device, Moved, task_settings
+from mmbench.cli.output import print_json
 
 if TYPE_CHECKING:
     from mmbench.exporting import Exported
@@ -54,7 +54,7 @@ def export(
     known = None if Path(row).is_dir() else read_row(find_row(row, leaderboards))
     done = export_model(folder, out, plugins, known, Compression(prune, int8), onnx=onnx)
     if as_json:
-        typer.echo(json.dumps(done.to_dict(), indent=2))
+        print_json(done.to_dict())
     else:
         _show(done, known)
 

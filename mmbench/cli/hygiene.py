@@ -1,11 +1,11 @@
 """``mmbench hygiene`` and ``mmbench sanity``: whether a task's parts, or its training, leak."""
 
-import json
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from mmbench.cli.options import AsJson, Device, Set, names, settings
+from mmbench.cli.output import print_json
 
 if TYPE_CHECKING:
     from mmbench.sanity import Fallen
@@ -43,7 +43,7 @@ def hygiene(
         ],
     }
     if as_json:
-        typer.echo(json.dumps(document, indent=2))
+        print_json(document)
     else:
         typer.echo(f"{task.name} {dataset.version}")
         for part, facts in document["parts"].items():
@@ -85,7 +85,7 @@ def sanity(
     spec = spec_of(task, fusion, names(encoder), head, objective, set_ or [], plugins)
     found = fall_to_chance(spec, range(seeds), plugins, Workbench(device_named(device)))
     if as_json:
-        typer.echo(json.dumps([asdict(fallen) for fallen in found], indent=2))
+        print_json([asdict(fallen) for fallen in found])
     else:
         typer.echo(f"{task.name}, {spec.fusion_label}, trained on permuted labels {seeds} times")
         for fallen in found:

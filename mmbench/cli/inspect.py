@@ -1,6 +1,5 @@
 """``mmbench inspect``: what is in a table of one's own, in plain words, without training."""
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mmbench.cli.options import AsJson
+from mmbench.cli.output import print_json
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -43,7 +43,7 @@ def inspect(
         check_writable(write)
     options = TableOptions.of(task.params)
     if as_json:
-        typer.echo(json.dumps(document(prepare(options)), indent=2, ensure_ascii=False))
+        print_json(document(prepare(options)))
     if write is not None:
         write_whole(write, write_task_file(name, options, write))
         if not as_json:

@@ -1,11 +1,11 @@
 """``mmbench list`` and ``mmbench describe``: what there is, and what one thing is."""
 
-import json
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from mmbench.cli.options import AsJson
+from mmbench.cli.output import print_json
 from mmbench.errors import InvalidParameter, did_you_mean
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def list_components(
     refuse_broken(known)
     found = known["components"][KINDS[kind]]
     if as_json:
-        typer.echo(json.dumps(found, indent=2))
+        print_json(found)
         return
     from rich.console import Console
     from rich.table import Table
@@ -68,7 +68,7 @@ def describe(
     plugins = load_plugins()
     document = description(plugins, singular[kind], name)
     if as_json:
-        typer.echo(json.dumps(document, indent=2))
+        print_json(document)
         return
     typer.secho(f"{kind} {document['name']}", bold=True, nl=False)
     typer.echo(f"   ({document['owner']}, {document['class']})\n\n{document['about']}\n")

@@ -1,6 +1,7 @@
 """The command line. Heavy imports stay inside commands: ``--help`` must be instant."""
 
 import sys
+from contextlib import nullcontext
 from importlib.metadata import version
 from typing import Annotated, Any
 
@@ -29,6 +30,7 @@ from mmbench.cli import (
     workers,
 )
 from mmbench.cli.data_options import takes_data
+from mmbench.cli.output import stdout_for_json
 from mmbench.cli.plugin_files import plugin_option
 from mmbench.errors import MMBenchError
 from mmbench.threads import one_unless_told
@@ -134,7 +136,8 @@ def main() -> None:
     """Run a command. What the user can mend is one message and exit code 2, never a traceback."""
     one_unless_told()
     try:
-        app()
+        with stdout_for_json() if "--json" in sys.argv else nullcontext():
+            app()
     except MMBenchError as error:
         typer.secho(f"mmbench: {error}", fg="red", err=True)
         sys.exit(USAGE_ERROR)

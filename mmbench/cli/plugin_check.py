@@ -1,12 +1,12 @@
 """``mmbench plugins check``: the contract kit, from the command line."""
 
-import json
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from mmbench.cli import plugin_list
 from mmbench.cli.options import AsJson
+from mmbench.cli.output import print_json
 
 if TYPE_CHECKING:
     from mmbench.testing.contract import Contract, Verdict
@@ -39,7 +39,7 @@ def check(
             _show(contract, verdicts)
     kept = all(verdict.kept for _, verdicts in asked for verdict in verdicts)
     if as_json:
-        typer.echo(json.dumps({"kept": kept, "components": _document(asked)}, indent=2))
+        print_json({"kept": kept, "components": _document(asked)})
     if not kept:
         raise typer.Exit(BROKEN)
 

@@ -1,12 +1,12 @@
 """``mmbench plugins``: every installed plugin, how its loading went, and how to mend it."""
 
-import json
 from collections import Counter
 from typing import Annotated, Any
 
 import typer
 
 from mmbench.cli.options import AsJson
+from mmbench.cli.output import print_json
 
 COLOURS = {"loaded": "green", "slow": "yellow", "disabled": "bright_black"}
 INDENT = " " * 14
@@ -29,7 +29,7 @@ def plugins(
 
     known = catalogue(doubt=True)
     if as_json:
-        typer.echo(json.dumps(known["plugins"], indent=2))
+        print_json(known["plugins"])
     else:
         root: Any = context.find_root().command
         _show(known, set(root.commands), verbose=verbose)

@@ -1,9 +1,9 @@
 """``mmbench predict``: what a model says of the rows of a table."""
 
 import csv
-import json
 import sys
 from collections.abc import Sequence
+from contextlib import redirect_stdout
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mmbench.cli.options import AsJson, Device
+from mmbench.cli.output import print_json
 
 if TYPE_CHECKING:
     from mmbench.predicting import Prediction, Predictor, Sample, Times
@@ -41,7 +42,8 @@ def predict(
     predictor, folder = load_model(model, device_named(device).type), root or input_.parent
     samples = _samples(input_, predictor)
     broken = Unreadable()
-    found = predictor.predict_all(samples, folder, broken.add)
+    with redirect_stdout(sys.stderr):  # stdout is for predictions, whatever a plugin prints
+        found = predictor.predict_all(samples, folder, broken.add)
     for finding in broken.findings():
         typer.echo("\n  ".join([f"{finding.where}: {finding.says}", *finding.items]), err=True)
     if all(one == EMPTY for one in found):
@@ -50,12 +52,13 @@ def predict(
         whole = set(range(len(samples))) - broken.rows
         readable = [samples[row] for row in sorted(whole) if found[row] != EMPTY]
         _show_times(predictor.times(readable, folder) if readable else None)
+    if output is not None:
+        write_whole(output, _as_csv(found))
     if as_json:
-        typer.echo(json.dumps([asdict(f) for f in found], indent=2, ensure_ascii=False))
+        print_json([asdict(f) for f in found])
     elif output is None:
         sys.stdout.write(_as_csv(found))
     else:
-        write_whole(output, _as_csv(found))
         typer.echo(f"{len(found):,} predictions in {output}")
 
 

@@ -1,12 +1,12 @@
 """``mmbench prepare``: a task's data, fetched or looked over before the first search."""
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from mmbench.cli.options import AsJson
+from mmbench.cli.output import print_json
 from mmbench.errors import InvalidParameter
 
 if TYPE_CHECKING:
@@ -105,4 +105,4 @@ def _counted(rows: dict[str, int]) -> str:
 
 def _print_json(task: str, missing: list[str], rows: dict[str, int], findings: list[str]) -> None:
     document = {"task": task, "missing": missing, "rows": rows, "findings": findings}
-    typer.echo(json.dumps(document, indent=2))
+    print_json(document)

@@ -1,6 +1,5 @@
 """``mmbench publish``: from a run of this machine to a row on the boards."""
 
-import json
 import re
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -9,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mmbench.cli.options import BOARDS, OUT, AsJson, Boards, Out
+from mmbench.cli.output import print_json
 from mmbench.errors import InvalidParameter, UnknownName, did_you_mean
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def publish(
             typer.echo(f"{leaderboards / row.task / row.id}.json   {row.fusion}, {row.level}")
     if as_json:
         document = {"published": [row.id for row, _ in good], "refused": refused}
-        typer.echo(json.dumps(document, indent=2))
+        print_json(document)
     if refused:
         raise typer.Exit(1)
 

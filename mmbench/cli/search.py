@@ -21,6 +21,7 @@ from mmbench.cli.options import (
     names,
     settings,
 )
+from mmbench.cli.output import print_json
 
 if TYPE_CHECKING:
     from mmbench.campaign.job import Campaign
@@ -159,14 +160,12 @@ def _prepare(campaign: "Campaign") -> None:
 
 def _report(campaign: "Campaign", rows: "list[Row]", *, as_json: bool) -> None:
     """The board, where everything lies, and what to type next."""
-    import json
-
     from mmbench.leaderboard.rank import rank
     from mmbench.leaderboard.row import public
 
     standings = rank(rows)
     if as_json:
-        typer.echo(json.dumps([public(s.row) for s in standings], indent=2))
+        print_json([public(s.row) for s in standings])
         return
     from rich.console import Console
 

@@ -1,6 +1,5 @@
 """``mmbench run`` and ``mmbench rerun``: one configuration, once or once more."""
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -21,6 +20,7 @@ from mmbench.cli.options import (
     names,
     task_settings,
 )
+from mmbench.cli.output import print_json
 from mmbench.errors import InvalidSpec
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def run(
     if as_json:
         from mmbench.leaderboard.row import public
 
-        typer.echo(json.dumps(public(row), indent=2))
+        print_json(public(row))
 
 
 def rerun(
@@ -108,7 +108,7 @@ def rerun(
     changes += changed_environment(before, now)
     if as_json:
         document = {"id": before.id, "differences": [asdict(d) for d in found], "changes": changes}
-        typer.echo(json.dumps(document, indent=2))
+        print_json(document)
         return
     typer.echo(f"{'':28}{'row':>12}{'now':>12}")
     for d in found:

@@ -1,12 +1,12 @@
 """``mmbench verify``: whether rows can be trusted."""
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from mmbench.cli.options import OUT, AsJson, Device, Moved, Out, task_settings
+from mmbench.cli.output import print_json
 from mmbench.errors import MMBenchError, StorageError
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def verify(
         if not as_json:
             _show(checked)
     if as_json:
-        typer.echo(json.dumps([checked.to_dict() for checked in done], indent=2))
+        print_json([checked.to_dict() for checked in done])
     else:
         _sum_up(done)
     if any(checked.problems for checked in done):

@@ -13,27 +13,35 @@ if TYPE_CHECKING:
 
 Cell = Callable[[Standing], str]
 Column = tuple[str, Literal["left", "right"], Cell]
-ROOMY = 150
-"""Characters a line from which every column has room."""
 WRAPPED = frozenset({"encoders", "fusion", "configuration"})
 """Columns of names of any length; figures are never broken over two lines."""
+ROOM_FOR_NAMES = 12
+"""Characters that a column of names has at least."""
+BETWEEN = 2
+"""Characters between two columns, and around all."""
 
 
-def terminal_table(standings: Sequence[Standing], width: int = ROOMY) -> Table:
+def terminal_table(standings: Sequence[Standing], width: int) -> Table:
     """The standings of one task as a table for a terminal ``width`` characters wide.
 
-    A narrow one drops what the Markdown page also says. A blank line sets apart versions and
-    hardware that are not ranked together.
+    A narrow one drops what the Markdown page also says, a very narrow one the last columns. A blank
+    line sets apart versions and hardware that are not ranked together.
     """
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
     letters = cells.machines([s.row for s in standings])
-    columns = _wide(standings, letters) if width >= ROOMY else _narrow(standings, letters)
+    columns = _wide(standings, letters)
+    if len(_with_room(columns, standings, width)) < len(columns):
+        columns = _with_room(_narrow(standings, letters), standings, width)
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, caption_justify="left")
     for title, side, _ in columns:
-        table.add_column(title, justify=side, overflow="fold", no_wrap=title not in WRAPPED)
+        names = title in WRAPPED
+        table.add_column(
+            title, justify=side, overflow="fold", no_wrap=not names,
+            min_width=ROOM_FOR_NAMES if names else None,
+        )  # fmt: skip
     last = None
     for standing in standings:
         board = (standing.row.task_version, standing.group)
@@ -75,6 +83,22 @@ def _narrow(standings: Sequence[Standing], letters: dict[str, str]) -> list[Colu
         ("para-\nmeters", "right", lambda s: cells.count(s.row.parameters)),
         ("on", "left", lambda s: letters[s.row.hardware]),
     ]
+
+
+def _with_room(
+    columns: Sequence[Column], standings: Sequence[Standing], width: int
+) -> list[Column]:
+    """Those that have room, from the left: a figure cut short would be another figure."""
+    kept: list[Column] = []
+    width -= BETWEEN
+    for title, side, cell in columns:
+        texts = [title, *map(cell, standings)]
+        longest = max(len(line) for text in texts for line in (text or " ").splitlines())
+        width -= (ROOM_FOR_NAMES if title in WRAPPED else longest) + BETWEEN
+        if width < 0:
+            break
+        kept.append((title, side, cell))
+    return kept
 
 
 def _metric(standings: Sequence[Standing]) -> str:
