@@ -56,6 +56,7 @@ def precompute(
         key = {
             **keys[modality],
             "modality": modality,
+            "values": len(column.values),
             "encoder": encoder.name,
             "code": "+".join(code_digest(type(e)) for e in within(encoder)),
             "weights": weights(encoder),
@@ -115,14 +116,27 @@ def code_digest(encoder: type[Encoder]) -> str:
     own = [c for c in encoder.__mro__ if issubclass(c, Encoder) and c is not Encoder]
     modules = {c.__module__ for c in own}
     digest = hashlib.sha256()
-    for package in sorted({name.partition(".")[0] for name in modules} - {"mmbench"}):
-        digest.update(code_sha256(package).encode())
+    for cls in own:
+        digest.update(strangers_code(cls).encode())
     for name in sorted(_with_helpers(modules)):
-        try:
-            digest.update(inspect.getsource(sys.modules[name]).encode())
-        except (OSError, TypeError, KeyError):  # typed in, or no source is installed
-            digest.update(name.encode())
+        digest.update(_source(name))
     return digest.hexdigest()
+
+
+def strangers_code(cls: type) -> str:
+    """A digest of the package, or the file, that a class of a plugin is from; else empty."""
+    package = cls.__module__.partition(".")[0]
+    if package == "mmbench":
+        return ""
+    return hashlib.sha256(code_sha256(package).encode() + _source(cls.__module__)).hexdigest()
+
+
+def _source(module: str) -> bytes:
+    """Its code, or its name if there is none."""
+    try:
+        return inspect.getsource(sys.modules[module]).encode()
+    except (OSError, TypeError, KeyError):  # typed in, or no source is installed
+        return module.encode()
 
 
 def _with_helpers(modules: set[str]) -> set[str]:

@@ -17,7 +17,7 @@ from mmbench.contracts import Encoder, Metric
 from mmbench.contracts import Fitted as FittedEncoder
 from mmbench.errors import DeviceUnavailable
 from mmbench.feature_cache import FeatureCache
-from mmbench.features import precompute, prepare
+from mmbench.features import precompute, prepare, strangers_code
 from mmbench.model import FusionModel, build_encoders, build_model, build_objective
 from mmbench.parts import PARTS, check_filled, check_parts, split_digest
 from mmbench.pieces import within_memory
@@ -255,9 +255,13 @@ def ready(
 
 
 def data_key(resolved: Resolved) -> str:
-    """Which data, exactly: task, parameters and version."""
-    task = resolved.spec.task
-    return canonical_json([task.name, dict(task.params), resolved.dataset.version])
+    """Which data, exactly: task, parameters and version; of a plugin its code, too.
+
+    Its author may change what it loads and leave the version as it is.
+    """
+    task, dataset = resolved.spec.task, resolved.dataset
+    code = strangers_code(type(dataset))
+    return canonical_json([task.name, dict(task.params), dataset.version, *filter(None, [code])])
 
 
 def main_metric(resolved: Resolved, plugins: Plugins) -> Metric:

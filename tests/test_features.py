@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from typer.testing import CliRunner
 
 from mmbench.cli.main import app
 from mmbench.contracts import Encoder
+from mmbench.datasets.synthetic import Synergy
 from mmbench.errors import InvalidParameter, StorageError
 from mmbench.feature_cache import FeatureCache, damage, remove
 from mmbench.features import (
@@ -29,6 +31,10 @@ from mmbench.features import (
     weights,
 )
 from mmbench.model import FusionModel
+from mmbench.plugins import load_plugins
+from mmbench.resolve import resolve
+from mmbench.spec import Component, TrialSpec
+from mmbench.trial import data_key
 from mmbench.types import Column, Encoded, Split
 
 
@@ -221,6 +227,24 @@ def test_other_code_anywhere_in_a_plugin_is_other_features(tmp_path: Path) -> No
         )
         digests.append(done.stdout)
     assert digests[0] != digests[1] and digests[0] == digests[2]
+
+
+def test_a_plugins_data_go_by_its_code_and_built_in_ones_by_their_version(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    plugins = load_plugins()
+    c = Component
+    spec = TrialSpec(c("synergy"), {"a": c("mlp")}, c("only"), c("linear"))
+    resolved = resolve(spec, plugins)
+    strange = replace(resolved, dataset=Strange())
+    keys = [data_key(resolved), data_key(strange)]
+    real = inspect.getsource
+    monkeypatch.setattr(inspect, "getsource", lambda module: real(module) + "# edited")
+    assert [data_key(resolved) == keys[0], data_key(strange) == keys[1]] == [True, False]
+
+
+class Strange(Synergy):
+    """Written outside mmbench."""
 
 
 def one_of_many(root: Path) -> None:
