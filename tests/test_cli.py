@@ -37,6 +37,9 @@ def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tm
         ("search --task vqqa", "Did you mean 'vqa'"),
         ("search --task synergy --fusion prodct", "Did you mean 'product'"),
         ("search --task synergy --encoder mpl", "Did you mean 'mlp'"),
+        ("search --task synergy --fusion concat,,sum", "A name is empty in 'concat,,sum'"),
+        ("search --task synergy --encoder =mlp", "A name is empty in '=mlp'"),
+        ("worker --job nowhere", "There is no job in nowhere: spec.json cannot be read"),
         ("search --task synergy --head x", "no head named 'x'"),
         ("search --task synergy --fusion cross-attention --encoder mlp", "attends over tokens"),
         ("search --task synergy --set train.max_epochs=0", "at least 1"),
@@ -192,6 +195,13 @@ def test_help_is_instant_and_imports_nothing_heavy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "HEAVY []" in done.stdout and "leaderboard" in done.stdout
+
+
+def test_an_empty_id_clears_no_cache(call, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """As an unset variable of a shell would be."""
+    monkeypatch.setenv("MMBENCH_CACHE", str(tmp_path))
+    code, _, errors = call("cache", "clear", "")
+    assert code == 2 and "No entry begins with ''" in errors
 
 
 PRINTS = '''

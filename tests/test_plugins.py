@@ -308,6 +308,14 @@ def test_a_file_is_a_plugin_for_one_call(site: Site, tmp_path: Path, at_site: Ca
     assert os.environ["MMBENCH_PLUGIN_FILES"] == str(file), "workers would not have it"
 
 
+def test_a_command_of_a_file_that_is_named_after_it(
+    site: Site, tmp_path: Path, at_site: Callable
+) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text(f"{HOOKED}def register_commands(app): app.command('hail')(lambda: print('hi'))")
+    assert at_site("hail", "--plugin", str(file))[:2] == (0, "hi\n")
+
+
 @pytest.mark.parametrize(
     ("name", "code", "message"),
     [

@@ -165,7 +165,7 @@ def test_an_export_has_a_card_and_a_graph_that_agrees(small, tmp_path):
     assert torch.allclose(graph(inputs), scores, atol=1e-4)
     card = (tmp_path / "out" / "README.md").read_text()
     assert "synergy" in card and "model.pt2" in card and "load_model" in card
-    with pytest.raises(StorageError, match="is not empty"):
+    with pytest.raises(StorageError, match="is not an empty folder"):
         export_model(small, tmp_path / "out", load_plugins(), None)
 
 

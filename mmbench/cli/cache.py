@@ -88,7 +88,7 @@ def _cache() -> "FeatureCache":
 def _chosen(ids: list[str] | None) -> "list[Entry]":
     entries = _cache().entries()
     for given in ids or ():
-        if not any(e.id.startswith(given) for e in entries):
+        if not given or not any(e.id.startswith(given) for e in entries):
             raise UnknownName(f"No entry begins with {given!r}. See `mmbench cache list`.")
     return [e for e in entries if not ids or any(e.id.startswith(given) for given in ids)]
 

@@ -31,7 +31,7 @@ from mmbench.cli import (
 )
 from mmbench.cli.data_options import takes_data
 from mmbench.cli.output import stdout_for_json
-from mmbench.cli.plugin_files import plugin_option
+from mmbench.cli.plugin_files import files_among, plugin_option, use_files
 from mmbench.errors import MMBenchError
 from mmbench.threads import one_unless_told
 
@@ -54,6 +54,12 @@ class Commands(TyperGroup):
         if command is not None and not any(p.name == "plugin" for p in command.params):
             command.params.append(plugin_option())
         return command
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """A command of a plugin's file is known once the file is, though it is named after it."""
+        if args and super().get_command(ctx, args[0]) is None:
+            use_files(files_among(args[1:]))
+        return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         """Ours, then those of plugins, as far as they are known without importing anything."""

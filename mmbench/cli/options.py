@@ -44,7 +44,13 @@ OUT, BOARDS = Path("runs"), Path("leaderboards")
 
 def names(given: Sequence[str] | None) -> list[str]:
     """``--fusion a,b --fusion c`` as [a, b, c]."""
-    return [name.strip() for item in given or () for name in item.split(",") if name.strip()]
+    found = [name.strip() for item in given or () for name in item.split(",")]
+    if "" in found or any(name.startswith("=") or name.endswith("=") for name in found):
+        raise InvalidParameter(
+            f"A name is empty in {', '.join(map(repr, given or ()))}. Write names, as in a,b; or "
+            "leave the option out."
+        )
+    return found
 
 
 def settings(given: Sequence[str] | None, sections: Sequence[str]) -> dict[str, dict[str, Any]]:

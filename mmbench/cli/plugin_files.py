@@ -33,6 +33,17 @@ def plugin_option() -> Any:
     return next(p for p in typer.main.get_command(carrier).params if p.name == "plugin")
 
 
+def files_among(arguments: list[str]) -> list[Path]:
+    """What ``--plugin FILE`` names among the arguments of a command that is not known yet."""
+    given = []
+    for number, argument in enumerate(arguments):
+        if argument == "--plugin" and number + 1 < len(arguments):
+            given.append(Path(arguments[number + 1]))
+        elif argument.startswith("--plugin="):
+            given.append(Path(argument.partition("=")[2]))
+    return given
+
+
 def use_files(files: list[Path]) -> None:
     """Through the environment, so that the worker processes of a search load them too."""
     paths = [path.absolute() for path in files]

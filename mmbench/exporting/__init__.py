@@ -57,8 +57,8 @@ def export_model(
 
     ``how`` makes it smaller; what that costs is measured (quality where the task's data is there).
     """
-    if out.exists() and any(out.iterdir()):
-        raise StorageError(f"{out} is not empty. Choose another folder with --out.")
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise StorageError(f"{out} is not an empty folder. Choose another one with --out.")
     original = load_model(model, plugins, torch.device("cpu"))
     if how and original.compression:
         raise Incompatible(

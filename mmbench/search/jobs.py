@@ -15,7 +15,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from mmbench.errors import MMBenchError
+from mmbench.errors import MMBenchError, StorageError
 from mmbench.files import write_whole
 from mmbench.final import FAILURE, RESULT, SPEC
 from mmbench.plugins import Plugins
@@ -74,7 +74,8 @@ def work_on_jobs(
                 return
             with ExitStack() as locks:
                 alone = len(group) == 1
-                mine = [Job(f, _spec(f)) for f in group if _taken(f, locks, alone=alone)]
+                specs = {f: _spec(f) for f in group}
+                mine = [Job(f, specs[f]) for f in group if _taken(f, locks, alone=alone)]
                 if mine:
                     _run(run, mine)
     except Stopped:
@@ -115,7 +116,13 @@ def _structure(folder: Path, plugins: Plugins) -> str:
 
 
 def _spec(folder: Path) -> TrialSpec:
-    return spec_from_json((folder / SPEC).read_text())
+    try:
+        return spec_from_json((folder / SPEC).read_text())
+    except OSError as error:
+        raise StorageError(
+            f"There is no job in {folder}: {SPEC} cannot be read ({error.strerror}). A search or a "
+            "comparison makes jobs and starts their workers itself."
+        ) from error
 
 
 def _taken(folder: Path, locks: ExitStack, *, alone: bool) -> bool:
