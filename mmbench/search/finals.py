@@ -30,17 +30,16 @@ def chosen(
 ) -> list[TrialSpec]:
     """The best ``k`` configurations by validation, then the references they must beat.
 
-    Of equally good ones the smaller model comes first. With ``--pareto``, the best of the front.
+    Of equally good ones the smaller model comes first. With ``--pareto``, the best of the front;
+    what it must beat need not be on it.
     """
     done = attempted(study)
     finished = [
         replace(a, spec=a.spec.at(request.task)) for a in done if a.state == "finished" and a.spec
     ]
     candidates = [a for a in finished if not a.reference]
-    if request.pareto:
-        front = {t.number for t in study.best_trials}
-        candidates = [a for a in candidates if a.number in front]
-    best = _distinct(sorted(candidates, key=_goodness))[:k]
+    eligible = _front(candidates) if request.pareto else candidates
+    best = _distinct(sorted(eligible, key=_goodness))[:k]
     yardsticks = _best_of_each(a for a in finished if a.reference)
     if "concat" in request.candidates.fusions:
         concat = [a for a in candidates if a.spec and a.spec.fusion.name == "concat"]
@@ -74,6 +73,19 @@ def _as_in(winner: TrialSpec, spec: TrialSpec, plugins: Plugins) -> TrialSpec:
         head=winner.head if fits else spec.head,
         train=winner.train,
     )
+
+
+def _front(attempts: Iterable[Attempted]) -> list[Attempted]:
+    """The best, and each of the others that is faster than all better ones.
+
+    Optuna's front holds the references too: they are small, and would hide every fusion behind
+    them.
+    """
+    front: list[Attempted] = []
+    for attempt in sorted(attempts, key=lambda a: (-utility(a), a.record["latency_ms"])):
+        if not front or attempt.record["latency_ms"] < front[-1].record["latency_ms"]:
+            front.append(attempt)
+    return front
 
 
 def _goodness(attempt: Attempted) -> tuple[float, float, int]:
