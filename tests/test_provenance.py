@@ -3,17 +3,22 @@
 import json
 import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import optuna
 import pytest
 import torch
 from installing import Site, fusion
+from optuna.storages.journal import JournalFileBackend
 from test_search import attempt_all, request
 
 from mmbench.campaign.earlier import earlier_studies
 from mmbench.campaign.places import Places
+from mmbench.campaign.searching import prepare
 from mmbench.errors import InvalidSpec, PluginDiffers
 from mmbench.evaluation.environment import environment
 from mmbench.features import FeatureCache
@@ -27,7 +32,7 @@ from mmbench.search.inheritance import inheritance, take_over
 from mmbench.search.propose import default_spec
 from mmbench.search.request import SearchRequest, study_name
 from mmbench.search.storage import open_storage
-from mmbench.search.study import TAKEN_OVER, attempted, create_or_continue, snapshot
+from mmbench.search.study import TAKEN_OVER, attempted, create_or_continue, open_study, snapshot
 from mmbench.search.worker import Budget, work
 from mmbench.spec import Component
 from mmbench.trial import Workbench
@@ -259,12 +264,12 @@ def opened(asked: SearchRequest, plugins: Plugins, places: Places) -> tuple[optu
     name = study_name(asked, "1", plugins)
     found = inheritance(earlier_studies(places, name, "synergy"), asked, plugins)
     url = places.storage_url(name)
-    study = create_or_continue(
-        name, asked, open_storage(url), plugins, found.specs if found else ()
-    )
     if found:
-        take_over(study, found)
-        take_over(study, found)  # cut off and done again: nothing is there twice
+        unfinished = open_study(name, asked, open_storage(url))
+        take_over(unfinished, found)
+        take_over(unfinished, found)  # cut off and done again: nothing is there twice
+    known = found.specs if found else ()
+    study = create_or_continue(name, asked, open_storage(url), plugins, known)
     return study, found
 
 
@@ -290,6 +295,44 @@ def test_a_new_plugin_starts_a_study_from_the_trials_of_the_old_one(
     assert sum(ends.values()) == 12 and not ends["failed"], "taken over trials cost no budget"
     fusions = {a.spec.fusion.name for a in attempted(study) if not a.taken_over}
     assert "newer" in fusions and not {"majority", "only"} & fusions
+
+
+def test_a_search_killed_while_it_takes_over_an_earlier_one_loses_nothing(
+    site: Site, before: tuple[Plugins, optuna.Study, Places], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, _, places = before
+    site.install("newer", fusion("newer"))
+    plugins = load()
+    asked = asked_for(plugins, "concat", "good", "newer")
+    name = study_name(asked, "1", plugins)
+    campaign: Any = SimpleNamespace(
+        request=asked, plugins=plugins, name=name, places=places,
+        listener=SimpleNamespace(note=lambda _: None),
+    )  # fmt: skip
+    whole, append, written = content(prepare(campaign)), JournalFileBackend.append_logs, 0
+
+    def cut_off(self: Any, logs: Any) -> None:
+        nonlocal written
+        written += 1
+        if written > last:
+            raise KeyboardInterrupt
+        append(self, logs)
+
+    assert len(whole) > 8
+    for last in range(1, len(whole) + 3):
+        shutil.rmtree(places.study(name))
+        with monkeypatch.context() as patch, suppress(KeyboardInterrupt):
+            patch.setattr(JournalFileBackend, "append_logs", cut_off)
+            written = 0
+            prepare(campaign)
+        assert content(prepare(campaign)) == whole, f"cut off after {last} writes"
+
+
+def content(study: optuna.Study) -> list[tuple[Any, Any]]:
+    """What has been taken over, and what waits."""
+    return [
+        (t.user_attrs.get(TAKEN_OVER), t.system_attrs.get("fixed_params")) for t in study.trials
+    ]
 
 
 def test_trials_of_another_version_or_question_are_left_out(

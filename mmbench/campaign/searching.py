@@ -17,7 +17,7 @@ from mmbench.search.handing_over import recover
 from mmbench.search.inheritance import Inheritance, inheritance, take_over
 from mmbench.search.pool import POLL_SECONDS
 from mmbench.search.storage import open_storage, turn_of
-from mmbench.search.study import attempted, create_or_continue, is_complete, snapshot
+from mmbench.search.study import attempted, create_or_continue, is_complete, open_study, snapshot
 
 if TYPE_CHECKING:
     import optuna
@@ -58,11 +58,11 @@ def prepare(campaign: Campaign) -> optuna.Study:
     storage = open_storage(url)
     with turn_of(url, name):
         inherited = None if is_complete(storage, name) else _inherited(campaign)
+        if inherited:  # first: a study is complete once all that it starts from is there
+            take_over(open_study(name, campaign.request, storage), inherited)
+            campaign.listener.note(str(inherited))
         known = inherited.specs if inherited else ()
         study = create_or_continue(name, campaign.request, storage, campaign.plugins, known)
-        if inherited:
-            take_over(study, inherited)
-            campaign.listener.note(str(inherited))
         recovered = recover(study)
     if recovered:
         campaign.listener.note(f"{recovered} interrupted trials are tried again")

@@ -69,7 +69,7 @@ def inheritance(
 
 
 def take_over(study: optuna.Study, inherited: Inheritance) -> None:
-    """Add the trials of an earlier study to one that has just been made."""
+    """Add the trials of an earlier study to one that is being made, before it is complete."""
     there = [t.user_attrs[TAKEN_OVER] for t in study.get_trials(deepcopy=False) if is_taken_over(t)]
     for trial in inherited.trials:
         if trial.user_attrs[TAKEN_OVER] not in there:  # it was cut off while it did this

@@ -29,6 +29,16 @@ FATAL = 2
 """How often a trial may take its worker down before it counts as failed."""
 
 
+def open_study(name: str, request: SearchRequest, storage: BaseStorage) -> optuna.Study:
+    """The study of this request as it is; an empty one if there is none."""
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    up, down = StudyDirection.MAXIMIZE, StudyDirection.MINIMIZE
+    directions = [up, down] if request.pareto else [up]
+    return optuna.create_study(
+        study_name=name, storage=storage, directions=directions, load_if_exists=True
+    )
+
+
 def create_or_continue(
     name: str,
     request: SearchRequest,
@@ -38,19 +48,15 @@ def create_or_continue(
 ) -> optuna.Study:
     """The study of this request; a new one gets the baselines and defaults enqueued.
 
-    ``known``: ids of specifications that it will take over from an earlier study. To be called
+    ``known``: ids of specifications that it has taken over from an earlier study. To be called
     in a turn. Workers take no trial before the request is in the study; one that was
     killed half way through is completed.
     """
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    up, down = StudyDirection.MAXIMIZE, StudyDirection.MINIMIZE
-    directions = [up, down] if request.pareto else [up]
-    study = optuna.create_study(
-        study_name=name, storage=storage, directions=directions, load_if_exists=True
-    )
+    study = open_study(name, request, storage)
     if REQUEST not in study.user_attrs:
-        first = first_trials(request, plugins, known)
-        for params, attributes in first[len(study.get_trials(deepcopy=False)) :]:
+        there = study.get_trials(deepcopy=False)
+        queued = sum(TAKEN_OVER not in trial.user_attrs for trial in there)
+        for params, attributes in first_trials(request, plugins, known)[queued:]:
             study.enqueue_trial(params, user_attrs=attributes)
         study.set_user_attr(QUESTION, question(request, plugins))
         study.set_user_attr(REQUEST, request.to_dict())
