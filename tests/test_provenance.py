@@ -14,6 +14,7 @@ import pytest
 import torch
 from installing import Site, fusion
 from optuna.storages.journal import JournalFileBackend
+from small_search import name_of
 from test_search import attempt_all, request
 
 from mmbench.campaign.earlier import earlier_studies
@@ -253,7 +254,7 @@ def before(site: Site, tmp_path: Path) -> tuple[Plugins, optuna.Study, Places]:
     site.install("good", fusion("good"))
     plugins, places = load(), Places(tmp_path / "runs", tmp_path / "boards")
     asked = asked_for(plugins, "concat", "good")
-    name = study_name(asked, "1", plugins)
+    name = name_of(asked, plugins)
     url = places.storage_url(name)
     study = create_or_continue(name, asked, open_storage(url), plugins)
     work(name, url, Budget(trials=8), plugins)
@@ -261,7 +262,7 @@ def before(site: Site, tmp_path: Path) -> tuple[Plugins, optuna.Study, Places]:
 
 
 def opened(asked: SearchRequest, plugins: Plugins, places: Places) -> tuple[optuna.Study, object]:
-    name = study_name(asked, "1", plugins)
+    name = name_of(asked, plugins)
     found = inheritance(earlier_studies(places, name, "synergy"), asked, plugins)
     url = places.storage_url(name)
     if found:
@@ -304,7 +305,7 @@ def test_a_search_killed_while_it_takes_over_an_earlier_one_loses_nothing(
     site.install("newer", fusion("newer"))
     plugins = load()
     asked = asked_for(plugins, "concat", "good", "newer")
-    name = study_name(asked, "1", plugins)
+    name = name_of(asked, plugins)
     campaign: Any = SimpleNamespace(
         request=asked, plugins=plugins, name=name, places=places,
         listener=SimpleNamespace(note=lambda _: None),

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import optuna
 import pytest
 import torch
 from optuna.trial import TrialState
+from small_search import name_of
 
 from mmbench.contracts import Capabilities, Fusion
 from mmbench.datasets.synthetic import Synergy
@@ -68,7 +70,8 @@ def request(plugins: Plugins, **changes: object) -> SearchRequest:
 
 
 def study_of(asked: SearchRequest, plugins: Plugins, tmp_path: Path) -> optuna.Study:
-    return create_or_continue("s", asked, open_storage(str(tmp_path / "study.journal")), plugins)
+    storage = open_storage(str(tmp_path / "study.journal"))
+    return create_or_continue(name_of(asked, plugins), asked, storage, plugins)
 
 
 def attempt_all(
@@ -487,16 +490,42 @@ def test_a_trial_that_kills_its_worker_twice_has_failed(plugins: Plugins, tmp_pa
 
 def test_a_worker_keeps_to_the_budget_of_trials(plugins: Plugins, tmp_path: Path) -> None:
     url = str(tmp_path / "study.journal")
-    study_of(request(plugins), plugins, tmp_path)
-    assert sum(work("s", url, Budget(trials=4), plugins).values()) == 4
-    assert sum(work("s", url, Budget(trials=4), plugins).values()) == 0
-    assert sum(work("s", url, Budget(trials=6), plugins).values()) == 2
+    name = study_of(request(plugins), plugins, tmp_path).study_name
+    assert sum(work(name, url, Budget(trials=4), plugins).values()) == 4
+    assert sum(work(name, url, Budget(trials=4), plugins).values()) == 0
+    assert sum(work(name, url, Budget(trials=6), plugins).values()) == 2
+
+
+def without_product(plugins: Plugins) -> None:
+    del plugins.fusions._classes["product"]
+
+
+def another_product(plugins: Plugins) -> None:
+    without_product(plugins)
+    plugins.fusions.add(type("Product", (Faulty,), {"name": "product"}), "mmbench")
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (without_product, "no fusion named 'product'.*--plugin FILE"),
+        (another_product, "made with other versions of .*here: mmbench [0-9.]+. Install those"),
+    ],
+)
+def test_a_worker_takes_no_trial_where_other_things_are_installed(
+    plugins: Plugins, tmp_path: Path, change: Callable[[Plugins], None], said: str
+) -> None:
+    study = study_of(request(plugins), plugins, tmp_path)
+    change(plugins)
+    with pytest.raises(InvalidSpec, match=f"{study.study_name} .*{said}"):
+        work(study.study_name, str(tmp_path / "study.journal"), Budget(trials=4), plugins)
+    assert {t.state for t in study.trials} == {TrialState.WAITING}
 
 
 def test_a_worker_stops_when_time_is_up(plugins: Plugins, tmp_path: Path) -> None:
-    study_of(request(plugins), plugins, tmp_path)
+    name = study_of(request(plugins), plugins, tmp_path).study_name
     url = str(tmp_path / "study.journal")
-    assert not work("s", url, Budget(deadline=time.time() - 1), plugins)
+    assert not work(name, url, Budget(deadline=time.time() - 1), plugins)
 
 
 def test_a_killed_worker_loses_no_finished_trial(plugins: Plugins, tmp_path: Path) -> None:
@@ -505,7 +534,7 @@ def test_a_killed_worker_loses_no_finished_trial(plugins: Plugins, tmp_path: Pat
     )
     url = str(tmp_path / "study.journal")
     process = subprocess.Popen(
-        [sys.executable, "-m", "mmbench", "worker", "--study", "s", "--storage", url],
+        [sys.executable, "-m", "mmbench", "worker", "--study", study.study_name, "--storage", url],
         stdout=subprocess.DEVNULL,
         start_new_session=True,
     )

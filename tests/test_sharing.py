@@ -23,10 +23,11 @@ import psycopg
 import pytest
 import yaml
 from filelock import FileLock
+from installing import Site, fusion
 from optuna.storages import BaseStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
-from small_search import SEARCH
+from small_search import SEARCH, name_of
 from typer.main import get_command
 from typer.testing import CliRunner
 
@@ -132,22 +133,28 @@ def book(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return book
 
 
-def new_study(url: str) -> optuna.Study:
-    candidates = find_candidates(
+REQUEST = SearchRequest(
+    Component("synergy", {"size": 200}),
+    find_candidates(
         Synergy().task,
         plugins,
         "cpu",
         fusions=["concat", "product"],
         heads=["linear"],
         encoders=["mlp"],
-    )
-    request = SearchRequest(Component("synergy", {"size": 200}), candidates, "cpu")
-    with turn_of(url, "s"):
-        return create_or_continue("s", request, opened(url), plugins)
+    ),
+    "cpu",
+)
+NAME = name_of(REQUEST, plugins)
+
+
+def new_study(url: str) -> optuna.Study:
+    with turn_of(url, NAME):
+        return create_or_continue(NAME, REQUEST, opened(url), plugins)
 
 
 def again(url: str) -> optuna.Study:
-    return optuna.load_study(study_name="s", storage=opened(url))
+    return optuna.load_study(study_name=NAME, storage=opened(url))
 
 
 def opened(url: str) -> BaseStorage:
@@ -190,7 +197,7 @@ def test_the_trial_of_a_killed_worker_goes_to_the_other(
     url: str, book: Path, tmp_path: Path, fork: Fork
 ) -> None:
     new_study(url)
-    workers = {w.pid: w for w in (fork(work, "s", url, Budget(trials=8), plugins) for _ in "ab")}
+    workers = {w.pid: w for w in (fork(work, NAME, url, Budget(trials=8), plugins) for _ in "ab")}
     stuck = tmp_path / "stuck"
     until(lambda: stuck.exists() and stuck.read_text() != "")
     os.kill(dead := int(stuck.read_text()), signal.SIGKILL)
@@ -210,7 +217,7 @@ def test_the_trial_of_a_killed_worker_goes_to_the_other(
 
 def test_sigterm_hands_the_trial_back(url: str, book: Path, tmp_path: Path, fork: Fork) -> None:
     new_study(url)
-    worker = fork(work, "s", url, Budget(), plugins)
+    worker = fork(work, NAME, url, Budget(), plugins)
     until((tmp_path / "stuck").exists)
     worker.terminate()
     worker.join(30)
@@ -219,14 +226,14 @@ def test_sigterm_hands_the_trial_back(url: str, book: Path, tmp_path: Path, fork
     (back,) = [a for a in attempted(study) if a.state == "interrupted"]
     assert back.spec is not None and back.spec.fusion.name == "product"
     assert not [t for t in study.trials if t.state == TrialState.RUNNING]
-    fork(work, "s", url, Budget(trials=PLANNED), plugins).join()
+    fork(work, NAME, url, Budget(trials=PLANNED), plugins).join()
     assert book.read_text().split().count(back.spec.id) == 1
 
 
 def test_a_budget_is_kept_to_the_trial(url: str, book: Path, tmp_path: Path, fork: Fork) -> None:
     (tmp_path / "stuck").touch()
     new_study(url)
-    workers = [fork(work, "s", url, Budget(trials=11), plugins) for _ in range(3)]
+    workers = [fork(work, NAME, url, Budget(trials=11), plugins) for _ in range(3)]
     for worker in workers:
         worker.join(60)
         assert worker.exitcode == 0
@@ -261,11 +268,11 @@ def test_a_worker_may_die_after_any_write(
 
         JournalFileBackend.append_logs = append_logs  # type: ignore[method-assign]
         new_study(url)
-        work("s", url, Budget(trials=PLANNED), plugins)
+        work(NAME, url, Budget(trials=PLANNED), plugins)
 
     fork(die_early).join()
     new_study(url)
-    work("s", url, Budget(trials=PLANNED), plugins)
+    work(NAME, url, Budget(trials=PLANNED), plugins)
     done = attempted(again(url))
     finished = [a for a in done if a.state == "finished"]
     assert len(finished) == PLANNED == len({a.spec.id for a in finished if a.spec})
@@ -336,7 +343,7 @@ def test_what_a_silent_worker_brings_late_does_not_count(book: Path, tmp_path: P
     recover(again(url), watch)
     late = Attempt(again(url), trial, request_of(study), plugins, None)  # type: ignore[arg-type]
     assert late.run() == "interrupted"
-    work("s", url, Budget(trials=PLANNED), plugins)
+    work(NAME, url, Budget(trials=PLANNED), plugins)
     done = attempted(again(url))
     assert Counter(a.state for a in done) == {"finished": PLANNED, "interrupted": 1}
 
@@ -522,6 +529,16 @@ def test_a_study_is_prepared_worked_on_elsewhere_and_found(
     journal = said[said.index("--storage") + 1]
     assert Path(journal).is_absolute() and len(book.read_text().split()) == 6
     assert mmbench("worker", "--storage", journal, "--trials", "7") == "1 finished\n"
+
+
+def test_the_command_for_other_machines_names_the_files_of_plugins(
+    mmbench: Callable[..., str], tmp_path: Path, site: Site
+) -> None:
+    (tmp_path / "mine.py").write_text(fusion("mine"))
+    load_plugins.cache_clear()
+    chosen = [word.replace("product", "mine") for word in SEARCH]
+    said = mmbench(*chosen, "--plugin", "mine.py", "--prepare").split()
+    assert said[said.index("--plugin") + 1] == str(tmp_path / "mine.py")
 
 
 def shown_commands() -> list[list[str]]:

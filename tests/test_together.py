@@ -14,6 +14,7 @@ import optuna
 import pytest
 import torch
 from filelock import FileLock
+from small_search import name_of
 from torch import nn
 
 from mmbench.comparison.tuning import tune
@@ -521,7 +522,7 @@ def asked(**changes: object) -> SearchRequest:
 
 
 def study_at(url: str, request: SearchRequest) -> optuna.Study:
-    return create_or_continue("s", request, open_storage(url), PLUGINS)
+    return create_or_continue(name_of(request, PLUGINS), request, open_storage(url), PLUGINS)
 
 
 def test_a_budget_of_trials_is_not_spent_on_few_structures() -> None:
@@ -537,7 +538,7 @@ def test_a_search_takes_siblings_once_the_queue_is_empty(
     url = str(tmp_path / "study.journal")
     study = study_at(url, asked())
     queued = len(study.trials)
-    ends = work("s", url, Budget(trials=queued + 6), PLUGINS, together=4)
+    ends = work(study.study_name, url, Budget(trials=queued + 6), PLUGINS, together=4)
     assert sum(ends.values()) == queued + 6 and set(ends) <= {"finished", "pruned"}
     trials = study.trials[queued - 1 :]  # the last of the queue has siblings already
     for group in (trials[:4], trials[4:]):

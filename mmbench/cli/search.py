@@ -151,10 +151,12 @@ def _prepare(campaign: "Campaign") -> None:
     import shlex
 
     from mmbench.campaign.searching import prepare, worker_arguments
+    from mmbench.installed.switches import named_paths
 
     campaign.places.check()
     prepare(campaign)
-    typer.echo(f"mmbench worker {shlex.join(worker_arguments(campaign))}")
+    files = [word for path in named_paths() for word in ("--plugin", path)]
+    typer.echo(f"mmbench worker {shlex.join([*worker_arguments(campaign), *files])}")
     typer.echo("Then the same search without --prepare evaluates what they found.", err=True)
 
 

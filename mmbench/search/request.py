@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from mmbench.errors import InvalidSpec, UnknownName
 from mmbench.plugins import Plugins
 from mmbench.provenance import versions_in
 from mmbench.resolve import resolve_dataset
@@ -93,10 +94,37 @@ def study_name(request: SearchRequest, version: str, plugins: Plugins) -> str:
     return f"{request.task.name}-{digest(content)}"
 
 
+def check_made_here(name: str, request: SearchRequest, plugins: Plugins) -> None:
+    """Raise ``InvalidSpec`` unless the study ``name`` is what a search started here would make.
+
+    Else its budget would be spent on trials that fail, or that no other of the study compares with.
+    """
+    try:
+        _, dataset = resolve_dataset(request.task, plugins)
+        same = study_name(request, dataset.version, plugins) == name
+    except UnknownName as error:
+        raise InvalidSpec(
+            f"{name} cannot be worked on here. {error} Install what it was made with, or name its "
+            f"file with --plugin FILE."
+        ) from None
+    if not same:
+        used = versions_in(plugins, components_of_search(request, plugins))
+        here = [f"mmbench {_mmbench()}", *(f"{name} {used[name][0]}" for name in used)]
+        raise InvalidSpec(
+            f"{name} was made with other versions of mmbench, its task or its plugins than are "
+            f"installed here: {', '.join(here)}. Install those that it was made with, or start a "
+            f"search of its own with `mmbench search`."
+        )
+
+
 def question(request: SearchRequest, plugins: Plugins) -> str:
     """A hash of what is asked, whatever the candidates: trials of equal questions compare."""
     _, dataset = resolve_dataset(request.task, plugins)
-    return digest([SCHEMA, importlib.metadata.version("mmbench"), _asked(request), dataset.version])
+    return digest([SCHEMA, _mmbench(), _asked(request), dataset.version])
+
+
+def _mmbench() -> str:
+    return importlib.metadata.version("mmbench")
 
 
 def _asked(request: SearchRequest) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from mmbench.plugins import Plugins
 from mmbench.search.attempt import Attempt, Stopped, constraints_of, run_together
 from mmbench.search.handing_over import recover
 from mmbench.search.lease import WORKER, Lease, Watch, worker_identity
-from mmbench.search.request import SearchRequest
+from mmbench.search.request import SearchRequest, check_made_here
 from mmbench.search.siblings import SiblingTPE, shared_by_siblings, siblings_wanted
 from mmbench.search.storage import Turn, known_study, open_storage, turn_of
 from mmbench.search.study import own_state, request_of, spent
@@ -62,6 +62,7 @@ def work(
     torch.set_num_threads(threads)
     study = known_study(study_name, open_storage(storage_url, new=False))
     request = request_of(study)
+    check_made_here(study_name, request, plugins)
     study.pruner = _pruner(request)
     stop = Stop(budget, parent)
     bench = Workbench(device_named(request.device), between_steps=stop.heed)

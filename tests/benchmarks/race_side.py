@@ -19,12 +19,10 @@ from mmbench.plugins import Plugins, load_plugins
 from mmbench.resolve import resolve_dataset
 from mmbench.search import worker
 from mmbench.search.candidates import find_candidates
-from mmbench.search.request import SearchRequest
+from mmbench.search.request import SearchRequest, study_name
 from mmbench.search.storage import open_storage, turn_of
 from mmbench.search.study import REQUEST, attempted, create_or_continue
 from mmbench.spec import Component
-
-STUDY = "race"
 
 
 def asked(task: str, seed: int, plugins: Plugins) -> SearchRequest:
@@ -33,19 +31,21 @@ def asked(task: str, seed: int, plugins: Plugins) -> SearchRequest:
     return SearchRequest(component, find_candidates(dataset.task, plugins, "cpu"), "cpu", seed=seed)
 
 
-def prepare(side: str, request: SearchRequest, url: str, plugins: Plugins) -> None:
-    """The study; of random search it has nothing enqueued, no model of the space, no pruning."""
+def prepare(side: str, request: SearchRequest, url: str, plugins: Plugins) -> str:
+    """The study's name; of random search it has nothing enqueued, no model of the space."""
     storage = open_storage(url)
+    name = study_name(request, resolve_dataset(request.task, plugins)[1].version, plugins)
     if side == "mmbench":
-        with turn_of(url, STUDY):
-            create_or_continue(STUDY, request, storage, plugins)
-        return
-    study = optuna.create_study(study_name=STUDY, storage=storage, direction="maximize")
+        with turn_of(url, name):
+            create_or_continue(name, request, storage, plugins)
+        return name
+    study = optuna.create_study(study_name=name, storage=storage, direction="maximize")
     study.set_user_attr(REQUEST, request.to_dict())
     worker._sampler = lambda request, trial, _: optuna.samplers.RandomSampler(
         seed=request.seed * 1_000_003 + trial
     )
     worker._pruner = lambda _: optuna.pruners.NopPruner()
+    return name
 
 
 def main(side: str, task: str, seed: int, start: float, seconds: float, folder: Path) -> None:
@@ -53,12 +53,12 @@ def main(side: str, task: str, seed: int, start: float, seconds: float, folder: 
     _, dataset = resolve_dataset(Component(task), plugins)
     for part in ("train", "val"):
         dataset.load(part)  # generated and cached before the clock starts
-    prepare(side, asked(task, seed, plugins), url, plugins)
+    name = prepare(side, asked(task, seed, plugins), url, plugins)
     assert time.time() < start, "the machine was too slow to be ready in time"
     time.sleep(start - time.time())
     together = TOGETHER if side == "mmbench" else 1
-    worker.work(STUDY, url, worker.Budget(deadline=start + seconds), plugins, together=together)
-    study = optuna.load_study(study_name=STUDY, storage=open_storage(url))
+    worker.work(name, url, worker.Budget(deadline=start + seconds), plugins, together=together)
+    study = optuna.load_study(study_name=name, storage=open_storage(url))
     ended = {t.number: t.datetime_complete.timestamp() for t in study.trials if t.datetime_complete}
     curve = sorted(
         (ended[a.number] - start, a.score) for a in attempted(study) if a.state == "finished"

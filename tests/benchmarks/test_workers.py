@@ -13,7 +13,7 @@ from mmbench.datasets.synthetic import Synergy
 from mmbench.plugins import load_plugins
 from mmbench.search.candidates import find_candidates
 from mmbench.search.pool import Pool
-from mmbench.search.request import SearchRequest
+from mmbench.search.request import SearchRequest, study_name
 from mmbench.search.storage import open_storage, turn_of
 from mmbench.search.study import create_or_continue
 from mmbench.spec import Component
@@ -32,9 +32,10 @@ def trials_per_minute(workers: int, folder: Path) -> float:
     )
     request = SearchRequest(Component("synergy"), candidates, "cpu", train=SETTINGS)
     storage = open_storage(url)
-    with turn_of(url, "s"):
-        study = create_or_continue("s", request, storage, plugins)
-    arguments = ["--study", "s", "--storage", url, "--trials", str(TRIALS)]
+    name = study_name(request, Synergy().version, plugins)
+    with turn_of(url, name):
+        study = create_or_continue(name, request, storage, plugins)
+    arguments = ["--study", name, "--storage", url, "--trials", str(TRIALS)]
     pool = Pool(arguments, workers, 1, folder / "logs").start()
     try:
         while pool.alive():
