@@ -311,7 +311,7 @@ def test_proposals_see_the_best_and_the_latest_of_a_large_study() -> None:
 
 def test_a_small_study_is_proposed_to_as_by_plain_tpe() -> None:
     asked = []
-    for sampler in (WindowedTPE(seed=3), optuna.samplers.TPESampler(seed=3)):
+    for sampler in (WindowedTPE(seed=3), optuna.samplers.TPESampler(seed=3, multivariate=False)):
         study = optuna.create_study(direction="maximize", sampler=sampler)
         study.add_trials(many(100))
         asked.append([study.ask().suggest_float("x", 0, 1) for _ in range(5)])

@@ -549,6 +549,17 @@ def test_a_search_takes_siblings_once_the_queue_is_empty(
         assert all(t.user_attrs[RECORD]["seconds"] > 0 for t in group)
 
 
+def test_siblings_keep_their_structure_where_all_trials_so_far_have_its_choice() -> None:
+    study, fusions = optuna.create_study(), ["a", "b", "c"]
+    for n in range(20):
+        trial = study.ask()
+        trial.suggest_categorical("fusion", fusions)
+        study.tell(trial, n)
+    study.sampler = SiblingTPE({"fusion": "c"}, seed=0)
+    drawn = [study.ask().suggest_categorical("fusion", fusions) for _ in range(5)]
+    assert drawn == ["c"] * 5
+
+
 def attempts_of_one_structure(
     url: str, request: SearchRequest, n: int, between_steps: Callable[[], None] = go_on
 ) -> list[Attempt]:

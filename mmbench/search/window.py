@@ -80,12 +80,14 @@ def best_and_latest(
 
 
 class WindowedTPE(optuna.samplers.TPESampler):
-    """Optuna's TPE, looking through a window."""
+    """Optuna's TPE, looking through a window; each parameter is drawn by itself.
 
-    def sample_relative(
-        self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
-    ) -> dict[str, Any]:
-        return super().sample_relative(window_of(study, trial), trial, search_space)
+    Optuna's default draws together what all ended trials have in common. In a conditional space
+    that is little, and nothing once a reference, which has no parameters, has ended.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(multivariate=False, **options)
 
     def sample_independent(
         self,

@@ -165,7 +165,7 @@ def _own_ends(trials: Iterable[FrozenTrial]) -> Counter[str]:
 def _sampler(
     request: SearchRequest, trial: int, fixed: Mapping[str, Any] | None = None
 ) -> optuna.samplers.BaseSampler:
-    """TPE with its own defaults; seeded by trial, so that no two workers draw the same."""
+    """TPE, one parameter at a time; seeded by trial, so that no two workers draw the same."""
     return SiblingTPE(
         fixed or {},
         seed=(request.seed * 1_000_003 + trial) % 2**32,
