@@ -37,7 +37,7 @@ from mmbench.cli.main import app
 from mmbench.datasets.synthetic import Synergy
 from mmbench.errors import InvalidSpec, StorageError, UnknownName
 from mmbench.plugins import load_plugins
-from mmbench.search import placement, storage
+from mmbench.search import lease, placement, storage
 from mmbench.search.attempt import Attempt
 from mmbench.search.candidates import find_candidates
 from mmbench.search.handing_over import recover
@@ -304,6 +304,18 @@ def signed(url: str, **changes: Any) -> tuple[optuna.Study, optuna.Trial]:
     trial = study.ask()
     trial.set_user_attr(WORKER, {**worker_identity(), **changes})
     return study, trial
+
+
+@pytest.mark.parametrize("hidden", [False, True])
+def test_a_copy_of_this_machine_is_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hidden: bool
+) -> None:
+    study, _ = signed(str(tmp_path / "j"), pid=2**22 + 1)  # no process of this machine has it
+    (boot := tmp_path / "boot").write_text("the copy\n")
+    monkeypatch.setattr(lease, "BOOT", tmp_path / "nowhere" if hidden else boot)
+    assert recover(study) == 0
+    monkeypatch.undo()
+    assert recover(study) == 1
 
 
 def test_a_beat_that_stands_still_on_another_machine_ends_the_lease(tmp_path: Path) -> None:

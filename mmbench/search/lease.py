@@ -26,6 +26,8 @@ BEAT_SECONDS = 10.0
 LEASE_SECONDS = 60.0
 """How long a beat may stand still: several are missed before a worker counts as dead."""
 
+BOOT, PROCESSES = Path("/proc/sys/kernel/random/boot_id"), Path("/proc/self/ns/pid")
+
 
 def worker_identity() -> dict[str, Any]:
     """Who runs a trial, so that another process can tell whether it still lives."""
@@ -34,11 +36,16 @@ def worker_identity() -> dict[str, Any]:
 
 
 def this_machine() -> str:
-    """The host, and the space of its process numbers: containers may share a host's name."""
-    try:
-        return f"{socket.gethostname()} {Path('/proc/self/ns/pid').readlink()}"
-    except OSError:  # not Linux
-        return socket.gethostname()
+    """The host, since it was started, and the space of its process numbers.
+
+    Containers may share a host's name, and so may copies of a virtual machine.
+    """
+    known = [socket.gethostname()]
+    with suppress(OSError):  # not Linux, or hidden
+        known.append(BOOT.read_text().strip())
+    with suppress(OSError):
+        known.append(str(PROCESSES.readlink()))
+    return " ".join(known)
 
 
 class Lease:
