@@ -23,7 +23,7 @@ from mmbench.search.inheritance import INHERITED
 from mmbench.search.jobs import write_jobs
 from mmbench.search.pool import Pool
 from mmbench.search.request import SearchRequest, study_name
-from mmbench.search.study import attempted, spent, trials_of_families
+from mmbench.search.study import attempted, request_of, spent, trials_of_families
 from mmbench.search.worker import Budget
 from mmbench.spec import Component
 from mmbench.tracking import Tracker
@@ -88,7 +88,7 @@ class Campaign:
 
     def _summary(self, study: optuna.Study) -> dict[str, Any]:
         """What the reader should know of the search behind a row: all its trials, its limits."""
-        done, request = attempted(study), self.request
+        done, request = attempted(study), request_of(study)
         counts: Counter[str] = Counter(a.state for a in done)  # those of an earlier study too
         inherited = study.user_attrs.get(INHERITED)
         return {

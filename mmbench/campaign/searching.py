@@ -17,7 +17,14 @@ from mmbench.search.handing_over import recover
 from mmbench.search.inheritance import Inheritance, inheritance, take_over
 from mmbench.search.pool import POLL_SECONDS
 from mmbench.search.storage import open_storage, turn_of
-from mmbench.search.study import attempted, create_or_continue, is_complete, open_study, snapshot
+from mmbench.search.study import (
+    attempted,
+    create_or_continue,
+    is_complete,
+    open_study,
+    request_of,
+    snapshot,
+)
 
 if TYPE_CHECKING:
     import optuna
@@ -36,7 +43,7 @@ def search(campaign: Campaign) -> optuna.Study:
         pool.start()
     try:
         run = campaign.tracker.search_run(
-            request.task.name, name, request.to_dict(), environment(plugins)
+            request.task.name, name, request_of(study).to_dict(), environment(plugins)
         )
         _watch(campaign, pool, study, run)
     finally:
