@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from mmbench.campaign.earlier import earlier_studies
-from mmbench.campaign.places import Places
+from mmbench.campaign.job import Campaign
+from mmbench.campaign.places import Crew, Places
 from mmbench.campaign.searching import _check
 from mmbench.contracts import Capabilities, Fusion
 from mmbench.datasets.synthetic import Synergy
@@ -19,10 +20,11 @@ from mmbench.feature_cache import FeatureCache
 from mmbench.plugins import Plugins, load_plugins
 from mmbench.search.attempt import Attempt
 from mmbench.search.candidates import find_candidates
+from mmbench.search.handing_over import recover
 from mmbench.search.propose import default_proposals, propose
 from mmbench.search.request import SearchRequest, study_name
 from mmbench.search.storage import open_storage
-from mmbench.search.study import CONSTRAINTS, attempted, create_or_continue
+from mmbench.search.study import attempted, create_or_continue
 from mmbench.search.warm_start import warmed
 from mmbench.search.window import BEST, LATEST, WindowedPruner, WindowedTPE, window_of
 from mmbench.search.worker import Budget, _pruner
@@ -104,7 +106,24 @@ def test_each_limit_is_looked_at_before_anything_is_trained(
     assert attempt_all(study, asked, plugins, bench, 4) == ["finished"] * 3 + ["violated"]
     record = attempted(study)[-1].record
     assert record["curve"] == [] and list(record["violated"]) == [cost]
-    assert study.trials[-1].user_attrs[CONSTRAINTS][0] > 0
+    assert max(study.trials[-1].constraints.values()) > 0
+
+
+def test_what_exceeds_a_limit_counts_as_that_though_its_worker_died_at_the_end(
+    plugins: Plugins, bench: Workbench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = request(plugins, fusions=("concat",), max_parameters=1)
+    study = study_of(asked, plugins, tmp_path / "j")
+    attempt_all(study, asked, plugins, bench, 3)
+
+    def die(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("mmbench.search.attempt.end", die)
+        attempt_all(study, asked, plugins, bench, 1)
+    assert recover(study) == 1 and attempted(study)[-1].state == "violated"
+    assert study.trials[-1].constraints["parameters"] > 0
 
 
 def test_what_keeps_to_its_limits_is_trained(
@@ -115,8 +134,8 @@ def test_what_keeps_to_its_limits_is_trained(
     )
     study = study_of(asked, plugins, tmp_path / "j")
     assert attempt_all(study, asked, plugins, bench, 4) == ["finished"] * 4
-    constraints = study.trials[-1].user_attrs[CONSTRAINTS]
-    assert len(constraints) == 3 and max(constraints) < 0
+    constraints = study.trials[-1].constraints
+    assert len(constraints) == 3 and max(constraints.values()) < 0
 
 
 # pruning
@@ -257,6 +276,18 @@ def test_the_same_warm_search_continues_though_there_is_more_to_start_from(
     again = replace(asked, earlier=())
     assert study_name(asked, "1", plugins) == study_name(again, "1", plugins)
     assert study_name(asked, "1", plugins) != study_name(cold, "1", plugins)
+
+
+def test_a_search_that_goes_on_names_what_its_study_started_from(
+    plugins: Plugins, earlier: Path, tmp_path: Path
+) -> None:
+    asked = warm(request(plugins), plugins, earlier)
+    study = study_of(asked, plugins, tmp_path / "j")
+    now = replace(asked, earlier=[{**asked.earlier[0], "study": "unique-2"}])  # a later one
+    places = Places(tmp_path, tmp_path)
+    campaign = Campaign(now, Budget(), places, Crew(1, 1), plugins, None)  # type: ignore[arg-type]
+    sources = campaign._summary(study)["warm_start"]
+    assert [s["study"] for s in sources] == ["unique-1"] * len(asked.earlier)
 
 
 def test_only_what_the_new_space_has_is_taken_from_similar_tasks(

@@ -28,7 +28,7 @@ from mmbench.search.handing_over import end, hand_back
 from mmbench.search.propose import propose
 from mmbench.search.request import SearchRequest
 from mmbench.search.storage import Turn
-from mmbench.search.study import CONSTRAINTS, FIXED_SPEC, RECORD, SPEC, State
+from mmbench.search.study import FIXED_SPEC, RECORD, SPEC, State
 from mmbench.spec import spec_from_json
 from mmbench.together import Wanted, groups_of_one_structure, train_together
 from mmbench.trial import Trained, Workbench, main_metric
@@ -135,9 +135,9 @@ class Attempt:
             costs["memory_mib"] = quick_peak_memory_mib(model, requests, self.bench.device)
         self.record |= costs
         excess = {name: costs[name] - limit for name, limit in limits.items()}
-        if not excess:
-            return
-        self.trial.set_user_attr(CONSTRAINTS, list(excess.values()))
+        for name, value in excess.items():
+            if name not in self.trial.constraints:  # else it is built again, for less memory
+                self.trial.set_constraint(name, value)
         if not self.is_reference and any(e > 0 for e in excess.values()):
             self.record["violated"] = {
                 name: {"measured": costs[name], "limit": limits[name]}
@@ -222,11 +222,6 @@ def run_together(attempts: Sequence[Attempt]) -> None:
         for attempt in attempts:
             if attempt.state is None:
                 attempt.interrupt()
-
-
-def constraints_of(trial: optuna.trial.FrozenTrial) -> list[float]:
-    """For Optuna's sampler: positive where a limit is exceeded."""
-    return list(trial.user_attrs.get(CONSTRAINTS, []))
 
 
 def _json_able(value: Any) -> Any:

@@ -19,7 +19,6 @@ from mmbench.resolve import resolve
 from mmbench.search.propose import as_proposal, propose
 from mmbench.search.request import SearchRequest, question
 from mmbench.search.study import (
-    CONSTRAINTS,
     FIXED_SPEC,
     QUESTION,
     RECORD,
@@ -109,19 +108,18 @@ def _again(
         return None
     origin = {"study": study.study_name, "number": trial.number}
     kept = {k: v for k, v in trial.user_attrs.items() if k in CARRIED}
-    constraints = trial.user_attrs.get(CONSTRAINTS)
     return optuna.trial.create_trial(
         state=trial.state,
         values=trial.values,
         params=asked.params,
         distributions=asked.distributions,
         user_attrs={TAKEN_OVER: origin, **kept},
-        system_attrs={} if constraints is None else {CONSTRAINTS: constraints},
+        constraints=trial.constraints,
         intermediate_values=trial.intermediate_values,
     )
 
 
-CARRIED = (SPEC, RECORD, FIXED_SPEC, CONSTRAINTS, TAKEN_OVER)
+CARRIED = (SPEC, RECORD, FIXED_SPEC, TAKEN_OVER)
 """A trial that was taken over before keeps its first origin."""
 
 

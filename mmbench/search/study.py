@@ -21,7 +21,7 @@ Queued = tuple[dict[str, Any], dict[str, Any]]
 """The parameters and the attributes of a trial to come."""
 
 FIXED_SPEC, SPEC, RECORD, REQUEST = "fixed_spec", "spec", "record", "request"
-QUESTION, TAKEN_OVER, CONSTRAINTS = "question", "taken_over", "constraints"
+QUESTION, TAKEN_OVER = "question", "taken_over"
 SUCCEEDS = "succeeds"
 """Of a trial that was queued again: the number of the one that it takes the place of."""
 DEATHS = "deaths"

@@ -18,7 +18,7 @@ import torch
 from optuna.trial import FrozenTrial, TrialState
 
 from mmbench.plugins import Plugins
-from mmbench.search.attempt import Attempt, Stopped, constraints_of, run_together
+from mmbench.search.attempt import Attempt, Stopped, run_together
 from mmbench.search.handing_over import recover
 from mmbench.search.lease import WORKER, Lease, Watch, worker_identity
 from mmbench.search.request import SearchRequest, check_made_here
@@ -166,11 +166,7 @@ def _sampler(
     request: SearchRequest, trial: int, fixed: Mapping[str, Any] | None = None
 ) -> optuna.samplers.BaseSampler:
     """TPE, one parameter at a time; seeded by trial, so that no two workers draw the same."""
-    return SiblingTPE(
-        fixed or {},
-        seed=(request.seed * 1_000_003 + trial) % 2**32,
-        constraints_func=constraints_of if request.limits else None,
-    )
+    return SiblingTPE(fixed or {}, seed=(request.seed * 1_000_003 + trial) % 2**32)
 
 
 def _pruner(request: SearchRequest) -> optuna.pruners.BasePruner:
