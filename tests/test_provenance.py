@@ -33,7 +33,14 @@ from mmbench.search.inheritance import inheritance, take_over
 from mmbench.search.propose import default_spec
 from mmbench.search.request import SearchRequest, study_name
 from mmbench.search.storage import open_storage
-from mmbench.search.study import TAKEN_OVER, attempted, create_or_continue, open_study, snapshot
+from mmbench.search.study import (
+    FIXED_SPEC,
+    TAKEN_OVER,
+    attempted,
+    create_or_continue,
+    open_study,
+    snapshot,
+)
 from mmbench.search.worker import Budget, work
 from mmbench.spec import Component
 from mmbench.trial import Workbench
@@ -327,6 +334,25 @@ def test_a_search_killed_while_it_takes_over_an_earlier_one_loses_nothing(
             written = 0
             prepare(campaign)
         assert content(prepare(campaign)) == whole, f"cut off after {last} writes"
+
+
+def test_another_version_of_mmbench_starts_anew_and_says_so(
+    before: tuple[Plugins, optuna.Study, Places], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plugins, old, places = before
+    asked, notes = asked_for(plugins, "concat", "good"), []
+    monkeypatch.setattr("mmbench.search.request._mmbench", lambda: "99.0")
+    campaign: Any = SimpleNamespace(
+        request=asked, plugins=plugins, name=name_of(asked, plugins), places=places,
+        listener=SimpleNamespace(note=notes.append),
+    )  # fmt: skip
+    assert campaign.name != old.study_name
+    study = prepare(campaign)
+    assert not attempted(study) and sum(FIXED_SPEC in t.user_attrs for t in study.trials) == 3
+    assert [note.split(" had ")[0] for note in notes] == [old.study_name]
+    assert "another version of mmbench" in notes[0]
+    prepare(campaign)
+    assert len(notes) == 1, "it is said once"
 
 
 def content(study: optuna.Study) -> list[tuple[Any, Any]]:

@@ -7,14 +7,14 @@ it, even if the search was killed before it could be.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from mmbench.campaign.earlier import earlier_studies
 from mmbench.errors import SearchFailed
 from mmbench.evaluation.environment import environment
 from mmbench.search.handing_over import recover
-from mmbench.search.inheritance import Inheritance, inheritance, take_over
+from mmbench.search.inheritance import Inheritance, inheritance, outdated, take_over
 from mmbench.search.pool import POLL_SECONDS
 from mmbench.search.storage import open_storage, turn_of
 from mmbench.search.study import (
@@ -77,9 +77,19 @@ def prepare(campaign: Campaign) -> optuna.Study:
 
 
 def _inherited(campaign: Campaign) -> Inheritance | None:
-    request = campaign.request
-    earlier = earlier_studies(campaign.places, campaign.name, request.task.name)
-    return inheritance(earlier, request, campaign.plugins)
+    """What a new study starts from; if that is nothing for a new version, it is said."""
+    request, plugins = campaign.request, campaign.plugins
+
+    def earlier() -> Iterator[optuna.Study]:
+        return earlier_studies(campaign.places, campaign.name, request.task.name)
+
+    found = inheritance(earlier(), request, plugins)
+    if found is None and (old := outdated(earlier(), request, plugins)):
+        campaign.listener.note(
+            f"{old} had the same request, but of another version of mmbench or of the task: "
+            f"trials of two versions do not compare, so this search starts anew"
+        )
+    return found
 
 
 def _spent(campaign: Campaign, study: optuna.Study) -> bool:

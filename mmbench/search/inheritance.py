@@ -17,11 +17,12 @@ from mmbench.plugins import Plugins
 from mmbench.provenance import used_by
 from mmbench.resolve import resolve
 from mmbench.search.propose import as_proposal, propose
-from mmbench.search.request import SearchRequest, question
+from mmbench.search.request import SearchRequest, asks_the_same, question
 from mmbench.search.study import (
     FIXED_SPEC,
     QUESTION,
     RECORD,
+    REQUEST,
     SPEC,
     TAKEN_OVER,
     state_of,
@@ -64,6 +65,22 @@ def inheritance(
             return Inheritance(
                 study.study_name, trials, frozenset(finished), len(ended) - len(trials)
             )
+    return None
+
+
+def outdated(
+    earlier: Iterable[optuna.Study], request: SearchRequest, plugins: Plugins
+) -> str | None:
+    """The first of ``earlier`` with the same request, of other versions; None if there is none."""
+    asked = question(request, plugins)
+    for study in earlier:
+        kept = study.user_attrs
+        if (
+            kept.get(QUESTION) != asked
+            and REQUEST in kept
+            and asks_the_same(kept[REQUEST], request)
+        ):
+            return study.study_name
     return None
 
 

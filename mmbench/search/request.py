@@ -12,6 +12,9 @@ from mmbench.resolve import resolve_dataset
 from mmbench.space import Value, params_of
 from mmbench.spec import SCHEMA, Component, TrainSpec, as_document, digest, wherever
 
+ASIDE = ("candidates", "earlier")
+"""Of a request, what is no part of the question."""
+
 
 @dataclass(frozen=True, slots=True)
 class Candidates:
@@ -74,8 +77,8 @@ class SearchRequest:
 def study_name(request: SearchRequest, version: str, plugins: Plugins) -> str:
     """``<task>-<hash>`` of everything that makes two searches comparable.
 
-    A new task version, another space, or another version or content of a plugin that takes part is
-    another study.
+    A new version of mmbench or of the task, another space, or another version or content of a
+    plugin that takes part is another study.
     """
     chosen = request.candidates
     spaces = {
@@ -90,7 +93,8 @@ def study_name(request: SearchRequest, version: str, plugins: Plugins) -> str:
     owners = versions_in(plugins, components_of_search(request, plugins))
     train = [str(p) for p in params_of(TrainSpec)]
     train += chosen.augmentations
-    content = [SCHEMA, _asked(request), version, spaces, chosen.encoders, train, owners]
+    asked = [SCHEMA, _mmbench(), _asked(request), version]
+    content = [*asked, spaces, chosen.encoders, train, owners]
     return f"{request.task.name}-{digest(content)}"
 
 
@@ -123,12 +127,17 @@ def question(request: SearchRequest, plugins: Plugins) -> str:
     return digest([SCHEMA, _mmbench(), _asked(request), dataset.version])
 
 
+def asks_the_same(kept: Mapping[str, Any], request: SearchRequest) -> bool:
+    """Whether a study's request, as JSON of any version, is this but for its candidates."""
+    return digest(wherever(kept, *ASIDE)) == digest(_asked(request))
+
+
 def _mmbench() -> str:
     return importlib.metadata.version("mmbench")
 
 
 def _asked(request: SearchRequest) -> dict[str, Any]:
-    return wherever(request.to_dict(), "candidates", "earlier")
+    return wherever(request.to_dict(), *ASIDE)
 
 
 def components_of_search(request: SearchRequest, plugins: Plugins) -> list[tuple[str, str]]:
