@@ -18,6 +18,7 @@ from mmbench.errors import DataUnavailable
 from mmbench.evaluation.estimates import Interval
 from mmbench.evaluation.mcnemar import mcnemar, mid_p
 from mmbench.evaluation.predictions import read_predictions, storable, write_predictions
+from mmbench.leaderboard.coherent import of_itself, with_its_study
 from mmbench.leaderboard.diagnoses import predictions_file
 from mmbench.leaderboard.row import Row
 from mmbench.leaderboard.row_files import read_row, read_rows, write_row
@@ -280,6 +281,10 @@ def test_missing_predictions_are_a_fault_but_for_a_comparison(board: Path, produ
     (product.parent / predictions_file(product.stem)).unlink()
     assert "predictions are missing" in verified(board)[product.name].problems[0]
     change(product, lambda r: r["search"].update(comparison="x", trials=3))
+    assert "predictions are missing" in verified(board)[product.name].problems[0], "its own word"
+    (board / "rows").mkdir()
+    compared = board / "rows" / product.parent.name
+    product.parent.rename(compared)
     checked = verified(board)[product.name]
     assert not checked.problems and not checked.recomputed
     assert "predictions are not here" in checked.notes[0]
@@ -293,13 +298,23 @@ def test_a_gain_whose_yardstick_is_gone_is_a_note(board: Path, product: Path) ->
     assert not checked.problems and "is not here as it was" in checked.notes[0]
 
 
-def test_a_row_of_an_older_mmbench_is_valid_with_notes(board: Path, product: Path) -> None:
+def test_a_row_of_an_older_mmbench_is_valid_in_a_comparison_and_not_on_a_board(
+    board: Path, product: Path
+) -> None:
     def age(row: dict[str, Any]) -> None:
         for name in ("splits", "predictions"):
             del row[name]
         del row["search"]["history"], row["search"]["single"]
 
     change(product, age)
+    problems = " ".join(verified(board)[product.name].problems)
+    for lacking in ("hashes of its splits", "predictions", "list of the trials"):
+        assert lacking in problems
+    (board / "rows").mkdir()
+    for file in product.parent.glob("*.json"):
+        if file != product:
+            file.unlink()
+    product.parent.rename(board / "rows" / "synergy")
     checked = verified(board)[product.name]
     assert not checked.problems and len(checked.notes) == 3
 
@@ -514,3 +529,43 @@ def test_mcnemar_counts_the_rows_that_only_one_gets_right() -> None:
     found = mcnemar(one, other, target)
     assert (found.only_one, found.only_other) == (3, 1)
     assert found.p == pytest.approx(mid_p(1, 3))
+
+
+ROOT = Path(__file__).parents[1]
+COMMITTED = ROOT / "leaderboards" / "av-digits"
+INCOHERENT: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
+    "slower at most than half the time": (lambda r: r.update(latency_ms_p90=1e9), "do not rise"),
+    "from the future": (lambda r: r.update(created="2999-01-01T00:00:00+00:00"), "in the future"),
+    "another clean score": (lambda r: r["robustness"].update(clean=0.5), "not with clean"),
+    "a larger area": (lambda r: r["robustness"]["area"].update(all=0.99), "robustness.area of all"),
+    "a smaller corruption": (
+        lambda r: r["robustness"]["corrupted"]["speech"]["dropped"].__setitem__(5, 0.9),
+        "robustness.area of speech/dropped",
+    ),
+    "a larger share": (lambda r: r["contribution"]["shapley"].update(image=0.9), "Shapley"),
+    "no seed": (lambda r: r["search"].pop("seed"), "search.seed is missing"),
+    "another trial": (lambda r: r["search"].update(trial=0), "search.trial is of majority"),
+    "a shorter history": (lambda r: r["search"]["history"].pop(), "search.history is not that"),
+    "a weaker yardstick": (lambda r: r["search"]["single"].update(id=MAJORITY), "no single modal"),
+    "no yardstick": (lambda r: (r.update(gain=None), r["search"].update(single=None)), "gain is m"),
+    "a yardstick from nowhere": (
+        lambda r: r["search"]["single"].update(id="0" * 12),
+        "which is no row of its board",
+    ),
+    "a larger gain": (lambda r: r["gain"].update(mean=0.9), "gain.mean is 0.9"),
+}
+BOARD, _ = read_rows(COMMITTED)
+FUSED = next(row for row in BOARD if row.gain and row.robustness and row.search.get("trial"))
+MAJORITY = next(row.id for row in BOARD if row.fusion == "majority")
+
+
+@pytest.mark.parametrize("forgery", INCOHERENT)
+def test_a_row_that_contradicts_itself_or_its_study_is_named(forgery: str) -> None:
+    """Without data or predictions: of two figures that say the same, one was changed."""
+    edit, reason = INCOHERENT[forgery]
+    forged = FUSED.to_dict()
+    edit(forged)
+    row = Row(**forged)
+    board = [row, *(other for other in BOARD if other.id != row.id)]
+    assert not [*of_itself(FUSED), *with_its_study(FUSED, BOARD)]
+    assert [p for p in [*of_itself(row), *with_its_study(row, board)] if reason in p]

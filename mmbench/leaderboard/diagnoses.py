@@ -3,9 +3,12 @@
 All of it is optional: a row of an older mmbench, or of a quick run, has None.
 """
 
-from typing import NotRequired
+from typing import Annotated, NotRequired
 
+from annotated_types import Len
 from typing_extensions import TypedDict
+
+Pair = Annotated[list[float], Len(2, 2)]
 
 
 class Predictions(TypedDict):
@@ -36,11 +39,11 @@ class Reliability(TypedDict):
 class RobustnessIntervals(TypedDict):
     """[low, high], 95 % over seeds and sources of rows, of the figures of the same names."""
 
-    clean: list[float]
-    missing: dict[str, list[float]]
-    shuffled: dict[str, list[float]]
-    conflict: dict[str, list[float]]
-    area: dict[str, list[float]]
+    clean: Pair
+    missing: dict[str, Pair]
+    shuffled: dict[str, Pair]
+    conflict: dict[str, Pair]
+    area: dict[str, Pair]
 
 
 class Robustness(TypedDict):
@@ -54,7 +57,7 @@ class Robustness(TypedDict):
     clean: float
     missing: dict[str, float]
     """By the modalities that every row misses, joined by ``+``: every proper subset."""
-    missing_share: dict[str, list[list[float]]]
+    missing_share: dict[str, list[Pair]]
     """By modality: [share of rows that miss it, score], the share rising from 0 to 1."""
     corrupted: dict[str, dict[str, list[float]]]
     """By modality, then kind of noise: the score at severities 0 to 5."""

@@ -158,7 +158,9 @@ class Row:
 
     @property
     def level(self) -> Level:
-        """How much the row can be trusted, by its number of fresh seeds."""
+        """How much the row can be trusted, by its number of fresh seeds; little without scores."""
+        if self.predictions is None:
+            return "preview"
         return next((name for n, name in LEVELS if len(self.seeds) >= n), "preview")
 
     @property

@@ -14,6 +14,7 @@ from torch import Tensor
 from mmbench.errors import DataUnavailable, MMBenchError, StorageError
 from mmbench.evaluation.predictions import read_predictions
 from mmbench.files import write_whole
+from mmbench.leaderboard.coherent import of_itself, with_its_study
 from mmbench.leaderboard.cost_document import check_cost
 from mmbench.leaderboard.restate import (
     Single,
@@ -23,7 +24,7 @@ from mmbench.leaderboard.restate import (
     with_ranges,
 )
 from mmbench.leaderboard.row import Row, moved, used_plugins
-from mmbench.leaderboard.row_files import as_text, misplaced, read_row
+from mmbench.leaderboard.row_files import as_text, misplaced, read_row, read_rows
 from mmbench.leaderboard.studied import check_search
 from mmbench.parts import PARTS, split_digest
 from mmbench.plugins import Plugins
@@ -34,6 +35,10 @@ from mmbench.spec import as_document, canonical_json, family_of, spec_from_dict
 from mmbench.types import Split
 
 MOST_DIFFERENCES = 5
+GAIN = "gain.mean"
+"""It may follow from predictions and from two rows; what is wrong with it is said once."""
+ROWS = "rows"
+"""The folder of a comparison that holds a folder of rows for its task."""
 
 
 @dataclass(slots=True)
@@ -51,6 +56,15 @@ class Checked:
     """Those that the row was made with, each with version and hash."""
     ranged: Row | None = None
     """The row as it follows, if the ends of its intervals are all that is wrong with it."""
+
+    @property
+    def compared(self) -> bool:
+        """It is of a comparison, which keeps no predictions: ``rows/<task>/<id>.json``."""
+        return self.file.absolute().parent.parent.name == ROWS
+
+    def lacks(self, what: str) -> None:
+        """A row of a board has it; one of a comparison may be older than it."""
+        (self.notes if self.compared else self.problems).append(f"it has no {what}")
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -113,6 +127,7 @@ class Verifier:
     def __init__(self, plugins: Plugins, places: Mapping[str, Value] = NOWHERE_ELSE) -> None:
         self.plugins, self.places = plugins, places
         self._last: Data | None = None
+        self._boards: dict[Path, list[Row]] = {}
 
     def check(self, file: Path) -> Checked:
         checked = Checked(file)
@@ -128,7 +143,7 @@ class Verifier:
         steps: tuple[Callable[[Row, Checked], None], ...]
         steps = (
             self._place, self._spec, self._seeds, self._search, self._gain, self._version,
-            self._splits, self._figures,
+            self._splits, self._figures, self._coherent,
         )  # fmt: skip
         for step in steps:
             try:
@@ -192,15 +207,27 @@ class Verifier:
         problems, notes = check_search(row.search)
         checked.problems += problems
         checked.notes += notes
+        if "history" not in row.search:
+            checked.lacks("list of the trials of its search")
 
     def _gain(self, row: Row, checked: Checked) -> None:
         """It is there with the row that it is over; an older row did not say which that was."""
         named = row.search.get("single")
-        older = row.predictions is None and "history" not in row.search
         if row.gain is None and named is not None:
             checked.problems.append(f"gain is null, but search.single is row {named['id']}")
-        if row.gain is not None and named is None and not older:
+        if row.gain is not None and named is None and not checked.compared:
             checked.problems.append("gain is given, but search.single does not say over which row")
+
+    def _coherent(self, row: Row, checked: Checked) -> None:
+        said = any(problem.startswith(GAIN) for problem in checked.problems)
+        found = [*of_itself(row), *with_its_study(row, self._beside(checked.file))]
+        checked.problems += [p for p in found if not (said and p.startswith(GAIN))]
+
+    def _beside(self, file: Path) -> list[Row]:
+        """All rows of the folder; one that cannot be read is named when it is its turn."""
+        if file.parent not in self._boards:
+            self._boards[file.parent] = read_rows(file.parent)[0]
+        return self._boards[file.parent]
 
     def _version(self, row: Row, checked: Checked) -> None:
         _, dataset = resolve_dataset(spec_from_dict(row.spec).task, self.plugins)
@@ -212,7 +239,7 @@ class Verifier:
 
     def _splits(self, row: Row, checked: Checked) -> None:
         if row.splits is None:
-            checked.notes.append("an older row: it has no hashes of its splits")
+            checked.lacks("hashes of its splits")
             return
         now = self._data(row).splits
         if different := [part for part in PARTS if row.splits.get(part) != now[part]]:
@@ -245,11 +272,11 @@ class Verifier:
     def _predictions(self, row: Row, checked: Checked) -> list[Tensor] | None:
         """The scores of each seed; None, with the reason, where they are not here."""
         if row.predictions is None:
-            checked.notes.append("it has no predictions: its quality is not computed again")
+            checked.lacks("predictions, so that its quality cannot be computed again")
             return None
         path = checked.file.parent / row.predictions["file"]
         if not path.exists():
-            if "comparison" not in row.search:
+            if not checked.compared:
                 raise DataUnavailable(f"its predictions are missing: {path}")
             checked.notes.append("its predictions are not here: its quality is not computed again")
             return None

@@ -1,0 +1,116 @@
+"""Whether a row agrees with itself, and with the rows of its study that lie beside it.
+
+Nothing is computed from data here: all of it follows from what the rows say.
+"""
+
+import math
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+
+from mmbench.leaderboard.row import Row
+from mmbench.spec import canonical_json
+
+ROUNDING = 1e-6
+CLOCKS = timedelta(days=1)
+"""No clock is further ahead of another."""
+
+
+def of_itself(row: Row) -> Iterator[str]:
+    """What is wrong between the figures of one row."""
+    latencies = row.latency_ms_p50, row.latency_ms_p90, row.latency_ms_p95
+    known = [ms for ms in latencies if ms is not None]
+    if known != sorted(known):
+        yield "latencies do not rise from p50 over p90 to p95"
+    if row.fusion_parameters > row.parameters:
+        yield "fusion_parameters is more than all parameters"
+    if datetime.fromisoformat(row.created) > datetime.now(UTC) + CLOCKS:
+        yield f"created lies in the future: {row.created}"
+    yield from _robustness(row)
+    yield from _contribution(row)
+
+
+def _robustness(row: Row) -> Iterator[str]:
+    """Curves begin with the clean score, and areas are their means."""
+    found = row.robustness
+    if found is None:
+        return
+    curves = {f"{m}/missing": [s for _, s in curve] for m, curve in found["missing_share"].items()}
+    for modality, noises in found["corrupted"].items():
+        curves |= {f"{modality}/{noise}": curve for noise, curve in noises.items()}
+    for name, curve in curves.items():
+        if not _same(curve[0], found["clean"]):
+            yield f"robustness of {name} begins with {curve[0]:g}, not with clean"
+        if name in found["area"] and not _same(found["area"][name], sum(curve) / len(curve)):
+            yield f"robustness.area of {name} is not the mean of its curve"
+    areas = [area for name, area in found["area"].items() if name != "all"]
+    if "all" in found["area"] and not _same(found["area"]["all"], sum(areas) / len(areas)):
+        yield "robustness.area of all is not the mean of the others"
+
+
+def _contribution(row: Row) -> Iterator[str]:
+    """Shapley values share out what all modalities are worth; gradients are shares of one."""
+    found = row.contribution
+    if found is None:
+        return
+    worth = found["subsets"].get("+".join(found["shapley"])), found["subsets"].get("")
+    total = sum(found["shapley"].values())
+    if worth[0] is not None and worth[1] is not None and not _same(total, worth[0] - worth[1]):
+        yield "Shapley values do not sum to what all modalities bring"
+    shares = found["gradient_share"].values()
+    if any(not -ROUNDING <= share <= 1 + ROUNDING for share in shares):
+        yield "gradient shares are not shares"
+
+
+def with_its_study(row: Row, board: Sequence[Row]) -> Iterator[str]:
+    """What is wrong between a row of a search and the others that it left on the board."""
+    study = row.search.get("study")
+    if study is None:
+        return
+    if "seed" not in row.search:
+        yield "search.seed is missing: nobody can tell whether the seeds are fresh"
+    others = [other for other in board if other.search.get("study") == study]
+    yield from _history(row, others)
+    yield from _gain(row, others, {other.id: other for other in board})
+
+
+def _history(row: Row, study: Sequence[Row]) -> Iterator[str]:
+    """All rows of a study list the same trials, and each its own among them."""
+    known = Counter(canonical_json(other.search.get("history")) for other in study)
+    own = canonical_json(row.search.get("history"))
+    if known[own] < max(known.values()):
+        yield f"search.history is not that of most rows of {row.search['study']}"
+    history = row.search.get("history")
+    for trial in history if isinstance(history, list) else ():
+        mine = isinstance(trial, dict) and trial.get("number") == row.search.get("trial")
+        if mine and trial.get("fusion") not in (None, row.fusion):
+            yield f"search.trial is of {trial['fusion']}; the row is of {row.fusion}"
+
+
+def _gain(row: Row, study: Sequence[Row], board: dict[str, Row]) -> Iterator[str]:
+    """It is over the single modality that validation prefers, and as large as both rows say."""
+    singles = [other for other in study if other.of_one_modality]
+    named = row.search.get("single")
+    if named is None:
+        if row.gain is None and singles and len(row.encoders) > 1:
+            yield "gain is missing, though single modalities of its study are there"
+        return
+    single = board.get(named["id"])
+    if single is None:
+        if singles:
+            yield f"gain is over row {named['id']}, which is no row of its board"
+        return
+    if not single.of_one_modality:
+        yield f"gain is over row {single.id}, which is {single.fusion}: no single modality"
+        return
+    best = max((s.sign * s.validation["mean"] for s in singles), default=-math.inf)
+    if single.sign * single.validation["mean"] < best - ROUNDING:
+        yield f"gain is over row {single.id}, but validation prefers another single modality"
+    if row.gain is not None:
+        found = row.sign * (row.main["mean"] - single.main["mean"])
+        if not _same(row.gain["mean"], found):
+            yield f"gain.mean is {row.gain['mean']:g}, but the two rows differ by {found:g}"
+
+
+def _same(one: float, other: float) -> bool:
+    return math.isclose(one, other, rel_tol=ROUNDING, abs_tol=ROUNDING)
