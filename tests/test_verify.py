@@ -544,7 +544,7 @@ INCOHERENT: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
     ),
     "a larger share": (lambda r: r["contribution"]["shapley"].update(image=0.9), "Shapley"),
     "no seed": (lambda r: r["search"].pop("seed"), "search.seed is missing"),
-    "another trial": (lambda r: r["search"].update(trial=0), "search.trial is of majority"),
+    "another trial": (lambda r: r["search"].update(trial=CONSTANT), "search.trial is of majority"),
     "a shorter history": (lambda r: r["search"]["history"].pop(), "search.history is not that"),
     "a weaker yardstick": (lambda r: r["search"]["single"].update(id=MAJORITY), "no single modal"),
     "no yardstick": (lambda r: (r.update(gain=None), r["search"].update(single=None)), "gain is m"),
@@ -557,6 +557,7 @@ INCOHERENT: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
 BOARD, _ = read_rows(COMMITTED)
 FUSED = next(row for row in BOARD if row.gain and row.robustness and row.search.get("trial"))
 MAJORITY = next(row.id for row in BOARD if row.fusion == "majority")
+CONSTANT = next(t["number"] for t in FUSED.search["history"] if t["fusion"] == "majority")
 
 
 @pytest.mark.parametrize("forgery", INCOHERENT)
