@@ -69,27 +69,26 @@ class Predictor:
 
     def __init__(self, saved: SavedModel) -> None:
         self.saved, self.task = saved, saved.task
-        made = saved.preprocessing
-        self.recipe = None if made is None else Recipe.from_dict(made["recipe"])
+        made, read = saved.preprocessing, tuple(saved.model.encoders_by_modality)
+        whole = None if made is None else Recipe.from_dict(made["recipe"])
+        self.recipe = whole.only(read) if whole is not None and read else whole
+        self.inputs = read if self.recipe is None else self.recipe.columns
+        """The columns of the table it was trained on, or modalities, that the model reads."""
+        self.known = tuple(self.task.modalities) if whole is None else whole.columns
+        """What a sample may name: also what this model leaves alone."""
         self.mean: float
         self.std: float
         self.mean, self.std = (0.0, 1.0) if made is None else made["scale"]
 
-    @property
-    def inputs(self) -> tuple[str, ...]:
-        """What a sample may name: the columns of the table it was trained on, or modalities."""
-        if self.recipe is not None:
-            return self.recipe.columns
-        return tuple(self.saved.model.encoders_by_modality)
-
     def predict(self, sample: Sample, folder: str | Path = ".") -> Prediction:
         """One sample; what it leaves out is missing. Relative paths start at ``folder``."""
-        self._check(sample)
-        if not self.reads(sample):
+        (found,) = self.predict_all([sample], folder)
+        if found == EMPTY:
             raise InvalidParameter(
-                f"The sample has no value. It names at least one of: {', '.join(self.inputs)}."
+                "The sample has no value that the model reads. Give at least one of: "
+                f"{', '.join(self.inputs)}."
             )
-        return self.predict_all([sample], folder)[0]
+        return found
 
     def predict_all(
         self,
@@ -110,30 +109,28 @@ class Predictor:
             found += self._predict_batch(batch, first, Path(folder), on_broken)
         return found
 
+    @torch.inference_mode()
     def _predict_batch(
         self, samples: Sequence[Sample], first: int, folder: Path, on_broken: OnBroken
     ) -> list[Prediction]:
-        whole = [dict(sample) for sample in samples]
-
         def told(name: str, row: int, cell: Any, why: Broken) -> None:
             on_broken(name, first + row, cell, why)
-            del whole[row][name]
 
-        scores = self.scores(samples, folder, told)
-        return [
-            self._said(own) if self.reads(sample) else EMPTY
-            for sample, own in zip(whole, scores, strict=True)
-        ]
-
-    def reads(self, sample: Sample) -> bool:
-        """Whether the sample has any value to go by."""
-        return not all(is_empty(sample.get(name)) for name in self.inputs)
+        raw = self._raw(samples, folder, told)
+        there = _filled(raw)
+        if not there.any():
+            return [EMPTY] * len(samples)
+        scores = self._answer(self._ready(raw))
+        return [self._said(own) if has else EMPTY for has, own in zip(there, scores, strict=True)]
 
     def findings(self, table: pd.DataFrame) -> list[Finding]:
         """What of a table the model takes as missing, or as a category that it does not know."""
         recipe = self.recipe
         if recipe is None:
             return []
+        learnt = {
+            name: of for fields in recipe.tables.values() for name, of in fields.dates.items()
+        }
         found = gaps(table, _by_kind(recipe, table))
         for column, shape in recipe.sequences.values():
             found += of_sequences(table[column], shape) if column in table else []
@@ -150,7 +147,7 @@ class Predictor:
         Of retrieval (samples, 2 × width): the embeddings of both sides, to build an index from. A
         side that a sample leaves out has zeros.
         """
-        return self._answer(self._ready(samples, folder, on_broken))
+        return self._answer(self._ready(self._raw(samples, folder, on_broken)))
 
     def times(self, samples: Sequence[Sample], folder: str | Path = ".") -> Times:
         """How long single samples take, asked in turn."""
@@ -158,7 +155,7 @@ class Predictor:
         for number in range(1 + WARM_UP + TIMED):
             sample, start = samples[number % len(samples)], time.perf_counter_ns()
             with torch.inference_mode():
-                ready = self._ready([sample], Path(folder))
+                ready = self._ready(self._raw([sample], Path(folder)))
                 between = time.perf_counter_ns()
                 scores = self._answer(ready)
             after = time.perf_counter_ns()
@@ -169,14 +166,15 @@ class Predictor:
         stages = {stage: percentiles(ms[1 + WARM_UP :]) for stage, ms in taken.items()}
         return Times(taken["whole"][0], stages)
 
-    def _ready(
-        self, samples: Sequence[Sample], folder: Path, on_broken: OnBroken = refuse
-    ) -> Split:
-        """Raw samples as the model reads them, where it is."""
+    def _raw(self, samples: Sequence[Sample], folder: Path, on_broken: OnBroken = refuse) -> Split:
+        """Decoded, as a data set would load them."""
+        return Split(self._columns(samples, folder, on_broken), torch.zeros(len(samples)))
+
+    def _ready(self, raw: Split) -> Split:
+        """As the model reads them, where it is."""
         model = self.saved.model
-        split = Split(self._columns(samples, folder, on_broken), torch.zeros(len(samples)))
         device = next(model.parameters(), torch.empty(0)).device
-        return prepare(split, model.encoders_by_modality).to(device)
+        return prepare(raw, model.encoders_by_modality).to(device)
 
     def _answer(self, ready: Split) -> Tensor:
         scores: Tensor = self.saved.model(ready).scores
@@ -184,9 +182,9 @@ class Predictor:
 
     def _check(self, sample: Sample) -> None:
         for name in sample:
-            if name not in self.inputs:
+            if name not in self.known:
                 raise InvalidParameter(
-                    f"The model has no input {name!r}.{did_you_mean(name, self.inputs)} "
+                    f"The model has no input {name!r}.{did_you_mean(name, self.known)} "
                     f"It reads: {', '.join(self.inputs)}."
                 )
 
@@ -205,8 +203,8 @@ class Predictor:
         """A modality of a task whose values are as a user has them."""
         kind = self.task.modalities[modality]
         if kind == "text":
-            index = torch.tensor([MISSING if c is None else i for i, c in enumerate(cells)])
-            return Column(tuple("" if c is None else str(c) for c in cells), index)
+            index = torch.tensor([MISSING if is_empty(c) else i for i, c in enumerate(cells)])
+            return Column(tuple("" if is_empty(c) else str(c) for c in cells), index)
         like = self.saved.requests.columns[modality].values
         assert isinstance(like, Tensor)
         if kind == "tabular":
@@ -234,6 +232,14 @@ class Predictor:
             return Prediction(tuple(n for n, p in chances.items() if p >= THRESHOLD), chances)
         chances = dict(zip(names, scores.softmax(0).tolist(), strict=True))
         return Prediction(names[int(scores.argmax())], chances)
+
+
+def _filled(raw: Split) -> Tensor:
+    """(rows,) whether there is a value of any modality."""
+    there = torch.zeros(len(raw), dtype=torch.bool)
+    for column in raw.columns.values():
+        there |= column.present
+    return there
 
 
 def _by_kind(recipe: Recipe, table: pd.DataFrame) -> dict[str, list[str]]:

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from command_line import mmbench
 from PIL import Image
 from safetensors.torch import load_file
 
@@ -125,6 +126,62 @@ def test_missing_and_unknown_inputs(home):
         model.predict({"photo": "none.png"}, home)
     with pytest.raises(DataUnavailable, match="is no saved model"):
         load_model(home)
+
+
+@pytest.fixture(scope="module")
+def alone(home: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model of ``size`` and ``born`` alone; the table has a photo and a note too."""
+    folder = tmp_path_factory.mktemp("alone")
+    days = pd.date_range("2024-01-01", periods=60).strftime("%d/%m/%Y")
+    pd.read_csv(home / "data.csv").assign(born=days).to_csv(home / "dated.csv", index=False)
+    options = TableOptions(
+        path=str(home / "dated.csv"), target="price", target_kind="regression", image_size=16,
+        modalities='{"table": {"number": ["size"], "date": ["born"]}, "note": {"text": ["note"]}, '
+        '"photo": {"image": ["photo"]}}',
+    )  # fmt: skip
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MMBENCH_CACHE", str(folder / "cache"))
+        task = Component("table.mine", prepare_anew(options).options.params())
+        only = Component("only", {"modality": "table"})
+        spec = TrialSpec(
+            task, {"table": Component("mlp")}, only, Component("mlp"),
+            train=TrainSpec(max_epochs=1),
+        )  # fmt: skip
+        found = train_trial(spec, load_plugins(), Workbench(CPU))
+    save_model(folder / "saved", found.resolved, found.model, found.requests)
+    return folder / "saved"
+
+
+def test_a_model_of_one_modality_asks_for_no_other(alone, tmp_path):
+    model = load_model(alone)
+    assert model.inputs == ("size", "born")
+    one = model.predict({"size": 2, "photo": "none.png"}, tmp_path)
+    assert one == model.predict({"size": 2}), "a photo that is not read need not be there"
+    with pytest.raises(InvalidParameter, match=r"no value that the model reads.*: size, born\."):
+        model.predict({"note": "hello", "photo": Image.new("RGB", (9, 9))})
+    with pytest.raises(InvalidParameter, match="Did you mean 'photo'"):
+        model.predict({"foto": "none.png"})
+
+
+def test_a_table_is_looked_through_for_what_the_model_reads(alone, tmp_path):
+    new = pd.DataFrame({"photo": ["none.png"] * 3, "size": [1, "NA", "abc"]})
+    new.to_csv(tmp_path / "new.csv", index=False)
+    done = mmbench(tmp_path, "predict", str(alone), "--input", "new.csv")
+    assert [bool(line.split(",")[1]) for line in done.stdout.splitlines()[1:]] == [1, 0, 0]
+    assert "new.csv: 2 rows without a value that the model reads, not predicted: rows 2, 3" in (
+        done.stderr
+    )
+    assert "taken as missing: born" in done.stderr and "none.png" not in done.stderr
+    new[["photo"]].to_csv(tmp_path / "new.csv", index=False)
+    done = mmbench(tmp_path, "predict", str(alone), "--input", "new.csv")
+    assert done.returncode == 2 and "It reads: size, born." in done.stderr
+
+
+@pytest.mark.parametrize("cell", ["NA", "abc", " ", float("nan"), float("inf"), pd.NA, None])
+def test_a_sample_of_words_for_nothing_is_empty(alone, cell):
+    model = load_model(alone)
+    found = model.predict_all([{"size": cell}, {"size": 1}, {"born": pd.NaT}])
+    assert [one.value is None for one in found] == [True, False, True]
 
 
 def test_a_task_without_preprocessing_takes_its_modalities(tmp_path):

@@ -15,6 +15,7 @@ from mmbench.cli.output import print_json
 
 if TYPE_CHECKING:
     from mmbench.predicting import Prediction, Predictor, Sample, Times
+    from mmbench.tables.samples import Unreadable
 
 
 def predict(
@@ -33,7 +34,6 @@ def predict(
     as_json: AsJson = False,
 ) -> None:
     """Predict every row of a table with a model; columns it does not know are left alone."""
-    from mmbench.errors import UnusableData
     from mmbench.files import write_whole
     from mmbench.predicting import EMPTY, load_model
     from mmbench.tables.samples import Unreadable
@@ -46,8 +46,7 @@ def predict(
         found = predictor.predict_all(samples, folder, broken.add)
     for finding in broken.findings():
         typer.echo("\n  ".join([f"{finding.where}: {finding.says}", *finding.items]), err=True)
-    if all(one == EMPTY for one in found):
-        raise UnusableData(f"Nothing in {input_} can be read: there is nothing to predict from.")
+    _say_empty(input_, found, broken, predictor)
     if timed:
         whole = set(range(len(samples))) - broken.rows
         readable = [samples[row] for row in sorted(whole) if found[row] != EMPTY]
@@ -67,7 +66,6 @@ def _samples(input_: Path, predictor: "Predictor") -> "list[Sample]":
     import pandas as pd
 
     from mmbench.errors import UnusableData
-    from mmbench.tables.findings import counted, rows_named
     from mmbench.tables.read import read_table
 
     table, findings = read_table(input_)
@@ -82,16 +80,29 @@ def _samples(input_: Path, predictor: "Predictor") -> "list[Sample]":
         typer.echo(f"not in {input_}, taken as missing: {', '.join(absent)}", err=True)
     there = table[[name for name in predictor.inputs if name in table]].astype(object)
     samples: list[Sample] = there.where(pd.notna(there), None).to_dict("records")  # type: ignore[assignment]
-    empty = [row for row, sample in enumerate(samples) if not predictor.reads(sample)]
-    if len(empty) == len(samples):
+    return samples
+
+
+def _say_empty(
+    input_: Path, found: "Sequence[Prediction]", broken: "Unreadable", predictor: "Predictor"
+) -> None:
+    """Which rows are left empty; ``UnusableData`` if all are."""
+    from mmbench.errors import UnusableData
+    from mmbench.predicting import EMPTY
+    from mmbench.tables.findings import counted, rows_named
+
+    left = {row for row, one in enumerate(found) if one == EMPTY}
+    empty = sorted(left - broken.rows)
+    if len(empty) == len(found):
         raise UnusableData(
             f"{input_} has no value that the model reads in any row: there is nothing to predict "
             f"from. It reads: {', '.join(predictor.inputs)}."
         )
+    if len(left) == len(found):
+        raise UnusableData(f"Nothing in {input_} can be read: there is nothing to predict from.")
     if empty:
         says = f"{counted(len(empty), 'row')} without a value that the model reads"
         typer.echo(f"{input_}: {says}, not predicted: {rows_named(empty)}", err=True)
-    return samples
 
 
 def _as_csv(found: "Sequence[Prediction]") -> str:

@@ -278,8 +278,7 @@ class _Preparation:
 
     def _in_memory(self, recipe: Recipe) -> dict[str, Column]:
         """Every modality but those of files, of all rows."""
-        order = tuple(m for m in recipe.order if m not in self.stores)
-        alone = replace(recipe, files={}, order=order)
+        alone = recipe.only([m for m in recipe.order if m not in self.stores])
         return alone.apply(self.frame, self.options.folder)
 
     def _version(self) -> str:

@@ -3,7 +3,7 @@
 A saved model keeps its recipe, so that new rows are treated as the training rows were.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, overload
@@ -52,6 +52,16 @@ class Recipe:
         found = [c for group in self.texts.values() for c in group]
         found += [c for made in self.tables.values() for c in made.columns]
         return (*found, *(c for c, _ in (*self.files.values(), *self.sequences.values())))
+
+    def only(self, modalities: Collection[str]) -> "Recipe":
+        """What these are made of: other columns are neither asked for nor decoded."""
+        return Recipe(
+            {m: columns for m, columns in self.texts.items() if m in modalities},
+            {m: fields for m, fields in self.tables.items() if m in modalities},
+            {m: files for m, files in self.files.items() if m in modalities},
+            {m: cells for m, cells in self.sequences.items() if m in modalities},
+            tuple(m for m in self.order if m in modalities),
+        )
 
     def apply(
         self, frame: pd.DataFrame, folder: Path, on_broken: OnBroken = refuse
