@@ -131,7 +131,7 @@ class Predictor:
         learnt = {
             name: of for fields in recipe.tables.values() for name, of in fields.dates.items()
         }
-        found = gaps(table, _by_kind(recipe, table))
+        found = gaps(table, _by_kind(recipe, table), learnt)
         for column, shape in recipe.sequences.values():
             found += of_sequences(table[column], shape) if column in table else []
         for fields in recipe.tables.values():

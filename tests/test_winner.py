@@ -184,6 +184,12 @@ def test_a_sample_of_words_for_nothing_is_empty(alone, cell):
     assert [one.value is None for one in found] == [True, False, True]
 
 
+def test_dates_of_new_rows_are_read_as_they_were_learnt(alone):
+    model = load_model(alone)
+    new = pd.DataFrame({"size": [1, 2], "born": ["03/04/2024", "31/31/2024"]})
+    assert [f.says for f in model.findings(new)] == ["1 cell is no date and counts as empty: row 2"]
+
+
 def test_a_task_without_preprocessing_takes_its_modalities(tmp_path):
     found = trained(Component("synergy", {"size": 64}))
     save_model(tmp_path / "model", found.resolved, found.model, found.requests)

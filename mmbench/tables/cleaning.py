@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from mmbench.errors import UnusableData
-from mmbench.tables.dates import how_read, orders, read_dates
+from mmbench.tables.dates import Order, how_read, orders, read_dates
 from mmbench.tables.findings import Finding, counted, listed, rows_named, so_missing
 from mmbench.tables.kinds import Seems, as_numbers, strings, with_value
 from mmbench.tables.media import ABSENT
@@ -16,6 +16,7 @@ from mmbench.tables.store import Store
 
 MOST_MISSING = 0.5
 """Share of a column's files that may be absent before that looks like a wrong folder."""
+NOT_LEARNT: Mapping[str, Order] = {}
 
 
 def left_aside(seems: Mapping[str, Seems], roles: Iterable[str]) -> list[Finding]:
@@ -27,8 +28,15 @@ def left_aside(seems: Mapping[str, Seems], roles: Iterable[str]) -> list[Finding
     ]
 
 
-def gaps(frame: pd.DataFrame, columns: Mapping[str, Iterable[str]]) -> list[Finding]:
-    """Empty cells of each column, and numbers and dates that are none. ``columns`` by kind."""
+def gaps(
+    frame: pd.DataFrame,
+    columns: Mapping[str, Iterable[str]],
+    learnt: Mapping[str, Order] = NOT_LEARNT,
+) -> list[Finding]:
+    """Empty cells of each column, and numbers and dates that are none. ``columns`` by kind.
+
+    ``learnt``: how a model reads the dates of a column, whatever these cells would tell.
+    """
     found = []
     for kind, names in columns.items():
         for name in names:
@@ -42,7 +50,7 @@ def gaps(frame: pd.DataFrame, columns: Mapping[str, Iterable[str]]) -> list[Find
             if kind == "number":
                 found += _no_numbers(cells)
             if kind == "date":
-                found += _dates(cells)
+                found += _dates(cells, learnt.get(name))
     return found
 
 
@@ -75,10 +83,10 @@ def _no_numbers(cells: pd.Series) -> list[Finding]:
     ]
 
 
-def _dates(cells: pd.Series) -> list[Finding]:
+def _dates(cells: pd.Series, learnt: Order | None) -> list[Finding]:
     name, found = str(cells.name), orders(cells)
-    unread = cells.notna() & read_dates(cells, found.order).isna()
-    return [*how_read(name, found), *_unread(name, unread, "no date")]
+    unread = cells.notna() & read_dates(cells, learnt or found.order).isna()
+    return [*([] if learnt else how_read(name, found)), *_unread(name, unread, "no date")]
 
 
 def _unread(name: str, which: pd.Series, what: str) -> list[Finding]:
