@@ -271,6 +271,32 @@ def test_a_frame_that_is_written_over_is_read_again(tmp_path):
     assert seen == [[10], [200]]
 
 
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [("a" * 300 + ".png", "File name too long"), ("a\0b.png", "embedded null byte")],
+    ids=["too long", "with a NUL"],
+)
+def test_a_path_that_cannot_be_is_a_broken_file(name, why, tmp_path):
+    """It stopped everything, with the advice to free some space."""
+    path = with_images(tmp_path, "uint8", 255)
+    saved(tmp_path, pd.read_csv(path).replace({"photo": {"7.png": name}}))
+    found = prepared(path)
+    assert "1 file is broken, so row 8 misses" in said(found) and why in said(found)
+    shape = Shape("image", 8)
+    assert list(store([Path(name), tmp_path / "1.png"], shape).broken) == [0]
+
+
+def test_a_hidden_file_is_no_frame(tmp_path):
+    """macOS leaves a ``._0.bmp`` beside ``0.bmp`` on other disks."""
+    Image.fromarray(np.full((8, 8), 10, np.uint8)).save(tmp_path / "0.bmp")
+    shape, seen = Shape("video", 8, 2), []
+    for _ in range(2):
+        found = store([tmp_path], shape)
+        seen.append((found.digests, found.values[torch.tensor([0])].unique().tolist()))
+        (tmp_path / "._0.bmp").write_bytes(b"\0\5\x16\7")
+    assert seen[0] == seen[1] and seen[0][1] == [10]
+
+
 # Sequences and sounds ---------------------------------------------------------------------------
 
 
@@ -283,6 +309,24 @@ def test_sequences_that_are_no_such_and_long_ones_are_named(tmp_path):
     assert "series: 1 row cut to the first 1,024 steps: row 4" in said(found)
     index = found.columns["series"].index
     assert index is not None and (index == MISSING).nonzero().flatten().tolist() == [7, 8]
+
+
+@pytest.mark.parametrize("steps", [[], [np.nan, np.nan], None])
+def test_a_file_without_a_number_is_broken(steps, tmp_path):
+    table = frame().assign(walk=[f"{i}.npy" for i in range(60)])
+    for i in range(60):
+        np.save(tmp_path / f"{i}.npy", np.random.default_rng(i).random(9))
+    if steps is None:
+        (tmp_path / "7.npy").write_bytes(b"")
+    else:
+        np.save(tmp_path / "7.npy", steps)
+    found = prepared(saved(tmp_path, table))
+    assert "walk: 1 file is broken, so row 8 misses this modality" in said(found)
+
+
+def test_an_array_without_a_number_is_no_series(tmp_path):
+    with pytest.raises(UnusableData, match="it holds no number"):
+        media_column([[np.nan, np.nan]], Shape("series", 9, 1), tmp_path, "walk")
 
 
 @pytest.mark.parametrize(("seconds", "says"), [(0.0, "10 seconds"), (0.5, "0.5 seconds")])

@@ -182,12 +182,17 @@ def sound_seconds(path: Path) -> float:
 
 def _video(path: Path, shape: Shape) -> Decoded:
     """Frames evenly spread over a folder of images, in the order of their names; or one image."""
-    inside = path.iterdir() if path.is_dir() else [path]
-    frames = sorted((p for p in inside if p.suffix.lower() in FRAME_SUFFIXES), key=_counted)
+    found = inside(path) if path.is_dir() else [path]
+    frames = sorted((p for p in found if p.suffix.lower() in FRAME_SUFFIXES), key=_counted)
     if not frames:
         raise Broken("the folder holds no frames")
     which = np.linspace(0, len(frames) - 1, shape.depth).round().astype(int)
     return Decoded(np.stack([picture(frames[i].read_bytes(), shape.size) for i in which]))
+
+
+def inside(folder: Path) -> list[Path]:
+    """What is not hidden: macOS leaves a ``._f0.png``, which is no image, beside ``f0.png``."""
+    return sorted(p for p in folder.iterdir() if not p.name.startswith("."))
 
 
 def _counted(path: Path) -> list[str | int]:
@@ -198,7 +203,15 @@ def _counted(path: Path) -> list[str | int]:
 
 def _series(path: Path, shape: Shape) -> Decoded:
     values = np.load(path, allow_pickle=False)
-    return Decoded(steps(values, shape), cut=len(values) > shape.size)
+    return Decoded(series(values, shape), cut=len(values) > shape.size)
+
+
+def series(values: Array, shape: Shape) -> Array:
+    """As ``steps``; without a number there is no series."""
+    found = steps(values, shape)
+    if not np.isfinite(found).any():
+        raise Broken("it holds no number")
+    return found
 
 
 def steps(values: Array, shape: Shape) -> Array:

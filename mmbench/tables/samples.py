@@ -12,7 +12,7 @@ import torch
 from mmbench.errors import UnusableData
 from mmbench.tables.findings import Finding, counted, rows_named, so_missing
 from mmbench.tables.kinds import sequence
-from mmbench.tables.media import Array, Broken, Shape, decode, fit_sound, shrunk, steps
+from mmbench.tables.media import Array, Broken, Shape, decode, fit_sound, series, shrunk
 from mmbench.types import MISSING, Column
 
 OnBroken = Callable[[str, int, Any, Broken], None]
@@ -93,7 +93,7 @@ def _decoded(cell: Any, shape: Shape, folder: Path) -> Array:
         found = sequence(cell)
         if found is None:
             raise Broken("it is no sequence of numbers")
-        return steps(found, shape)
+        return series(found, shape)
     if shape.media == "audio":
         return fit_sound(np.asarray(cell, dtype=np.float32).reshape(-1), shape.size)
     raise Broken("a video is given as a folder of frames")

@@ -40,7 +40,7 @@ def shape_of_sequences(cells: pd.Series) -> Shape:
 def _saved_dims(path: Path) -> tuple[int, ...] | None:
     try:
         return tuple(np.load(path, mmap_mode="r", allow_pickle=False).shape)
-    except (OSError, ValueError):
+    except (OSError, ValueError, EOFError):
         return None
 
 

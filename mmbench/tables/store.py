@@ -27,7 +27,7 @@ from mmbench.tables import media
 from mmbench.tables.copies import PRINT, near_copies
 from mmbench.tables.media import ABSENT, FULL_SCALE, Array, Broken, Decoded, Shape
 
-SCHEMA = 2
+SCHEMA = 3
 CHUNK = 64
 """Files under way at a time."""
 
@@ -122,14 +122,14 @@ def _key(files: Sequence[Path], shape: Shape) -> str:
             digest.update(f"{path.absolute()} {stat.st_size} {stat.st_mtime_ns}\n".encode())
             if path.is_dir():
                 digest.update(_inside(path).encode())
-        except OSError:
+        except (OSError, ValueError):  # also a name too long, or with a NUL, for any file
             digest.update(f"{path.absolute()} absent\n".encode())
     return digest.hexdigest()[:24]
 
 
 def _inside(folder: Path) -> str:
     """The frames as they are now: a folder knows nothing of a file that was written over."""
-    frames = [(p.name, p.stat()) for p in sorted(folder.iterdir())]
+    frames = [(p.name, p.stat()) for p in media.inside(folder)]
     return "".join(f"{name} {stat.st_size} {stat.st_mtime_ns}\n" for name, stat in frames)
 
 
@@ -184,13 +184,13 @@ def _decoded(files: Sequence[Path], shape: Shape) -> Iterator[tuple[str, Decoded
 
 
 def _digest(path: Path) -> str:
-    if path.is_dir():
-        inner = "".join(_digest(p) for p in sorted(path.iterdir()) if p.is_file())
-        return hashlib.sha256(inner.encode()).hexdigest()[:24]
     try:
+        if path.is_dir():
+            inner = "".join(_digest(p) for p in media.inside(path) if p.is_file())
+            return hashlib.sha256(inner.encode()).hexdigest()[:24]
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()[:24]
-    except OSError as error:
+    except (OSError, ValueError) as error:
         raise Broken(ABSENT if isinstance(error, FileNotFoundError) else str(error)) from None
 
 
