@@ -310,6 +310,54 @@ def test_a_data_set_of_the_library_from_a_folder(tmp_path):
         HuggingFace(path=str(tmp_path / "nothing"))
 
 
+def labelled(n: int, label: object = None) -> object:
+    """(rows) a number of two classes, or all of the class -1: kept back."""
+    datasets = pytest.importorskip("datasets")
+    features = {"size": datasets.Value("float32"), "label": datasets.ClassLabel(names=["a", "b"])}
+    rows = {"size": [i % 7 for i in range(n)], "label": [label or i % 2 for i in range(n)]}
+    return datasets.Dataset.from_dict(rows, features=datasets.Features(features))
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_split_whose_targets_were_kept_back_is_drawn(tmp_path, caplog):
+    datasets = pytest.importorskip("datasets")
+    from mmbench.datasets.huggingface import HuggingFace
+
+    splits = {
+        "train": labelled(50),
+        "Dev": labelled(10),
+        "test": labelled(10, -1),
+        "extra": labelled(4),
+    }
+    datasets.DatasetDict(splits).save_to_disk(tmp_path / "saved")
+    task = HuggingFace(path=str(tmp_path / "saved"))
+    assert [len(task.load(part)) for part in PARTS] == [46, 10, 4]
+    assert "label: 10 rows have no usable target" in caplog.text
+    assert "splits that are not used: extra" in caplog.text
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.parametrize("name", ["full", "test"])
+def test_a_data_set_without_a_split_to_train_on_is_refused(name, tmp_path):
+    datasets = pytest.importorskip("datasets")
+    from mmbench.datasets.huggingface import HuggingFace
+
+    datasets.DatasetDict({name: labelled(20)}).save_to_disk(tmp_path / "saved")
+    with pytest.raises(UnusableData, match=f"no split to train on: there is {name}"):
+        HuggingFace(path=str(tmp_path / "saved"))
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_splits_of_other_columns_are_refused(tmp_path):
+    datasets = pytest.importorskip("datasets")
+    from mmbench.datasets.huggingface import HuggingFace
+
+    other = datasets.Dataset.from_dict({"size": ["a"], "label": ["b"]})
+    datasets.DatasetDict(train=labelled(20), test=other).save_to_disk(tmp_path / "saved")
+    with pytest.raises(UnusableData, match=r"The splits of .* have other columns"):
+        HuggingFace(path=str(tmp_path / "saved"))
+
+
 def things(folder: Path, n: int = 60, without: int | None = None) -> Path:
     """Pictures in pairs, captions, two texts of one name but for a blank, and a large price."""
     datasets = pytest.importorskip("datasets")

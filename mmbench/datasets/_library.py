@@ -1,6 +1,7 @@
 """A data set of the library ``datasets`` as columns, target and parts."""
 
 import hashlib
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -12,8 +13,10 @@ import pandas as pd
 
 from mmbench.datasets._arrow import MEDIA, MediaKind, digests, present
 from mmbench.errors import DataUnavailable, InvalidParameter, UnusableData, did_you_mean
+from mmbench.parts import PARTS
 from mmbench.tables.copies import Groups, Tied, groups_of, keyed
 from mmbench.tables.fields import Fields
+from mmbench.tables.findings import Finding
 from mmbench.tables.kinds import Seems, infer_kind
 from mmbench.tables.modalities import Modalities, inferred
 from mmbench.tables.recipe import Recipe, joined_text
@@ -29,6 +32,7 @@ from mmbench.tables.targets import (
 )
 from mmbench.types import Column, Kind, Part
 
+log = logging.getLogger(__name__)
 DRAWN = 0.1
 """Share of the training rows that stands in for a split that is not there."""
 
@@ -58,7 +62,10 @@ def read(path: str, config: str, columns: str, target: str, target_kind: str, se
     splits = _splits(path, config)
     import datasets
 
-    rows = datasets.concatenate_datasets(list(splits.values()))
+    try:
+        rows = datasets.concatenate_datasets(list(splits.values()))
+    except ValueError as error:
+        raise UnusableData(f"The splits of {path} have other columns: {error}.") from None
     target = "" if target_kind == "retrieval" else target
     names = _read(rows.column_names, columns, target, target_kind, path)
     seems: dict[str, Seems] = {}
@@ -76,10 +83,12 @@ def read(path: str, config: str, columns: str, target: str, target_kind: str, se
         if kind in of
     }
     if target:
-        found = _target(table, target, target_kind, rows.features[target])
+        found, findings = _target(table, target, target_kind, rows.features[target])
         groups = np.arange(len(rows))
     else:
-        found, groups = _pairs(rows, table, made)
+        found, findings, groups = _pairs(rows, table, made)
+    for finding in findings:
+        log.warning("%s: %s: %s", path, finding.where, finding.says)
     parts = _parts(splits, found, groups, seed)
     recipe = _recipe(table, {m: of for m, of in made.items() if m not in media}, parts)
     kinds: dict[str, Kind] = {**recipe.kinds, **{m: kind for m, (_, kind, _) in media.items()}}
@@ -92,6 +101,23 @@ def read(path: str, config: str, columns: str, target: str, target_kind: str, se
 
 def _splits(path: str, config: str) -> dict[Part, Any]:
     """By part; what has no such name is left aside."""
+    found = _loaded(path, config)
+    named: dict[str, str] = {}
+    for name in found:
+        named.setdefault(NAMES.get(name.lower(), ""), name)
+    if "train" not in named:
+        raise UnusableData(
+            f"{path} has no split to train on: there is {', '.join(found)}. Call one train, as in "
+            "DatasetDict(train=…); without a validation or test split, rows of it are drawn."
+        )
+    parts = {part: found[named[part]] for part in PARTS if part in named}
+    if aside := [name for name in found if name not in {named[part] for part in parts}]:
+        log.warning("%s: splits that are not used: %s", path, ", ".join(aside))
+    return parts
+
+
+def _loaded(path: str, config: str) -> Mapping[str, Any]:
+    """The splits by their names; what is not split is all for training."""
     try:
         import datasets
     except ImportError:
@@ -109,9 +135,7 @@ def _splits(path: str, config: str) -> dict[Part, Any]:
             f"{str(error).splitlines()[0] if str(error) else ''}. Give a folder, or a name with a "
             "connection."
         ) from None
-    if isinstance(found, datasets.Dataset):
-        return {"train": found}
-    return {NAMES[name]: split for name, split in found.items() if name in NAMES}  # type: ignore[misc]
+    return {"train": found} if isinstance(found, datasets.Dataset) else found
 
 
 def _read(there: list[str], asked: str, target: str, kind: str, path: str) -> list[str]:
@@ -147,18 +171,21 @@ def _seems(cells: pd.Series, *, pairs: bool) -> Seems:
     return seems if inside else Seems("ignored", seems.why)
 
 
-def _target(table: pd.DataFrame, name: str, kind: str, feature: Any) -> Target:
+def _target(
+    table: pd.DataFrame, name: str, kind: str, feature: Any
+) -> tuple[Target, list[Finding]]:
     """Classes by their names, where the data set has them; every row needs a target."""
     cells = table[name]
     if hasattr(feature, "int2str"):
         cells = cells.map(lambda code: feature.int2str(int(code)) if code >= 0 else None)
         kind = kind or "classification"
     inferred_kind, separator = infer_target(cells)
-    found, _ = read_target(cells, kind or inferred_kind, separator)  # type: ignore[arg-type]
-    return found
+    return read_target(cells, kind or inferred_kind, separator)  # type: ignore[arg-type]
 
 
-def _pairs(rows: Any, table: pd.DataFrame, made: Modalities) -> tuple[Target, Groups]:
+def _pairs(
+    rows: Any, table: pd.DataFrame, made: Modalities
+) -> tuple[Target, list[Finding], Groups]:
     """Which item each side of a row shows, and which rows share one."""
     if len(made) != 2:
         raise InvalidParameter(
@@ -174,15 +201,18 @@ def _pairs(rows: Any, table: pd.DataFrame, made: Modalities) -> tuple[Target, Gr
             items.append(keyed([text or None for text in joined_text(table, of[kind])]))
         else:
             raise UnusableData(f"{modality} is no picture, sound or text, which retrieval finds.")
-    target, _ = pair_target(*items)
-    return target, groups_of([Tied("of one item", keys) for keys in items], len(rows))
+    target, findings = pair_target(*items)
+    return target, findings, groups_of([Tied("of one item", keys) for keys in items], len(rows))
 
 
 def _parts(splits: Mapping[Part, Any], target: Target, groups: Groups, seed: int) -> np.ndarray:
-    """(rows,) the library's splits; missing ones are drawn from the training rows, by class."""
+    """(rows,) the library's splits; those without a row are drawn from training rows, by class.
+
+    A test split whose targets were kept back, as those of GLUE, has none.
+    """
     parts = np.concatenate([np.full(len(split), part) for part, split in splits.items()])
     parts = np.where(target.known, parts.astype(object), "")
-    absent = [part for part in ("val", "test") if part not in splits]
+    absent = [part for part in ("val", "test") if not (parts == part).any()]
     rows = np.flatnonzero(parts == "train")
     if absent and len(rows):
         held = [DRAWN if part in absent else 0.0 for part in ("val", "test")]

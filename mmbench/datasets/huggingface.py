@@ -3,8 +3,8 @@
 ``path`` is a folder that ``save_to_disk`` wrote, a folder of Parquet files and the like, or a name
 on the hub (with a connection, or from the library's own cache). Nothing is loaded whole: pictures
 and sounds stay in the Arrow files, memory-mapped by the library, and are decoded when asked for.
-Without a validation or test split, a tenth of the training rows each are drawn for it. For
-retrieval, ``columns`` names the pair.
+Without a validation or test split, or the targets of one, a tenth of the training rows each are
+drawn for it. For retrieval, ``columns`` names the pair.
 """
 
 import numpy as np
