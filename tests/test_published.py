@@ -4,6 +4,7 @@ import json
 import os
 import pickle
 import wave
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -251,22 +252,119 @@ def test_prepare_says_what_is_missing_and_what_is_there(tmp_path, monkeypatch, c
     assert command("hateful-memes", "--root", str(tmp_path)) == 1
     assert "train.jsonl is missing (8,500 training memes)" in capsys.readouterr().out
     assert command("synergy", "--root", str(tmp_path)) == 2
-    (few := tmp_path / "few").mkdir()
-    av_mnist(few)  # all of its training digits are validation rows
-    assert command("av-mnist", "--root", str(few)) == 1
+    mosi(tmp_path / "few")
+    without_training(tmp_path / "few" / "mosi_data.pkl")
+    assert command("cmu-mosi", "--root", str(tmp_path / "few")) == 1
     assert "train cannot be empty" in capsys.readouterr().out
 
 
+def without_training(path: Path) -> None:
+    data = read_pickle(path)
+    data["train"] = {name: values[:0] for name, values in data["train"].items()}
+    path.write_bytes(pickle.dumps(data))
+
+
 def test_a_part_without_rows_is_named(tmp_path):
-    av_mnist(tmp_path)
+    mosi(tmp_path)
+    without_training(tmp_path / "mosi_data.pkl")
     spec = TrialSpec(
-        Component("av-mnist", {"root": str(tmp_path)}),
-        {"image": Component("hog"), "audio": Component("hog")},
+        Component("cmu-mosi", {"root": str(tmp_path)}),
+        {modality: Component("conv1d") for modality in MOSI.task.modalities},
         Component("concat"),
         Component("linear"),
     )
-    with pytest.raises(UnusableData, match="The part train of av-mnist has no rows"):
+    with pytest.raises(UnusableData, match="The part train of cmu-mosi has no rows"):
         train_trial(spec, load_plugins(), Workbench(torch.device("cpu")))
+
+
+def emptied(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def without(key: str) -> Callable[[Path], None]:
+    """Of what is told of each row, and the file is written anew."""
+
+    def change(path: Path) -> None:
+        lines = path.read_text().splitlines()
+        path.write_text("\n".join(line.replace(f'"{key}"', '"other"') for line in lines))
+
+    return change
+
+
+def holding(value: object) -> Callable[[Path], None]:
+    return lambda path: write(path, value)
+
+
+def no_digit(path: Path) -> None:
+    np.save(path, [10, *np.load(path)[1:]])
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+def unsure(path: Path) -> None:
+    data = read_pickle(path)
+    data["train"]["labels"][0] = np.nan
+    path.write_bytes(pickle.dumps(data))
+
+
+def as_hdf5(path: Path) -> None:
+    path.with_name("mosi.h5").write_bytes(b"junk")
+    path.unlink()
+
+
+FILM, QUESTIONS = "dataset/0000003.json", "v2_OpenEnded_mscoco_val2014_questions.json"
+ANSWERS = "v2_mscoco_train2014_annotations.json"
+
+
+@pytest.mark.parametrize(
+    ("name", "file", "change", "says"),
+    [
+        ("mm-imdb", "split.json", emptied, "split.json is not as mm-imdb is published: Expecting"),
+        ("mm-imdb", "split.json", without("dev"), "'dev' is missing"),
+        ("mm-imdb", FILM, holding({"plot": None, "genres": ["a"]}), "3.json .* plot is None"),
+        ("mm-imdb", FILM, holding({"plot": ["a"], "genres": "Drama"}), "genres is 'Drama'"),
+        ("vqa-v2", QUESTIONS, without("image_id"), f"{QUESTIONS} .* 'image_id' is missing"),
+        ("vqa-v2", ANSWERS, without("multiple_choice_answer"), f"{ANSWERS} .* is missing"),
+        ("hateful-memes", "dev_seen.jsonl", without("img"), "dev_seen.jsonl .* 'img' is missing"),
+        ("hateful-memes", "train.jsonl", without("id"), "train.jsonl .* 'id' is missing"),
+        ("av-mnist", "train_labels.npy", emptied, "train_labels.npy .* No data left"),
+        ("av-mnist", "test_labels.npy", no_digit, "a label is 10, which is no digit"),
+        ("av-mnist", "audio/train_data.npy", cut, r"train_data.npy .* it was cut short\. Fetch"),
+        ("cmu-mosi", "mosi_data.pkl", unsure, "labels hold what is no number"),
+        ("cmu-mosi", "mosi_data.pkl", as_hdf5, "mosi.h5 is not as cmu-mosi is published"),
+    ],
+)
+def test_what_is_not_as_it_was_published_is_named(name, file, change, says, tmp_path):
+    make, cls = FORMATS[name]
+    make(tmp_path)
+    change(tmp_path / file)
+    if name == "cmu-mosi":
+        pytest.importorskip("h5py")
+    with pytest.raises(DataUnavailable, match=says):
+        few = {"validation": 4} if name == "av-mnist" else {}
+        task = cls(root=str(tmp_path), **few)
+        [task.load(part) for part in PARTS]
+
+
+@pytest.mark.parametrize("validation", [0, 20, 5000])
+def test_a_validation_part_leaves_digits_to_train_on(validation, tmp_path):
+    av_mnist(tmp_path)
+    with pytest.raises(InvalidParameter, match=r"20 training digits\. Allowed: 1 to 19"):
+        AVMNIST(root=str(tmp_path), validation=validation)
+
+
+def test_a_clip_may_have_dots_in_its_name(tmp_path):
+    av_folders(tmp_path)
+    dogs = tmp_path / "train" / "dog"
+    for number in (1, 2):  # what follows the dot of a folder is no suffix
+        (dogs / f"{number}").rename(dogs / f"v.{number}")
+        (dogs / f"{number}.wav").rename(dogs / f"v.{number}.wav")
+    (dogs / "._3.jpg").write_bytes(b"left by macOS")
+    train = AVFolders(root=str(tmp_path)).load("train")
+    assert len(train) == 12 and train.columns["frames"].present.all()
+    assert (~train.columns["sound"].present).sum() == 1
 
 
 def saved_by_the_library(folder: Path) -> Path:

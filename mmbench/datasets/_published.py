@@ -3,6 +3,7 @@
 import hashlib
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -27,6 +28,23 @@ class Expected:
 
     def found(self, root: Path) -> Path | None:
         return next((root / name for name in self.names if (root / name).exists()), None)
+
+
+@contextmanager
+def as_published(name: str, where: Path) -> Iterator[None]:
+    """Reading ``where`` raises ``DataUnavailable`` if it is otherwise than ``name`` is published.
+
+    The innermost says it: a file of a folder rather than the folder.
+    """
+    try:
+        yield
+    except (AttributeError, EOFError, LookupError, OSError, TypeError, ValueError) as error:
+        why = f"{error}".partition("\n")[0] or type(error).__name__
+        if isinstance(error, KeyError):
+            why += " is missing"
+        raise DataUnavailable(
+            f"{where} is not as {name} is published: {why}. Fetch or mend it."
+        ) from None
 
 
 class Published(Dataset):
@@ -102,7 +120,8 @@ def _prepared(cls: type[PublishedTable], root: Path, image_size: int) -> "Prepar
     from mmbench.tables.options import TableOptions
     from mmbench.tables.prepared import prepare_published
 
-    table = cls.rows(root)
+    with as_published(cls.name, root):
+        table = cls.rows(root)
     digest = hashlib.sha256(pd.util.hash_pandas_object(table, index=False).to_numpy().tobytes())
     options = TableOptions(
         path=str(root), root=str(root), target="label", target_kind=cls.target_kind,

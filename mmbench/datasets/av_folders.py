@@ -57,17 +57,19 @@ class AVFolders(PublishedTable):
 
 def _clips(root: Path) -> Iterator[dict[str, object]]:
     """One row per clip, whatever of it there is."""
+    from mmbench.tables.media import inside
     from mmbench.tables.splitting import NAMES
 
-    for folder in sorted(p for p in root.iterdir() if p.is_dir()):
+    for folder in filter(Path.is_dir, inside(root)):
         part = NAMES.get(folder.name.lower(), "")
-        classes = sorted(p for p in folder.iterdir() if p.is_dir()) if part else [folder]
+        classes = list(filter(Path.is_dir, inside(folder))) if part else [folder]
         for label in classes:
             found: dict[str, dict[str, str]] = {}
-            for path in sorted(label.iterdir()):
+            for path in inside(label):
                 modality = _modality(path)
                 if modality:
-                    found.setdefault(path.stem, {})[modality] = str(path.relative_to(root))
+                    name = path.name if path.is_dir() else path.stem
+                    found.setdefault(name, {})[modality] = str(path.relative_to(root))
             for name, paths in found.items():
                 yield {
                     "sound": paths.get("sound"), "frames": paths.get("frames"),
@@ -79,9 +81,9 @@ def _modality(path: Path) -> str:
     from mmbench.tables.kinds import SUFFIXES
 
     suffix = path.suffix.lower()
-    if suffix in SUFFIXES["audio"]:
-        return "sound"
-    return "frames" if path.is_dir() or suffix in SUFFIXES["image"] else ""
+    if path.is_dir() or suffix in SUFFIXES["image"]:
+        return "frames"
+    return "sound" if suffix in SUFFIXES["audio"] else ""
 
 
 def _drawn(name: str) -> str:

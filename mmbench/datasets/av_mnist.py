@@ -4,14 +4,15 @@
 5,000 training rows are the validation part. Rows are read from the files when they are asked for.
 """
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from mmbench.contracts import Dataset
-from mmbench.datasets._published import Expected, Published, digest_of
-from mmbench.errors import DataUnavailable
+from mmbench.datasets._published import Expected, Published, as_published, digest_of
+from mmbench.errors import InvalidParameter
 from mmbench.hookspecs import hookimpl
 from mmbench.tables.store import Stored, of_npy
 from mmbench.types import Column, Part, Split, Task
@@ -39,6 +40,12 @@ class AVMNIST(Published):
 
     def __init__(self, *, root: str = "", validation: int = VALIDATION) -> None:
         self.root, self.validation = self.checked(root), validation
+        n = len(_labels(self.root / "train_labels.npy"))
+        if not 0 < validation < n:
+            raise InvalidParameter(
+                f"task.validation={validation} leaves nothing to learn from, or to choose by: "
+                f"{root} has {n:,} training digits. Allowed: 1 to {n - 1}."
+            )
         labels = [self.root / f"{part}_labels.npy" for part in ("train", "test")]
         self.version = f"{digest_of(labels)[:12]}/validation={validation}"
 
@@ -58,24 +65,22 @@ class AVMNIST(Published):
         return Split(columns, target[rows], source=rows + offset)
 
     def _values(self, path: Path, n: int) -> Stored:
-        from dataclasses import replace
-
-        try:
+        with as_published(self.name, path):
             found = of_npy(path)
-        except ValueError as error:
-            raise DataUnavailable(f"{path}: {error}") from None
-        if len(found) != n:
-            raise DataUnavailable(f"{path} has {len(found):,} rows for {n:,} labels.")
-        flat = len(found.shape) == 1
-        return replace(found, shape=(1, SIDE, SIDE) if flat else (1, *found.shape))
+            if len(found) != n:
+                raise ValueError(f"it has {len(found):,} rows for {n:,} labels")
+            shape = (SIDE, SIDE) if found.shape == (SIDE * SIDE,) else found.shape
+            if len(shape) != 2:
+                raise ValueError(f"its rows have the shape {shape}, which is no picture")
+        return replace(found, shape=(1, *shape))
 
 
 def _labels(path: Path) -> np.ndarray:
-    try:
-        labels: np.ndarray = np.load(path, allow_pickle=False).astype(np.int64).reshape(-1)
-    except ValueError as error:
-        raise DataUnavailable(f"{path} holds no labels: {error}") from None
-    return labels
+    with as_published(AVMNIST.name, path):
+        labels: np.ndarray = np.load(path, allow_pickle=False).reshape(-1)
+        if strange := set(labels.tolist()) - set(range(10)):
+            raise ValueError(f"a label is {strange.pop()}, which is no digit")
+    return labels.astype(np.int64)
 
 
 @hookimpl

@@ -16,8 +16,7 @@ from torch import Tensor
 
 from mmbench.contracts import Dataset
 from mmbench.datasets._arrays_only import read_hdf5, read_pickle
-from mmbench.datasets._published import Expected, Published, digest_of
-from mmbench.errors import DataUnavailable
+from mmbench.datasets._published import Expected, Published, as_published, digest_of
 from mmbench.hookspecs import hookimpl
 from mmbench.types import Column, Part, Split, Task
 
@@ -51,17 +50,11 @@ class MOSI(Published):
 
     def load(self, part: Part) -> Split:
         reader = read_pickle if self.file.suffix == ".pkl" else read_hdf5
-        data: Any = reader(self.file)
-        try:
+        with as_published(self.name, self.file):
+            data: Any = reader(self.file)
             found = data[NAMES[part]]
             columns = {m: Column(_series(found[m])) for m in MODALITIES}
-            target = torch.from_numpy(np.asarray(found["labels"], dtype=np.float32)).reshape(-1)
-        except (KeyError, TypeError, ValueError) as error:
-            raise DataUnavailable(
-                f"{self.file} has another layout: {type(error).__name__} {error}. Expected are "
-                f"{', '.join(NAMES.values())}, each with {', '.join(MODALITIES)} and labels."
-            ) from None
-        return Split(columns, target, source=_videos(found.get("id")))
+            return Split(columns, _labels(found["labels"]), source=_videos(found.get("id")))
 
 
 class MOSEI(MOSI):
@@ -74,6 +67,13 @@ class MOSEI(MOSI):
             "aligned features of train, valid and test",
         ),
     )
+
+
+def _labels(values: Any) -> Tensor:
+    labels = torch.from_numpy(np.asarray(values, dtype=np.float32)).reshape(-1)
+    if not labels.isfinite().all():
+        raise ValueError("labels hold what is no number")
+    return labels
 
 
 def _series(values: Any) -> Tensor:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mmbench.contracts import Dataset
-from mmbench.datasets._published import Expected, PublishedTable
+from mmbench.datasets._published import Expected, PublishedTable, as_published
 from mmbench.errors import DataUnavailable
 from mmbench.hookspecs import hookimpl
 
@@ -47,9 +47,10 @@ class HatefulMemes(PublishedTable):
                 raise DataUnavailable(
                     f"{path} has no labels: it is the first release's. Use test_seen.jsonl."
                 )
-            found.append(table.assign(part=part))
-        memes = pd.concat(found, ignore_index=True)
-        return memes[["img", "text", "label", "part"]].assign(source=memes["id"])
+            with as_published(cls.name, path):
+                columns = {name: table[name] for name in ("img", "text", "label")}
+                found.append(pd.DataFrame({**columns, "part": part, "source": table["id"]}))
+        return pd.concat(found, ignore_index=True)
 
 
 @hookimpl

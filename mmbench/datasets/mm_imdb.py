@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmbench.contracts import Dataset
-from mmbench.datasets._published import Expected, PublishedTable
-from mmbench.errors import DataUnavailable
+from mmbench.datasets._published import Expected, PublishedTable, as_published
 from mmbench.hookspecs import hookimpl
 
 if TYPE_CHECKING:
@@ -39,8 +38,10 @@ class MMIMDb(PublishedTable):
     def rows(cls, root: Path) -> "pd.DataFrame":
         import pandas as pd
 
-        split = json.loads((root / "split.json").read_text(encoding="utf-8"))
-        films = [_film(root, name, part) for key, part in PARTS.items() for name in split[key]]
+        with as_published(cls.name, path := root / "split.json"):
+            split = json.loads(path.read_text(encoding="utf-8"))
+            names = [(name, part) for key, part in PARTS.items() for name in split[key]]
+        films = [_film(root, name, part) for name, part in names]
         counts = Counter(g for f in films if f["part"] == "train" for g in f["genres"])
         frequent = {genre for genre, _ in counts.most_common(GENRES)}
         for film in films:
@@ -50,17 +51,19 @@ class MMIMDb(PublishedTable):
 
 def _film(root: Path, name: str, part: str) -> dict[str, Any]:
     path = root / "dataset" / f"{name}.json"
-    try:
+    with as_published(MMIMDb.name, path):
         film = json.loads(path.read_text(encoding="utf-8"))
-        plot = max(film["plot"], key=len)
         return {
-            "poster": f"dataset/{name}.jpeg", "plot": plot, "genres": film["genres"],
-            "part": part, "source": name,
+            "poster": f"dataset/{name}.jpeg", "plot": max(_texts(film, "plot"), key=len),
+            "genres": _texts(film, "genres"), "part": part, "source": name,
         }  # fmt: skip
-    except (OSError, json.JSONDecodeError, KeyError, ValueError) as error:
-        raise DataUnavailable(
-            f"{path}, which split.json names, cannot be read: {error}. Fetch it again."
-        ) from None
+
+
+def _texts(film: dict[str, Any], key: str) -> list[str]:
+    found = film[key]
+    if not isinstance(found, list) or not all(isinstance(text, str) for text in found):
+        raise TypeError(f"{key} is {found!r}, which is no list of texts")
+    return found
 
 
 @hookimpl

@@ -14,8 +14,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmbench.contracts import Dataset
-from mmbench.datasets._published import Expected, PublishedTable, validation_sources
-from mmbench.errors import DataUnavailable
+from mmbench.datasets._published import (
+    Expected,
+    PublishedTable,
+    as_published,
+    validation_sources,
+)
 from mmbench.hookspecs import hookimpl
 
 if TYPE_CHECKING:
@@ -66,29 +70,24 @@ class VQAv2(PublishedTable):
 def _year(root: Path, part: str, year: str) -> "pd.DataFrame":
     import pandas as pd
 
-    questions = _entries(root / f"v2_OpenEnded_mscoco_{year}_questions.json", "questions")
-    answers = {
-        entry["question_id"]: entry["multiple_choice_answer"]
-        for entry in _entries(root / f"v2_mscoco_{year}_annotations.json", "annotations")
-    }
-    return pd.DataFrame(
-        {
-            "image": [f"{year}/COCO_{year}_{q['image_id']:012d}.jpg" for q in questions],
-            "question": [q["question"] for q in questions],
-            "label": [answers.get(q["question_id"]) for q in questions],
-            "part": part,
-            "source": [f"{year}/{q['image_id']}" for q in questions],
-        }
-    )
+    with as_published(VQAv2.name, path := root / f"v2_mscoco_{year}_annotations.json"):
+        annotations = _entries(path, "annotations")
+        answers = {a["question_id"]: a["multiple_choice_answer"] for a in annotations}
+    with as_published(VQAv2.name, path := root / f"v2_OpenEnded_mscoco_{year}_questions.json"):
+        questions = _entries(path, "questions")
+        return pd.DataFrame(
+            {
+                "image": [f"{year}/COCO_{year}_{q['image_id']:012d}.jpg" for q in questions],
+                "question": [q["question"] for q in questions],
+                "label": [answers.get(q["question_id"]) for q in questions],
+                "part": part,
+                "source": [f"{year}/{q['image_id']}" for q in questions],
+            }
+        )
 
 
 def _entries(path: Path, key: str) -> list[dict[str, Any]]:
-    try:
-        found: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))[key]
-    except (json.JSONDecodeError, KeyError, UnicodeDecodeError) as error:
-        raise DataUnavailable(
-            f"{path} is not a file of VQA v2: {type(error).__name__}: {error}. Fetch it again."
-        ) from None
+    found: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))[key]
     return found
 
 

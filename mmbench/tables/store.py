@@ -7,6 +7,7 @@ leaves nothing in memory. Memory is flat whatever the number of files.
 
 import hashlib
 import json
+import math
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -77,7 +78,9 @@ def of_npy(path: Path) -> Stored:
         shape, fortran, dtype = read(file)
         offset = file.tell()
     if fortran or dtype.hasobject or not shape:
-        raise ValueError(f"{path} holds no plain array in C order.")
+        raise ValueError("it holds no plain array in C order")
+    if path.stat().st_size < offset + math.prod(shape) * dtype.itemsize:
+        raise ValueError("it was cut short")
     return Stored(path, shape[1:], dtype.str, torch.arange(shape[0]), offset)
 
 
