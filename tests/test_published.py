@@ -3,6 +3,7 @@
 import json
 import os
 import pickle
+import shutil
 import wave
 from collections.abc import Callable
 from pathlib import Path
@@ -23,6 +24,7 @@ from mmbench.datasets.vqa_v2 import VQAv2
 from mmbench.errors import DataUnavailable, InvalidParameter, MMBenchError, UnusableData
 from mmbench.parts import PARTS
 from mmbench.plugins import load_plugins
+from mmbench.resolve import resolve
 from mmbench.spec import Component, TrialSpec
 from mmbench.testing import check_dataset
 from mmbench.trial import Workbench, train_trial
@@ -194,6 +196,22 @@ def test_av_mnist_reads_what_is_asked_for(tmp_path):
         column.values[torch.tensor([1])], torch.from_numpy(image[17].reshape(1, 1, 28, 28))
     )
     assert task.load("train").columns["audio"].values[torch.tensor([0])].shape == (1, 1, 112, 112)
+
+
+def test_av_mnist_goes_by_all_of_its_content(tmp_path):
+    def spec(folder: str) -> TrialSpec:
+        task = Component("av-mnist", {"root": str(tmp_path / folder), "validation": 4})
+        encoders = {"image": Component("hog"), "audio": Component("hog")}
+        asked = TrialSpec(task, encoders, Component("concat"), Component("linear"))
+        return resolve(asked, load_plugins()).spec
+
+    loaded("av-mnist", tmp_path / "one")
+    shutil.copytree(tmp_path / "one", tmp_path / "two")
+    before = spec("one")
+    assert before.task.places == {"root": str(tmp_path / "one")}
+    assert before.id == spec("two").id
+    np.save(tmp_path / "two" / "audio" / "test_data.npy", np.zeros((8, 112, 112)))
+    assert before.id != spec("two").id
 
 
 def test_av_folders_without_sound_miss_it(tmp_path):
@@ -454,6 +472,26 @@ def test_splits_of_other_columns_are_refused(tmp_path):
     datasets.DatasetDict(train=labelled(20), test=other).save_to_disk(tmp_path / "saved")
     with pytest.raises(UnusableData, match=r"The splits of .* have other columns"):
         HuggingFace(path=str(tmp_path / "saved"))
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_data_set_of_the_library_goes_by_its_content(tmp_path):
+    saved = saved_by_the_library(tmp_path / "one")
+    datasets = pytest.importorskip("datasets")
+    shutil.copytree(saved, tmp_path / "two")
+    whole = datasets.load_from_disk(saved)
+    mirrored = whole.map(lambda row: {"image": row["image"].transpose(0)})
+    mirrored.save_to_disk(tmp_path / "three")
+    encoders = {"image": Component("hog"), "text": Component("tfidf"), "table": Component("vector")}
+
+    def resolved(folder: str) -> TrialSpec:
+        task = Component("huggingface", {"path": str(tmp_path / folder)})
+        spec = TrialSpec(task, encoders, Component("concat"), Component("linear"))
+        return resolve(spec, load_plugins()).spec
+
+    one, two, three = map(resolved, ("one", "two", "three"))
+    assert one.task.places == {"path": str(saved)} and one.id == two.id
+    assert three.id != one.id, "another picture is another data set"
 
 
 def things(folder: Path, n: int = 60, without: int | None = None) -> Path:

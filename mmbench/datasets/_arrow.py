@@ -53,10 +53,29 @@ class ArrowFiles:
                 return picture(_content(cell), self.size)
             return fit_sound(decode_sound(io.BytesIO(_content(cell)))[0], self.size)
         except (OSError, ValueError, SyntaxError, Broken) as error:
-            raise UnusableData(
-                f"Column {self.column!r}, row {row + 1}: the {self.kind} cannot be read: {error}. "
-                "Take the row out of the data set."
-            ) from None
+            raise _unreadable(self.column, row, error) from None
+
+
+def _unreadable(column: str, row: int, error: Exception) -> UnusableData:
+    return UnusableData(
+        f"Column {column!r}, row {row + 1}: the file cannot be read: {error}. Take the row out of "
+        "the data set."
+    )
+
+
+def content_digest(rows: Any) -> str:
+    """SHA-256 of all cells, wherever they lie; of pictures and sounds, of the bytes of each."""
+    digest = hashlib.sha256()
+    for name, feature in rows.features.items():
+        kind = rows.data.schema.field(name).type
+        digest.update(f"{name} {kind} {getattr(feature, 'names', '')}\n".encode())
+        if type(feature).__name__ in MEDIA:
+            digest.update("\n".join(map(str, digests(rows, name))).encode())
+            continue
+        for batch in rows.select_columns([name]).with_format("arrow").iter(AT_ONCE):
+            for record in batch.combine_chunks().to_batches():
+                digest.update(record.serialize())
+    return digest.hexdigest()
 
 
 def present(rows: Any, column: str) -> np.ndarray:
@@ -68,9 +87,12 @@ def present(rows: Any, column: str) -> np.ndarray:
 
 def digests(rows: Any, column: str) -> Iterator[str | None]:
     """Of the content of each cell, in order; None where there is no file."""
-    for batch in rows.select_columns([column]).iter(AT_ONCE):
-        for cell in batch[column]:
+    batches = rows.select_columns([column]).iter(AT_ONCE)
+    for row, cell in enumerate(cell for batch in batches for cell in batch[column]):
+        try:
             yield None if cell is None else hashlib.sha256(_content(cell)).hexdigest()
+        except OSError as error:
+            raise _unreadable(column, row, error) from None
 
 
 def _content(cell: Mapping[str, Any]) -> bytes:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mmbench.datasets._arrow import MEDIA, MediaKind, digests, present
+from mmbench.datasets._arrow import MEDIA, MediaKind, content_digest, digests, present
 from mmbench.errors import DataUnavailable, InvalidParameter, UnusableData, did_you_mean
 from mmbench.parts import PARTS
 from mmbench.tables.copies import Groups, Tied, groups_of, keyed
@@ -92,7 +92,9 @@ def read(path: str, config: str, columns: str, target: str, target_kind: str, se
     parts = _parts(splits, found, groups, seed)
     recipe = _recipe(table, {m: of for m, of in made.items() if m not in media}, parts)
     kinds: dict[str, Kind] = {**recipe.kinds, **{m: kind for m, (_, kind, _) in media.items()}}
-    digest = hashlib.sha256("".join(s._fingerprint for s in splits.values()).encode())
+    sizes = {part: len(split) for part, split in splits.items()}
+    content = content_digest(rows.select_columns([n for n in (*names, target) if n]))
+    digest = hashlib.sha256(f"{sizes} {content}".encode())
     return Library(
         rows, digest.hexdigest()[:12], {m: kinds[m] for m in made}, media,
         recipe.apply(table, Path()), standardised(found, parts)[0], parts, groups,

@@ -37,6 +37,7 @@ class AVMNIST(Published):
         outputs=tuple(map(str, range(10))),
         metric="accuracy",
     )
+    places = frozenset({"root"})
 
     def __init__(self, *, root: str = "", validation: int = VALIDATION) -> None:
         self.root, self.validation = self.checked(root), validation
@@ -46,8 +47,9 @@ class AVMNIST(Published):
                 f"task.validation={validation} leaves nothing to learn from, or to choose by: "
                 f"{root} has {n:,} training digits. Allowed: 1 to {n - 1}."
             )
-        labels = [self.root / f"{part}_labels.npy" for part in ("train", "test")]
-        self.version = f"{digest_of(labels)[:12]}/validation={validation}"
+        with as_published(self.name, self.root):
+            files = [self.path(self.root, number) for number in range(len(self.expects))]
+            self.version = f"{digest_of(files)[:12]}/validation={validation}"
 
     def load(self, part: Part) -> Split:
         official = "test" if part == "test" else "train"

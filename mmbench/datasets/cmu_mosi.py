@@ -41,12 +41,12 @@ class MOSI(Published):
         outputs=("sentiment",),
         metric="mae",
     )
-
     places = frozenset({"root"})
 
     def __init__(self, *, root: str = "") -> None:
         self.file = self.path(self.checked(root), 0)
-        self.version = digest_of([self.file])[:12]
+        with as_published(self.name, self.file):
+            self.version = digest_of([self.file])[:12]
 
     def load(self, part: Part) -> Split:
         reader = read_pickle if self.file.suffix == ".pkl" else read_hdf5

@@ -21,6 +21,7 @@ class HuggingFace(Dataset):
     """Pictures, sounds, texts, numbers and categories of a data set, by its own splits."""
 
     name = "huggingface"
+    places = frozenset({"path"})
 
     def __init__(
         self,
