@@ -124,6 +124,11 @@ class DrawsWhenItIsMade(Digits):
         return split.with_column("image", Column(split.columns["image"].values + self.noise))
 
 
+class CannotBeMade(Digits):
+    def __init__(self):
+        raise RuntimeError("the disk is full")
+
+
 class LiesAtNoParameter(Digits):
     places = frozenset({"folder"})
 

@@ -6,12 +6,14 @@ import sys
 from pathlib import Path
 
 import pytest
+from broken_data import CannotBeMade
 from broken_fusions import OneScalar, RefusesUnequalLengths, Sound
 from command_line import mmbench
 from installing import Site, fusion
 
-from mmbench.testing import fusion_checks, fusion_contract
+from mmbench.testing import dataset_contract, fusion_checks, fusion_contract
 from mmbench.testing.contract import Contract
+from mmbench.testing.kinds import contract_of
 
 GOOD = '''
 """The first modality alone."""
@@ -61,6 +63,14 @@ def test_verdicts_say_what_is_kept() -> None:
     broken = [v for v in contract.verdicts() if not v.kept]
     assert [v.promise for v in broken] == ["output_is_no_bottleneck"]
     assert "Return a vector" in broken[0].message and broken[0].seconds > 0
+
+
+def test_what_cannot_be_made_is_one_broken_promise() -> None:
+    (verdict,) = contract_of("dataset", CannotBeMade).verdicts()
+    said = "dataset digits cannot be made: it raised RuntimeError: the disk is full"
+    assert (verdict.promise, verdict.kept, verdict.message) == ("it_can_be_made", False, said)
+    with pytest.raises(pytest.fail.Exception, match=said):
+        dataset_contract(CannotBeMade)().test_parts_share_nothing()
 
 
 # The command line ----------------------------------------------------------------------------

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from mmbench.testing.subject import Check
+from mmbench.testing.subject import Check, described
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +46,8 @@ class Contract:
     params: Mapping[str, Any] = field(default_factory=dict)
 
     def verdicts(self) -> Iterator[Verdict]:
-        """Ask for each promise in turn."""
-        for check in self.checks:
+        """Ask for each promise in turn; of what cannot be made, for that alone."""
+        for check in self.checks if _kept(self.made) else (it_can_be_made,):
             start, kept, message = time.perf_counter(), True, ""
             try:
                 self.ask(check)
@@ -57,12 +57,33 @@ class Contract:
             yield Verdict(check.__name__, about(check), kept, message, seconds)
 
     def ask(self, check: Check) -> None:
-        check(*self.given(), **self.params)
+        check(*self.made(), **self.params)
+
+    def made(self) -> tuple[Any, ...]:
+        """What each check is called with, or AssertionError where it cannot be had."""
+        try:
+            return self.given()
+        except (Exception, SystemExit) as error:
+            raise AssertionError(
+                f"{self.kind} {self.name} cannot be made: it raised {described(error)}"
+            ) from error
 
     def tests(self) -> type:
         """A class for pytest with a test for each promise."""
         tests = {f"test_{check.__name__}": _test(self, check) for check in self.checks}
         return type(f"Test{self.kind.title()}Contract", (), tests)
+
+
+def it_can_be_made(*_: Any) -> None:
+    """It can be made, with its defaults."""
+
+
+def _kept(asked: Callable[[], Any]) -> bool:
+    try:
+        asked()
+    except AssertionError:
+        return False
+    return True
 
 
 def about(check: Check) -> str:

@@ -47,7 +47,7 @@ def promise(check: Check) -> Check:
                     raise
                 whose = getattr(args[0], "__name__", args[0])
                 raise AssertionError(
-                    f"{whose} breaks {check.__name__}: it raised {_described(error)}\n"
+                    f"{whose} breaks {check.__name__}: it raised {described(error)}\n"
                     f"{inspect.getdoc(check)}"
                 ) from error
 
@@ -60,7 +60,7 @@ def _is_ours(error: BaseException) -> bool:
     return isinstance(error, AssertionError) and bool(str(error)) and place.startswith(OWN_CODE)
 
 
-def _described(error: BaseException) -> str:
+def described(error: BaseException) -> str:
     """The error; if it says nothing of itself, the place where it was raised."""
     name = type(error).__name__
     if str(error):
