@@ -1,12 +1,17 @@
 """A sound encoder of text, and what can be wrong with others."""
 
+from typing import Annotated
+
 import torch
 from torch import nn
 
 from mmbench.contracts import Encoder
+from mmbench.space import Choice, Range
+from mmbench.testing import example_column
 from mmbench.types import Column, Encoded
 
 WORDS = Column(("red", "a blue one", "is it green", "no"), torch.tensor([0, 1, 2, 3, 0, -1]))
+TABLE = example_column("tabular")
 
 
 class Letters(Encoder):
@@ -119,3 +124,62 @@ class AttendsToOneKey(DeadByAZero):
     def forward(self, inputs):
         encoded = super().forward(inputs)
         return Encoded(encoded.tokens * self.gate(encoded.tokens).softmax(-1), encoded.mask)
+
+
+class SeedsItsWeights(Letters):
+    def __init__(self, fitted):
+        torch.manual_seed(0)
+        super().__init__(fitted)
+
+
+class FailsAtAChoice(Letters):
+    def __init__(self, fitted, *, cased: Annotated[str, Choice("yes", "no")] = "yes"):
+        super().__init__(fitted)
+        if cased == "no":
+            raise NotImplementedError
+
+
+class DefaultBeyondItsRange(Letters):
+    def __init__(self, fitted, *, width: Annotated[int, Range(16, 32)] = 8):
+        super().__init__(fitted)
+        self.embed = nn.Embedding(len(self.codes) + 1, width)
+        self.out_dim = width
+
+
+class Numbers(Encoder):
+    """The cells of a table, an empty one their mean, under a linear layer."""
+
+    name = "numbers"
+    accepts = "tabular"
+    out_dim = 8
+
+    def __init__(self, fitted):
+        super().__init__(fitted)
+        self.register_buffer("means", torch.tensor(fitted["means"]))
+        self.linear = nn.Linear(len(fitted["means"]), 8)
+
+    @classmethod
+    def fit(cls, train):
+        return {"means": train.values.nanmean(0).tolist()}
+
+    def forward(self, inputs):
+        return Encoded.vector(self.linear(torch.where(inputs.isnan(), self.means, inputs)))
+
+
+class FitsInPlace(Numbers):
+    @classmethod
+    def fit(cls, train):
+        train.values.nan_to_num_()
+        return super().fit(train)
+
+
+class PreparesInPlace(Numbers):
+    def prepare(self, values):
+        return values.sub_(self.means)
+
+
+class ShiftsTheTargetInPlace(Numbers):
+    @classmethod
+    def fit_to_target(cls, train, target, kind):
+        target.sub_(target.mean())
+        return super().fit(train)

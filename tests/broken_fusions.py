@@ -445,3 +445,30 @@ class CentresItsTrainingBatch(Sound):
     def forward(self, features):
         fused = super().forward(features)
         return fused - fused.mean(0) if self.training else fused
+
+
+class TakesAModalityOut(Sound):
+    def forward(self, features):
+        fused = super().forward(features)
+        features.pop(next(iter(self.dims)))
+        return fused
+
+
+class PutsZerosIn(Sound):
+    def forward(self, features):
+        fused, first = super().forward(features), next(iter(self.dims))
+        features[first] = Encoded.vector(torch.zeros_like(features[first].pooled))
+        return fused
+
+
+class SeedsItsWeights(Sound):
+    def __init__(self, dims):
+        torch.manual_seed(0)
+        super().__init__(dims)
+
+
+class SeedsEachPass(Sound):
+    def forward(self, features):
+        if self.training:
+            torch.manual_seed(0)
+        return super().forward(features)

@@ -1,11 +1,14 @@
 """A sound objective and a sound head, and what can be wrong with others."""
 
+from typing import Annotated
+
 import numpy as np
 import optuna
 import torch
 from torch import nn
 
 from mmbench.contracts import Head, Objective
+from mmbench.space import Range
 
 
 class SqueezingHead(Head):
@@ -17,6 +20,29 @@ class SqueezingHead(Head):
 
     def forward(self, fused):
         return self.linear(fused).squeeze(-1)
+
+
+class DefaultBeyondItsRange(Head):
+    name = "beyond"
+
+    def __init__(self, in_dim, n_outputs, *, dropout: Annotated[float, Range(0.0, 0.5)] = 0.7):
+        super().__init__(in_dim, n_outputs)
+        self.layers = nn.Sequential(nn.Dropout(dropout), nn.Linear(in_dim, n_outputs))
+
+    def forward(self, fused):
+        return self.layers(fused)
+
+
+class SeedsItsWeights(Head):
+    name = "seeds"
+
+    def __init__(self, in_dim, n_outputs):
+        super().__init__(in_dim, n_outputs)
+        torch.manual_seed(0)
+        self.linear = nn.Linear(in_dim, n_outputs)
+
+    def forward(self, fused):
+        return self.linear(fused)
 
 
 class DeadByAZero(Head):
@@ -93,3 +119,23 @@ class FailsAsPruned(SumOfSquares):
         if not outputs.features["b"].present.any():
             raise optuna.TrialPruned
         return super().forward(outputs, target)
+
+
+class SeedsWhenItIsMade(SumOfSquares):
+    def __init__(self, task, dims, fused_dim):
+        torch.manual_seed(0)
+        super().__init__(task, dims, fused_dim)
+
+
+class SeedsEachEpoch(SumOfSquares):
+    def begin_epoch(self, epoch, model, course):
+        torch.manual_seed(epoch)
+
+
+class DividesByItsWeight(SumOfSquares):
+    def __init__(self, task, dims, fused_dim, *, weight: Annotated[float, Range(0.0, 1.0)] = 0.5):
+        super().__init__(task, dims, fused_dim)
+        self.weight = weight
+
+    def forward(self, outputs, target):
+        return super().forward(outputs, target) / self.weight

@@ -47,18 +47,23 @@ from broken_data import (
 )
 from broken_decoders import GoesOnFromTheFirstToken, HearsNothing, SeesWhatItIsToSay
 from broken_encoders import (
+    TABLE,
     WORDS,
     AveragesThePadding,
     DropsLettersInPlace,
     FitsATuple,
+    FitsInPlace,
     FitsKeysThatAreNumbers,
     Letters,
     NoiseAtLevelZeroSilences,
     NormalisesByTheBatch,
+    Numbers,
+    PreparesInPlace,
     SaysAnotherWidth,
     SaysItEmitsVectors,
     SaysItIsFrozen,
     SaysTheSameOfAll,
+    ShiftsTheTargetInPlace,
     UnseededNoise,
 )
 from broken_fusions import (
@@ -90,14 +95,18 @@ from broken_fusions import (
     OneScalar,
     OneScalarRepeated,
     Opinions,
+    PutsZerosIn,
     RandomConstant,
     ReadsTheLastPosition,
     RefusesUnequalLengths,
     ReportsIdleConfidences,
     RunningMean,
+    SeedsEachPass,
+    SeedsItsWeights,
     SoftmaxOverNothing,
     Sound,
     StaysInFloat32,
+    TakesAModalityOut,
     TracesOfTheMissing,
     UndeclaredAttentionToPooledVectors,
     WeightInAClosure,
@@ -107,12 +116,15 @@ from broken_fusions import (
     energy_weighted,
 )
 from broken_objectives import (
+    DividesByItsWeight,
     DividesByNothing,
     FailsAsPruned,
     FirstRowCountsTwice,
     PerSample,
     SaysItNeedsUnimodal,
     ScalesTheDataInPlace,
+    SeedsEachEpoch,
+    SeedsWhenItIsMade,
     SqueezingHead,
     SumOfSquares,
     UnseededCorruption,
@@ -175,6 +187,10 @@ BUGS = [
     (IgnoresItsConfidences, "every_parameter_gets_a_gradient", "confidence.weight"),
     (IgnoresAModality, "every_modality_is_used", "ignores modality 'b'"),
     (NoiseInPlace, "inputs_are_never_modified", "a.pooled"),
+    (TakesAModalityOut, "features_stay_where_they_are", "takes out .* features, .*: a"),
+    (PutsZerosIn, "features_stay_where_they_are", "puts into it: a"),
+    (SeedsItsWeights, "random_state_is_not_set", "all seeds of a trial are one"),
+    (SeedsEachPass, "random_state_is_not_set", "all seeds of a trial are one"),
     (ForgetsTheMask, "values_under_the_mask_do_not_matter", "with 1000.0 under the mask"),
     (MultipliesByTheMask, "values_under_the_mask_do_not_matter", "with inf under the mask"),
     (ReadsTheLastPosition, "longer_padding_does_not_matter", "more padding changes the output"),
@@ -263,6 +279,17 @@ def test_the_kit_names_a_head_that_loses_an_axis():
         check_head(SqueezingHead)
 
 
+@pytest.mark.parametrize(
+    ("cls", "check"),
+    [
+        (broken_objectives.SeedsItsWeights, "random_state_is_not_set"),
+        (broken_objectives.DefaultBeyondItsRange, "output_has_one_number_per_output"),
+    ],
+)
+def test_the_kit_names_the_bug_of_a_head(cls, check):
+    assert set(broken_promises(head_checks(), cls)) == {check}
+
+
 @pytest.mark.parametrize("cls", [broken_objectives.DeadByAZero, broken_objectives.AttendsToOneKey])
 def test_the_kit_names_weights_of_a_head_that_do_nothing(cls):
     broken = broken_promises(head_checks(), cls)
@@ -288,6 +315,9 @@ def test_the_kit_accepts_a_sound_objective():
 OBJECTIVE_BUGS = [
     (PerSample, "loss_is_a_finite_scalar"),
     (DividesByNothing, "loss_is_a_finite_scalar"),
+    (DividesByItsWeight, "loss_is_a_finite_scalar"),
+    (SeedsWhenItIsMade, "random_state_is_not_set"),
+    (SeedsEachEpoch, "random_state_is_not_set"),
     (Uphill, "better_predictions_lower_the_loss"),
     (FirstRowCountsTwice, "loss_does_not_depend_on_row_order"),
     (SaysItNeedsUnimodal, "loss_trains_every_head"),
@@ -306,8 +336,12 @@ def test_the_kit_names_the_bug_of_an_objective(cls, check):
 # Encoders ------------------------------------------------------------------------------------
 
 
-def test_the_kit_accepts_a_sound_encoder():
-    assert broken_promises(encoder_checks(), Letters, WORDS) == {}
+COLUMNS = {"text": WORDS, "tabular": TABLE}
+
+
+@pytest.mark.parametrize("cls", [Letters, Numbers])
+def test_the_kit_accepts_a_sound_encoder(cls):
+    assert broken_promises(encoder_checks(), cls, COLUMNS[cls.accepts]) == {}
 
 
 ENCODER_BUGS = [
@@ -324,14 +358,21 @@ ENCODER_BUGS = [
     (NoiseAtLevelZeroSilences, "values_are_told_apart"),
     (UnseededNoise, "eval_is_deterministic"),
     (DropsLettersInPlace, "inputs_are_never_modified"),
+    (FitsInPlace, "raw_values_are_left_alone"),
+    (PreparesInPlace, "raw_values_are_left_alone"),
+    (ShiftsTheTargetInPlace, "raw_values_are_left_alone"),
+    (broken_encoders.SeedsItsWeights, "random_state_is_not_set"),
+    (broken_encoders.FailsAtAChoice, "shapes_are_as_declared"),
+    (broken_encoders.DefaultBeyondItsRange, "shapes_are_as_declared"),
 ]
 
 
 @pytest.mark.parametrize(("cls", "check"), ENCODER_BUGS)
 def test_the_kit_names_the_bug_of_an_encoder(cls, check):
-    assert check in broken_promises(encoder_checks(), cls, WORDS)
+    column = COLUMNS[cls.accepts]
+    assert check in broken_promises(encoder_checks(), cls, column)
     with pytest.raises(AssertionError):
-        check_encoder(cls, WORDS)
+        check_encoder(cls, column)
 
 
 # Metrics -------------------------------------------------------------------------------------

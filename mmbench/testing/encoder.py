@@ -14,7 +14,8 @@ from torch import Tensor
 from mmbench.contracts import Encoder, Fitted
 from mmbench.testing import promises
 from mmbench.testing.reference import Reference, computes
-from mmbench.testing.subject import Check, Inputs, Subject, close, lifted, promise
+from mmbench.testing.searched import settings
+from mmbench.testing.subject import Check, Inputs, Subject, close, identical, lifted, promise
 from mmbench.testing.weights import assert_none_idle, unsearched
 from mmbench.types import Column, Encoded, Values
 
@@ -31,7 +32,17 @@ def check_encoder(cls: type[Encoder], column: Column, **params: Any) -> None:
 
 def _fitted(cls: type[Encoder], column: Column) -> Fitted:
     """What it learns of a column whose rows have the numbers 0, 1, 2 … as their target."""
-    return cls.fit_to_target(column, torch.arange(len(column)).float(), "regression")
+    target = torch.arange(len(column)).float()
+    return cls.fit_to_target(_copied(column), target, "regression")
+
+
+def _copied(column: Column) -> Column:
+    """One that may be written into without harm; of values that cannot be, the same ones."""
+    values, index = column.values, column.index
+    return Column(
+        values.clone() if isinstance(values, Tensor) else values,
+        None if index is None else index.clone(),
+    )
 
 
 def _built(cls: type[Encoder], column: Column, **params: Any) -> Encoder:
@@ -84,25 +95,52 @@ def what_is_fitted_is_json(cls: type[Encoder], column: Column, **params: Any) ->
     )
 
 
+def raw_values_are_left_alone(cls: type[Encoder], column: Column, **params: Any) -> None:
+    """Neither ``fit`` nor ``prepare`` writes into the column: later trials read it too."""
+    encoder = _built(cls, column, **params)
+    calls: dict[str, Callable[[Column, Tensor], object]] = {
+        "fit": lambda given, target: cls.fit_to_target(given, target, "regression"),
+        "prepare": lambda given, _: encoder.prepare(given.values),
+    }
+    for method, call in calls.items():
+        given, target = _copied(column), torch.arange(len(column)).float()
+        call(given, target)
+        pairs = [(given.value_of_row, column.value_of_row), (target, torch.arange(len(column)))]
+        if isinstance(given.values, Tensor) and isinstance(column.values, Tensor):
+            pairs.append((given.values, column.values))
+        assert all(identical(now, before) for now, before in pairs), (
+            f"encoder {cls.name!r}: {method} writes into what it is given. Use x.nan_to_num(), not "
+            f"x.nan_to_num_(), and x - mean, not x.sub_(mean)."
+        )
+
+
 def shapes_are_as_declared(cls: type[Encoder], column: Column, **params: Any) -> None:
-    """One entry per value, tokens and pooled of width ``out_dim``, all finite."""
-    for case in _subjects(cls, column, **params):
-        encoder = case.build().eval()
-        encoded = encoder(case.inputs["inputs"])
-        n, dim = len(_values(column)), encoder.out_dim
-        shapes = (tuple(encoded.tokens.shape[::2]), tuple(encoded.pooled.shape))
-        assert shapes == ((n, dim), (n, dim)), (
-            f"{case.what}: {n} values and out_dim = {dim} must give tokens ({n}, time, {dim}) and "
-            f"pooled ({n}, {dim}); got {tuple(encoded.tokens.shape)} and {shapes[1]}."
-        )
-        assert encoded.mask.dtype == torch.bool, f"{case.what}: the mask must be boolean."
-        pooled, tokens, _ = case.call(encoder, case.inputs)
-        assert pooled.isfinite().all() and tokens.isfinite().all(), (
-            f"{case.what}: it gives numbers that are not finite."
-        )
-        assert not pooled[~encoded.present].any(), (
-            f"{case.what}: a value without a token must pool to zeros: it counts as missing."
-        )
+    """One entry per value, tokens and pooled of width ``out_dim``, all finite.
+
+    So it is with its defaults, and at every end of the search space.
+    """
+    for given in settings(cls, params, cls.name):
+        for case in _subjects(cls, column, **given):
+            what = f"{case.what} with {given}" if given else case.what
+            _assert_as_declared(case, what, len(_values(column)))
+
+
+def _assert_as_declared(case: Subject, what: str, n: int) -> None:
+    encoder = case.build().eval()
+    encoded, dim = encoder(case.inputs["inputs"]), encoder.out_dim
+    shapes = (tuple(encoded.tokens.shape[::2]), tuple(encoded.pooled.shape))
+    assert shapes == ((n, dim), (n, dim)), (
+        f"{what}: {n} values and out_dim = {dim} must give tokens ({n}, time, {dim}) and "
+        f"pooled ({n}, {dim}); got {tuple(encoded.tokens.shape)} and {shapes[1]}."
+    )
+    assert encoded.mask.dtype == torch.bool, f"{what}: the mask must be boolean."
+    pooled, tokens, _ = case.call(encoder, case.inputs)
+    assert pooled.isfinite().all() and tokens.isfinite().all(), (
+        f"{what}: it gives numbers that are not finite."
+    )
+    assert not pooled[~encoded.present].any(), (
+        f"{what}: a value without a token must pool to zeros: it counts as missing."
+    )
 
 
 def sequences_are_as_declared(cls: type[Encoder], column: Column, **params: Any) -> None:
@@ -168,6 +206,7 @@ def encoder_checks(reference: Reference | None = None) -> tuple[Check, ...]:
     """
     own = (
         what_is_fitted_is_json,
+        raw_values_are_left_alone,
         shapes_are_as_declared,
         sequences_are_as_declared,
         values_are_told_apart,
@@ -178,6 +217,7 @@ def encoder_checks(reference: Reference | None = None) -> tuple[Check, ...]:
     shared = (
         promises.every_tensor_is_registered,
         promises.eval_is_deterministic,
+        promises.random_state_is_not_set,
         promises.samples_do_not_see_each_other,
         promises.every_parameter_gets_a_gradient,
         promises.state_dict_restores_the_output,

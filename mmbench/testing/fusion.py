@@ -13,6 +13,7 @@ from mmbench.space import validate
 from mmbench.testing import promises
 from mmbench.testing.fusion_examples import (
     caller,
+    features_of,
     junked,
     modalities_of,
     subject,
@@ -25,8 +26,8 @@ from mmbench.testing.fusion_training import (
     interaction_learns_exclusive_or,
     what_modalities_agree_on_is_learnt,
 )
-from mmbench.testing.promises import corners
 from mmbench.testing.reference import Reference, computes
+from mmbench.testing.searched import settings
 from mmbench.testing.subject import (
     Check,
     Inputs,
@@ -96,6 +97,21 @@ def modalities_go_by_name(cls: type[Fusion], **params: Any) -> None:
         assert same, (
             f"{case.what}: the order of the features matters. Use features[m] for m in dims."
         )
+
+
+def features_stay_where_they_are(cls: type[Fusion], **params: Any) -> None:
+    """The mapping it is given is left as it was: the objective reads the features too."""
+    for case in subjects(cls, **params):
+        for mode in (True, False):
+            features = features_of(case.inputs, modalities_of(case))
+            given = dict(features)
+            case.build().train(mode)(features)
+            changed = [m for m in given if features.get(m) is not given[m]]
+            changed += sorted(features.keys() - given.keys())
+            assert not changed, (
+                f"{case.what}: it takes out of the mapping of features, or puts into it: "
+                f"{', '.join(changed)}. Write dict(features) first."
+            )
 
 
 def values_under_the_mask_do_not_matter(cls: type[Fusion], **params: Any) -> None:
@@ -229,9 +245,9 @@ def scale_is_sane_at_initialisation(cls: type[Fusion], **params: Any) -> None:
 
 def whole_search_space_works(cls: type[Fusion], **params: Any) -> None:
     """Every end of every range, and every choice, builds and gives an output of sane scale."""
-    for corner in corners(cls, params, cls.name):
-        for case in subjects(cls, **corner):
-            _assert_sane(case, f"with {corner}")
+    for given in settings(cls, params, cls.name):
+        for case in subjects(cls, **given):
+            _assert_sane(case, f"with {given}")
 
 
 def _assert_sane(case: Subject, when: str) -> None:
@@ -259,6 +275,7 @@ def fusion_checks(reference: Reference | None = None) -> tuple[Check, ...]:
         modalities_may_differ_in_length,
         output_is_no_bottleneck,
         modalities_go_by_name,
+        features_stay_where_they_are,
         every_modality_is_used,
         values_under_the_mask_do_not_matter,
         longer_padding_does_not_matter,
@@ -273,6 +290,7 @@ def fusion_checks(reference: Reference | None = None) -> tuple[Check, ...]:
     shared = (
         promises.every_tensor_is_registered,
         promises.eval_is_deterministic,
+        promises.random_state_is_not_set,
         promises.samples_do_not_see_each_other,
         promises.training_does_not_mix_samples,
         promises.every_parameter_gets_a_gradient,

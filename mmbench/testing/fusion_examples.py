@@ -59,14 +59,19 @@ def _encoded(modality: str, tokens: Tensor, lengths: list[int]) -> dict[str, Ten
 
 def caller(modalities: tuple[str, ...]) -> Callable[..., tuple[Tensor, ...]]:
     def call(fusion: Callable[..., Tensor | Fused], inputs: Inputs) -> tuple[Tensor, ...]:
-        parts = ("tokens", "mask", "pooled")
-        result = fusion({m: Encoded(*(inputs[f"{m}.{p}"] for p in parts)) for m in modalities})
+        result = fusion(features_of(inputs, modalities))
         if isinstance(result, Tensor):
             return (result,)
         given = (result.vector, result.penalty, result.weights)
         return tuple(tensor for tensor in given if tensor is not None)
 
     return call
+
+
+def features_of(inputs: Inputs, modalities: Sequence[str]) -> dict[str, Encoded]:
+    """What a fusion is called with."""
+    parts = ("tokens", "mask", "pooled")
+    return {m: Encoded(*(inputs[f"{m}.{part}"] for part in parts)) for m in modalities}
 
 
 def modalities_of(subject: Subject) -> list[str]:

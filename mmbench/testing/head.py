@@ -10,8 +10,8 @@ from torch import Tensor
 from mmbench.contracts import Decoder, Head
 from mmbench.sequences import by_place, said
 from mmbench.testing import promises
-from mmbench.testing.promises import corners
 from mmbench.testing.reference import Reference, computes
+from mmbench.testing.searched import settings
 from mmbench.testing.subject import (
     Check,
     Inputs,
@@ -60,8 +60,8 @@ def _call(head: Callable[..., Tensor], inputs: Inputs) -> tuple[Tensor, ...]:
 
 def output_has_one_number_per_output(cls: type[Head], **params: Any) -> None:
     """(batch, in_dim) becomes (batch, n_outputs), at every end of the search space."""
-    for given in ({}, *corners(cls, params, cls.name)):
-        for case in _subjects(cls, **{**params, **given}):
+    for given in settings(cls, params, cls.name):
+        for case in _subjects(cls, **given):
             head = case.build().eval()
             shape = tuple(case.call(head, case.inputs)[0].shape)
             assert shape == (4, head.n_outputs), (
@@ -135,6 +135,7 @@ def head_checks(reference: Reference | None = None) -> tuple[Check, ...]:
     shared = (
         promises.every_tensor_is_registered,
         promises.eval_is_deterministic,
+        promises.random_state_is_not_set,
         promises.samples_do_not_see_each_other,
         promises.training_does_not_mix_samples,
         promises.every_parameter_gets_a_gradient,

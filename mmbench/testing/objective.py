@@ -1,6 +1,7 @@
 """What every objective promises. Authors call ``check_objective(MyObjective)`` in one test."""
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -10,6 +11,7 @@ from mmbench.contracts import Objective, Outputs
 from mmbench.testing import promises
 from mmbench.testing.practice import DIM, LENGTH, MODALITIES, N_OUTPUTS, Practice, installed
 from mmbench.testing.reference import Reference, computes
+from mmbench.testing.searched import settings
 from mmbench.testing.subject import Check, Inputs, Subject, close, lifted, promise
 from mmbench.testing.training import training_checks
 from mmbench.types import Encoded, TargetKind, Task
@@ -80,15 +82,19 @@ def _call(objective: Callable[..., Tensor], inputs: Inputs) -> tuple[Tensor, ...
 
 
 def loss_is_a_finite_scalar(cls: type[Objective], **params: Any) -> None:
-    """One number for a batch of any size, with a modality missing in some rows or in all."""
-    for case in _subjects(cls, **params):
-        objective = case.build()
-        for inputs in (case.inputs, _rows(case.inputs, slice(0, 1)), _all_missing(case.inputs)):
-            loss = case.call(objective, inputs)[0]
-            assert loss.shape == () and loss.isfinite(), (
-                f"{case.what}: the loss must be a finite scalar, but is {loss}. Take the mean over "
-                f"the batch; divide by a count clamped to at least 1."
-            )
+    """One number for a batch of any size, with a modality missing in some rows or in all.
+
+    So it is with its defaults, and at every end of the search space.
+    """
+    for given in settings(cls, params, cls.name):
+        for case in _subjects(cls, **given):
+            objective = case.build()
+            for inputs in (case.inputs, _rows(case.inputs, slice(0, 1)), _all_missing(case.inputs)):
+                loss = case.call(objective, inputs)[0]
+                assert loss.shape == () and loss.isfinite(), (
+                    f"{case.what}: the loss must be a finite scalar, but is {loss} with {given}. "
+                    f"Take the mean over the batch; divide by a count clamped to at least 1."
+                )
 
 
 def _rows(inputs: Inputs, rows: slice | Tensor) -> dict[str, Tensor]:
@@ -163,6 +169,18 @@ def _predicting(inputs: Inputs, task: Task, sign: float) -> dict[str, Tensor]:
     return {k: scores.float() if k.endswith("scores") else v for k, v in inputs.items()}
 
 
+def random_state_is_not_set(cls: type[Objective], **params: Any) -> None:
+    """What is drawn after it depends on the trial's seed still: it sets no random state."""
+    for case in _subjects(cls, **params):
+
+        def build(case: Subject = case) -> Objective:
+            objective: Objective = case.build()  # in a stream of its own, so once more outside it
+            cls(objective.task, objective.dims, objective.fused_dim, **params)
+            return objective
+
+        promises.random_state_is_not_set(replace(case, build=build))
+
+
 def members_train_together(cls: type[Objective], **params: Any) -> None:
     """K objectives run as one under ``torch.func.vmap``, where it says that they can."""
     if cls.batched:
@@ -180,6 +198,7 @@ def objective_checks(reference: Reference | None = None) -> tuple[Check, ...]:
         loss_does_not_depend_on_row_order,
         loss_trains_every_head,
         better_predictions_lower_the_loss,
+        random_state_is_not_set,
         members_train_together,
     )
     shared = (

@@ -1,14 +1,12 @@
 """The promises that every trainable component keeps, whatever its kind."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state
 
-from mmbench.space import Choice, Range, params_of, validate
-from mmbench.testing.subject import Inputs, Subject, cast, close, projected
+from mmbench.testing.subject import Inputs, Subject, cast, close, identical, projected
 from mmbench.together.members import Members
 from mmbench.together.side_by_side import gathered, side_by_side, spread
 
@@ -135,16 +133,25 @@ def inputs_are_never_modified(subject: Subject) -> None:
         module = subject.build().train(mode)
         given = {k: v.clone() for k, v in subject.inputs.items()}
         subject.call(module, given)
-        changed = [k for k, v in given.items() if not _identical(v, subject.inputs[k])]
+        changed = [k for k, v in given.items() if not identical(v, subject.inputs[k])]
         assert not changed, (
             f"{subject.what}: forward modifies its input {', '.join(changed)} in place. Use x * w, "
             f"not x.mul_(w) or x[…] = …"
         )
 
 
-def _identical(one: Tensor, other: Tensor) -> bool:
-    """Equal everywhere; an empty cell (NaN) equals an empty cell."""
-    return bool(((one == other) | one.isnan() & other.isnan()).all())
+def random_state_is_not_set(subject: Subject) -> None:
+    """What is drawn after it depends on the trial's seed still: it sets no random state."""
+    drawn = []
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        subject.call(subject.build().train(), subject.inputs)
+        drawn.append(torch.rand(()))
+    assert drawn[0] != drawn[1], (
+        f"{subject.what}: it sets torch's random state, so that all seeds of a trial are one. "
+        f"Leave torch.manual_seed alone; what is always to be the same is drawn with "
+        f"generator=torch.Generator().manual_seed(0)."
+    )
 
 
 def degenerate_inputs_stay_finite(subject: Subject) -> None:
@@ -237,18 +244,3 @@ def _one_by_one(
         torch.manual_seed(seed)
         alone.append(subject.call(member, inputs))
     return tuple(torch.stack(outputs) for outputs in zip(*alone, strict=True))
-
-
-def corners(cls: type, given: Mapping[str, Any], owner: str) -> Iterator[dict[str, Any]]:
-    """Hyperparameters with one at an end of its range, or at one of its choices, in turn."""
-    for param in params_of(cls):
-        match param.domain:
-            case None:
-                ends: tuple[Any, ...] = ()
-            case Choice(options=options):
-                ends = options
-            case Range(low, high):
-                ends = (param.type(low), param.type(high))
-        condition = {param.when.parameter: param.when.equals} if param.when else {}
-        for end in ends:
-            yield validate(cls, {**given, **condition, param.name: end}, owner)

@@ -85,6 +85,11 @@ def close(one: tuple[Tensor, ...], other: tuple[Tensor, ...]) -> bool:
     return all(torch.allclose(a, b, rtol=1e-4, atol=1e-5) for a, b in zip(one, other, strict=True))
 
 
+def identical(one: Tensor, other: Tensor) -> bool:
+    """Equal everywhere; an empty cell (NaN) equals an empty cell."""
+    return bool(((one == other) | one.isnan() & other.isnan()).all())
+
+
 def cast(inputs: Inputs, to: torch.dtype | torch.device) -> dict[str, Tensor]:
     """Inputs on a device, or with their floating tensors in a precision."""
     move_all = isinstance(to, torch.device)
