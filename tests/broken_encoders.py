@@ -183,3 +183,9 @@ class ShiftsTheTargetInPlace(Numbers):
     def fit_to_target(cls, train, target, kind):
         target.sub_(target.mean())
         return super().fit(train)
+
+
+class NeverReadsItsTemperature(Letters):
+    def __init__(self, fitted, *, temperature: Annotated[float, Range(0.1, 1.0)] = 0.5):
+        super().__init__(fitted)
+        self.temperature = temperature

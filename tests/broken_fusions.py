@@ -1,10 +1,13 @@
 """Two sound fusions, and bugs that others shipped, each written down small."""
 
+from typing import Annotated
+
 import torch
 from torch import nn
 from torch.nn.functional import softplus
 
 from mmbench.contracts import Capabilities, Fused, Fusion
+from mmbench.space import Choice, Range, When
 from mmbench.types import Encoded
 
 
@@ -472,3 +475,45 @@ class SeedsEachPass(Sound):
         if self.training:
             torch.manual_seed(0)
         return super().forward(features)
+
+
+class NeverReadsItsTemperature(Sound):
+    def __init__(self, dims, *, temperature: Annotated[float, Range(0.1, 1.0)] = 0.5):
+        super().__init__(dims)
+        self.temperature = temperature
+
+
+class Cased(Sound):
+    """Two steps, each of which may be left out, and how the second is done."""
+
+    def __init__(
+        self,
+        dims,
+        *,
+        first: Annotated[str, Choice("none", "act")] = "none",
+        second: Annotated[str, Choice("none", "act"), When("first", "act")] = "none",
+        slope: Annotated[float, Range(0.5, 1.0), When("second", "act")] = 0.5,
+    ):
+        super().__init__(dims)
+        self.first, self.second, self.slope = first, second, slope
+
+    def forward(self, features):
+        x = super().forward(features)
+        if self.first == "act":
+            x = x.tanh()
+        return (x * self.act()).tanh() if self.second == "act" else x
+
+    def act(self):
+        return self.slope
+
+
+class NeverReadsItsSlope(Cased):
+    def act(self):
+        return 0.5
+
+
+class FailsAtAnEndOfItsSlope(Cased):
+    def act(self):
+        if self.slope == 1.0:
+            raise NotImplementedError
+        return self.slope

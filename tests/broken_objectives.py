@@ -33,6 +33,17 @@ class DefaultBeyondItsRange(Head):
         return self.layers(fused)
 
 
+class NeverReadsItsDropout(Head):
+    name = "without"
+
+    def __init__(self, in_dim, n_outputs, *, dropout: Annotated[float, Range(0.0, 0.5)] = 0.1):
+        super().__init__(in_dim, n_outputs)
+        self.linear = nn.Linear(in_dim, n_outputs)
+
+    def forward(self, fused):
+        return self.linear(fused)
+
+
 class SeedsItsWeights(Head):
     name = "seeds"
 
@@ -139,3 +150,32 @@ class DividesByItsWeight(SumOfSquares):
 
     def forward(self, outputs, target):
         return super().forward(outputs, target) / self.weight
+
+
+class HuberLater(SumOfSquares):
+    """Large errors count less, from an epoch on."""
+
+    def __init__(
+        self,
+        task,
+        dims,
+        fused_dim,
+        *,
+        warmup: Annotated[int, Range(1, 5)] = 3,
+        beta: Annotated[float, Range(0.1, 1.0)] = 0.5,
+    ):
+        super().__init__(task, dims, fused_dim)
+        self.warmup, self.beta, self.epoch = warmup, beta, 0
+
+    def begin_epoch(self, epoch, model, course):
+        self.epoch = epoch
+
+    def forward(self, outputs, target):
+        if self.epoch < self.warmup:
+            return super().forward(outputs, target)
+        return nn.functional.smooth_l1_loss(outputs.scores, target, beta=self.beta)
+
+
+class NeverEndsItsWarmUp(HuberLater):
+    def begin_epoch(self, epoch, model, course):
+        pass

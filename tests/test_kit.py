@@ -73,6 +73,7 @@ from broken_fusions import (
     AttendsToPooledVectors,
     Attentive,
     BatchNormed,
+    Cased,
     CentresItsTrainingBatch,
     ClaimsInteraction,
     DependsOnAValue,
@@ -80,6 +81,7 @@ from broken_fusions import (
     EnergyWeighted,
     Explodes,
     FactorsInAList,
+    FailsAtAnEndOfItsSlope,
     ForgetsTheMask,
     GoesByPosition,
     IgnoresAModality,
@@ -90,6 +92,8 @@ from broken_fusions import (
     LosesTheSign,
     MultipliesByTheMask,
     NameAlone,
+    NeverReadsItsSlope,
+    NeverReadsItsTemperature,
     NoiseInPlace,
     NotDempster,
     OneScalar,
@@ -120,6 +124,8 @@ from broken_objectives import (
     DividesByNothing,
     FailsAsPruned,
     FirstRowCountsTwice,
+    HuberLater,
+    NeverEndsItsWarmUp,
     PerSample,
     SaysItNeedsUnimodal,
     ScalesTheDataInPlace,
@@ -204,12 +210,15 @@ BUGS = [
     (DependsOnAValue, "members_train_together_under_vmap", "vmap"),
     (UndeclaredAttentionToPooledVectors, "every_weight_matters", "softmax over one key"),
     (IgnoresItsConfidences, "every_weight_matters", "confidence.weight never"),
+    (NeverReadsItsTemperature, "every_searched_parameter_matters", "sets temperature to"),
+    (NeverReadsItsSlope, "every_searched_parameter_matters", "sets slope to"),
+    (FailsAtAnEndOfItsSlope, "whole_search_space_works", "it raised NotImplementedError"),
     (LosesTheSign, "what_modalities_agree_on_is_learnt", "lost on the way"),
     (NameAlone, "it_is_declared_in_full", "docstring"),
 ]
 
 
-@pytest.mark.parametrize("cls", [Sound, Attentive], ids=lambda c: c.__name__)
+@pytest.mark.parametrize("cls", [Sound, Attentive, Cased], ids=lambda c: c.__name__)
 def test_the_kit_accepts_a_sound_fusion(cls):
     assert broken_promises(FUSION_CHECKS, cls) == {}
 
@@ -284,6 +293,7 @@ def test_the_kit_names_a_head_that_loses_an_axis():
     [
         (broken_objectives.SeedsItsWeights, "random_state_is_not_set"),
         (broken_objectives.DefaultBeyondItsRange, "output_has_one_number_per_output"),
+        (broken_objectives.NeverReadsItsDropout, "every_searched_parameter_matters"),
     ],
 )
 def test_the_kit_names_the_bug_of_a_head(cls, check):
@@ -308,8 +318,9 @@ def test_the_kit_names_the_bug_of_a_decoder(cls, check):
     assert check in broken_promises(head_checks(), cls)
 
 
-def test_the_kit_accepts_a_sound_objective():
-    check_objective(SumOfSquares)
+@pytest.mark.parametrize("cls", [SumOfSquares, HuberLater])
+def test_the_kit_accepts_a_sound_objective(cls):
+    check_objective(cls)
 
 
 OBJECTIVE_BUGS = [
@@ -318,6 +329,7 @@ OBJECTIVE_BUGS = [
     (DividesByItsWeight, "loss_is_a_finite_scalar"),
     (SeedsWhenItIsMade, "random_state_is_not_set"),
     (SeedsEachEpoch, "random_state_is_not_set"),
+    (NeverEndsItsWarmUp, "every_searched_parameter_matters"),
     (Uphill, "better_predictions_lower_the_loss"),
     (FirstRowCountsTwice, "loss_does_not_depend_on_row_order"),
     (SaysItNeedsUnimodal, "loss_trains_every_head"),
@@ -364,6 +376,7 @@ ENCODER_BUGS = [
     (broken_encoders.SeedsItsWeights, "random_state_is_not_set"),
     (broken_encoders.FailsAtAChoice, "shapes_are_as_declared"),
     (broken_encoders.DefaultBeyondItsRange, "shapes_are_as_declared"),
+    (broken_encoders.NeverReadsItsTemperature, "every_searched_parameter_matters"),
 ]
 
 

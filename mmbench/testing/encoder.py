@@ -1,11 +1,13 @@
 """What every encoder promises. Authors call ``check_encoder(MyEncoder, column)`` in one test.
 
 An encoder reads raw values, so the kit cannot make them up: give it a column of a few training rows
-with at least two values of different content (and, for text or audio, of different length).
+with at least two values of different content (and, for text or audio, of different length), as
+large as real ones: what divides a series or an image does nothing where there is nothing to divide.
 """
 
 import json
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import torch
@@ -14,7 +16,7 @@ from torch import Tensor
 from mmbench.contracts import Encoder, Fitted
 from mmbench.testing import promises
 from mmbench.testing.reference import Reference, computes
-from mmbench.testing.searched import settings
+from mmbench.testing.searched import assert_all_matter, from_one_seed, settings
 from mmbench.testing.subject import Check, Inputs, Subject, close, identical, lifted, promise
 from mmbench.testing.weights import assert_none_idle, unsearched
 from mmbench.types import Column, Encoded, Values
@@ -199,6 +201,21 @@ def every_weight_matters(cls: type[Encoder], column: Column, **params: Any) -> N
         assert_none_idle(case, case.build().eval(), case.inputs, most=ALL_BUT_ONE)
 
 
+def every_searched_parameter_matters(cls: type[Encoder], column: Column, **params: Any) -> None:
+    """No parameter that is searched may have any value: outputs or gradients change with it."""
+    cases = partial(_subjects, cls, _with_many_words(column))
+    assert_all_matter(cls, params, cls.name, from_one_seed(cases))
+
+
+def _with_many_words(column: Column) -> Column:
+    """A few texts never fill a vocabulary: some more, with each word and its neighbour in two."""
+    if not isinstance(column.values, tuple):
+        return column
+    words = [f"word{i}" for i in range(2400)]
+    more = (" ".join(words[start : start + 40]) for start in range(0, 2400, 20))
+    return Column((*column.values, *more))
+
+
 def encoder_checks(reference: Reference | None = None) -> tuple[Check, ...]:
     """All promises of an encoder: each takes the class, a train column and parameters.
 
@@ -213,6 +230,7 @@ def encoder_checks(reference: Reference | None = None) -> tuple[Check, ...]:
         a_value_is_encoded_the_same_alone,
         frozen_is_as_declared,
         every_weight_matters,
+        every_searched_parameter_matters,
     )
     shared = (
         promises.every_tensor_is_registered,

@@ -16,12 +16,13 @@ from mmbench.testing.fusion_examples import (
     features_of,
     junked,
     modalities_of,
-    subject,
     subjects,
+    widened,
     with_junk_pooled,
     without,
 )
 from mmbench.testing.fusion_training import (
+    every_searched_parameter_matters,
     every_weight_matters,
     interaction_learns_exclusive_or,
     what_modalities_agree_on_is_learnt,
@@ -238,14 +239,14 @@ def scale_is_sane_at_initialisation(cls: type[Fusion], **params: Any) -> None:
     """For unit-variance inputs of any width the output's root mean square is 0.1 to 10."""
     for case in subjects(cls, **params):
         for width in (16, 1024):
-            dims = dict.fromkeys(modalities_of(case), width)
-            wide = subject(cls, {} if "constant" in dims else dims, batch=32, **params)
+            wide = widened(cls, case, width, **params)
             _assert_sane(wide, f"with inputs of width {width}")
 
 
 def whole_search_space_works(cls: type[Fusion], **params: Any) -> None:
     """Every end of every range, and every choice, builds and gives an output of sane scale."""
-    for given in settings(cls, params, cls.name):
+    _, *ends = settings(cls, params, cls.name)  # scale_is_sane_at_initialisation asks the first
+    for given in ends:
         for case in subjects(cls, **given):
             _assert_sane(case, f"with {given}")
 
@@ -284,6 +285,7 @@ def fusion_checks(reference: Reference | None = None) -> tuple[Check, ...]:
         scale_is_sane_at_initialisation,
         whole_search_space_works,
         every_weight_matters,
+        every_searched_parameter_matters,
         what_modalities_agree_on_is_learnt,
         interaction_learns_exclusive_or,
     )

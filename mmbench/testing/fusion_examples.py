@@ -43,6 +43,12 @@ def subject(
     return Subject(what, lambda: cls(dims, **params), inputs, caller(tuple(dims)))
 
 
+def widened(cls: type[Fusion], case: Subject, width: int, /, **params: Any) -> Subject:
+    """The same modalities, each of this width, and more rows."""
+    dims = dict.fromkeys(modalities_of(case), width)
+    return subject(cls, {} if "constant" in dims else dims, batch=32, **params)
+
+
 def _example(modality: str, dim: int, batch: int, time: int) -> dict[str, Tensor]:
     lengths = [time, max(time // 3, 1), max(time // 2, 1), max(time - 1, 1)]
     return _encoded(modality, torch.randn(batch, time, dim), lengths)

@@ -1,5 +1,6 @@
 """What every fusion promises of training: its weights matter, and it learns what it says it can."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -8,18 +9,23 @@ from torch import Tensor, nn
 from mmbench.contracts import Fusion
 from mmbench.optimizer import AdamW
 from mmbench.testing.fusion_examples import (
+    N_OUTPUTS,
     agreement,
     exclusive_or,
     modalities_of,
     subject,
     subjects,
+    widened,
 )
+from mmbench.testing.searched import assert_all_matter, from_one_seed
 from mmbench.testing.subject import Inputs, Subject, cast
 from mmbench.testing.weights import idle_weights, unsearched
 
 STEPS, LEARNING_RATE = 400, 0.01
 LEARNT = 0.05
 """Training stops at this cross-entropy."""
+WIDE = 128
+"""Of inputs, where it is to be seen what narrows them."""
 BATCH, GAPS = 64, 8
 """Enough rows that a router sends some to each expert; every eighth row misses a modality."""
 
@@ -48,6 +54,20 @@ def _with_gaps(inputs: Inputs, modalities: list[str]) -> dict[str, Tensor]:
         changed[f"{m}.mask"][first::GAPS] = False
         changed[f"{m}.pooled"][first::GAPS] = 0.0
     return changed
+
+
+def every_searched_parameter_matters(cls: type[Fusion], **params: Any) -> None:
+    """No parameter that is searched may have any value: outputs or gradients change with it."""
+
+    def cases(**given: Any) -> Iterator[Subject]:
+        for case in subjects(cls, **given):
+            yield widened(cls, case, WIDE, **given)
+
+    def outcome(**given: Any) -> Iterator[Tensor]:
+        yield torch.tensor(cls.decides(N_OUTPUTS, **given))
+        yield from from_one_seed(cases)(**given)
+
+    assert_all_matter(cls, params, cls.name, outcome)
 
 
 def what_modalities_agree_on_is_learnt(cls: type[Fusion], **params: Any) -> None:

@@ -11,7 +11,7 @@ from mmbench.contracts import Decoder, Head
 from mmbench.sequences import by_place, said
 from mmbench.testing import promises
 from mmbench.testing.reference import Reference, computes
-from mmbench.testing.searched import settings
+from mmbench.testing.searched import assert_all_matter, from_one_seed, settings
 from mmbench.testing.subject import (
     Check,
     Inputs,
@@ -88,6 +88,11 @@ def every_weight_matters(cls: type[Head], **params: Any) -> None:
     assert_none_idle(case, case.build().train().double(), cast(inputs, torch.float64))
 
 
+def every_searched_parameter_matters(cls: type[Head], **params: Any) -> None:
+    """No parameter that is searched may have any value: outputs or gradients change with it."""
+    assert_all_matter(cls, params, cls.name, from_one_seed(partial(_subjects, cls)))
+
+
 def a_place_depends_on_those_before_it(cls: type[Head], **params: Any) -> None:
     """A decoder that is told the target reads at each place the tokens before it, and no other."""
     for case in _subjects(cls, **params):
@@ -149,6 +154,7 @@ def head_checks(reference: Reference | None = None) -> tuple[Check, ...]:
         promise(output_has_one_number_per_output),
         promise(its_input_is_used),
         promise(every_weight_matters),
+        promise(every_searched_parameter_matters),
         promise(a_place_depends_on_those_before_it),
         promise(what_it_says_alone_is_what_it_says_when_told_so),
         *(lifted(check, _subjects) for check in shared),

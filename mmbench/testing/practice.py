@@ -18,13 +18,15 @@ from mmbench.plugins import Plugins, load_plugins
 from mmbench.resolve import Resolved
 from mmbench.space import validate
 from mmbench.spec import Component, TrainSpec, TrialSpec
-from mmbench.training import Fitted, Trainer, TrialCourse
+from mmbench.training import Fitted, OnEpoch, Trainer, TrialCourse
 from mmbench.types import MISSING, Column, Part, Split, TargetKind, Task
 
 MODALITIES = ("a", "b")
 DIM, N_OUTPUTS = 5, 3
 LENGTH = 2
 """Of sequences, whose tokens are the outputs."""
+NOISE = 0.3
+"""Beside numbers of variance 1: so little that a linear head finds them."""
 ROWS: dict[Part, int] = {"train": 192, "val": 96, "test": 96}
 METRICS: dict[TargetKind, str] = {
     "classification": "accuracy",
@@ -41,13 +43,13 @@ BRIEF = TrainSpec(max_epochs=12, batch_size=32, patience=12, learning_rate=1e-2)
 class TinyTask(Dataset):
     """What is to be predicted is drawn first; both modalities show it, each with its own noise.
 
-    In ``missing`` of the rows, the second modality has no value.
+    In ``missing`` of the rows, the second modality has no value; ``noise`` is its deviation.
     """
 
     name: ClassVar[str] = "tiny"
     version = "1"
 
-    def __init__(self, target: TargetKind, missing: float = 0.0) -> None:
+    def __init__(self, target: TargetKind, missing: float = 0.0, noise: float = NOISE) -> None:
         outputs = () if target == "retrieval" else tuple(f"y{i}" for i in range(N_OUTPUTS))
         self.task = Task(
             dict.fromkeys(MODALITIES, "tabular"),
@@ -56,7 +58,7 @@ class TinyTask(Dataset):
             METRICS[target],
             length=LENGTH if target == "sequence" else 1,
         )
-        self.missing = missing
+        self.missing, self.noise = missing, noise
 
     def load(self, part: Part) -> Split:
         draws = torch.Generator().manual_seed({"train": 1, "val": 2, "test": 3}[part])
@@ -65,7 +67,7 @@ class TinyTask(Dataset):
         columns = {}
         for modality in MODALITIES:
             mixed = shown @ torch.randn(N_OUTPUTS, DIM, generator=mixing)
-            noise = 0.3 * torch.randn(mixed.shape, generator=draws)
+            noise = self.noise * torch.randn(mixed.shape, generator=draws)
             columns[modality] = Column(mixed + noise)
         if self.missing:
             index = torch.arange(ROWS[part])
@@ -103,6 +105,7 @@ class Practice:
     encoder: str = "mlp"
     modalities: tuple[str, ...] = MODALITIES
     missing: float = 0.0
+    noise: float = NOISE
     seed: int = 0
     train: TrainSpec = BRIEF
 
@@ -112,7 +115,7 @@ class Practice:
 
     def resolved(self) -> Resolved:
         """The parts of the trial: the objective under test, with what it is defined with."""
-        dataset = TinyTask(self.target, self.missing)
+        dataset = TinyTask(self.target, self.missing, self.noise)
         if len(self.modalities) == 1:
             fusion = Component("only", {"modality": self.modalities[0]})
         else:
@@ -176,8 +179,8 @@ class Started:
     def course(self) -> Course:
         return TrialCourse(self.train, self.val, None, self.trainer)
 
-    def fit(self) -> Fitted:
-        return self.trainer.fit(self.model, self.train, self.val, None, lambda *_: None)
+    def fit(self, on_epoch: OnEpoch = lambda *_: None) -> Fitted:
+        return self.trainer.fit(self.model, self.train, self.val, None, on_epoch)
 
 
 @cache

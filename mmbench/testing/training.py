@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from mmbench.contracts import Objective
 from mmbench.losses import supervised_loss
@@ -14,12 +14,15 @@ from mmbench.metrics.retrieval import MeanRecall
 from mmbench.sequences import commonest_tokens
 from mmbench.spec import TrainSpec
 from mmbench.testing.practice import BRIEF, N_OUTPUTS, Practice, Started
+from mmbench.testing.searched import assert_all_matter
 from mmbench.testing.subject import Check, promise
 from mmbench.training import predict
 from mmbench.types import FUSED_TARGETS, Column, Split, TargetKind
 
 SHORT = TrainSpec(max_epochs=2, batch_size=96, patience=2, learning_rate=1e-2)
 """Two epochs of two batches: what is to be seen does not need a good model."""
+UNSOLVED = TrainSpec(batch_size=96, patience=TrainSpec().max_epochs, learning_rate=1e-3)
+"""As many epochs as a trial has, none of them perfect: what acts late has its turn."""
 SOLVED = 0.5
 """The tiny task is solved if the loss falls under half of what a constant prediction costs, or if
 no prediction is wrong: training stops there, however unsure the model still is."""
@@ -142,6 +145,24 @@ def training_takes_what_tasks_bring(cls: type[Objective], **params: Any) -> None
                 )
 
 
+def every_searched_parameter_matters(cls: type[Objective], **params: Any) -> None:
+    """No parameter that is searched may have any value: what a training learns changes with it."""
+    assert_all_matter(cls, params, cls.name, partial(_epoch_by_epoch, cls))
+
+
+def _epoch_by_epoch(cls: type[Objective], **params: Any) -> Iterator[Tensor]:
+    """The model's weights after each epoch of trainings on noisy data, missing some values."""
+    for kind in sorted(cls.targets):
+        started = Practice(cls, kind, params, train=UNSOLVED, missing=0.3, noise=1.0).start()
+        learnt: list[Tensor] = []
+        started.fit(partial(_keep, list(started.model.parameters()), learnt))
+        yield from learnt
+
+
+def _keep(weights: list[nn.Parameter], learnt: list[Tensor], *_: Any) -> None:
+    learnt.extend(weight.detach().clone() for weight in weights)
+
+
 def _after(practice: Practice) -> dict[str, Tensor]:
     started = practice.start()
     started.fit()
@@ -175,5 +196,6 @@ def training_checks() -> tuple[Check, ...]:
         training_moves_every_part,
         training_takes_what_tasks_bring,
         training_leaves_the_data_alone,
+        every_searched_parameter_matters,
     )
     return tuple(promise(check) for check in checks)

@@ -27,11 +27,16 @@ def idle_weights(
     matrices = {n: p for n, p in module.named_parameters() if p.requires_grad and p.ndim > 1}
     if not matrices:
         return []
-    with torch.no_grad():
-        for parameter in module.parameters():  # nothing is idle for what begins at zero, or stays
-            parameter.add_(0.1 * torch.randn_like(parameter))
+    moved_from_where_they_begin(module)
     projected(case.call(module, inputs)).backward()
     return [n for n, p in matrices.items() if p.grad is None or _idle_share(p.grad) > most]
+
+
+@torch.no_grad()
+def moved_from_where_they_begin(module: nn.Module) -> None:
+    """Add a little noise to all weights: nothing is idle for what begins at zero, or stays."""
+    for parameter in module.parameters():
+        parameter.add_(0.1 * torch.randn_like(parameter))
 
 
 def assert_none_idle(
