@@ -228,6 +228,29 @@ def test_the_answer_comes_first_as_a_word_and_a_sign(
 
 
 @pytest.mark.parametrize(
+    ("search", "times"),
+    [
+        ({"single": {"id": f"{2:012x}", "sha256": ""}}, "2.0×"),
+        ({"single": {"id": f"{9:012x}", "sha256": ""}}, "8.00 ms"),  # not on this board
+        ({"single": None}, "4.0×"),
+        ({}, "4.0×"),
+    ],
+    ids=["the second of its name", "elsewhere", "none", "unknown"],
+)
+def test_the_cost_is_set_against_the_row_that_the_gain_is_over(
+    tmp_path: Path, search: dict[str, Any], times: str
+) -> None:
+    alone = {"fusion": "only-question", "encoders": {"question": "bow"}, "gain": None}
+    rows = [
+        make_row(1, 0.8, latency_ms_p50=2.0, **alone),
+        make_row(2, 0.7, latency_ms_p50=4.0, **alone),
+        make_row(3, 0.9, latency_ms_p50=8.0, search=search),
+    ]
+    page = written(tmp_path, rows) / "tasks" / "vqa.html"
+    assert texts(page, "strong")[2] == times
+
+
+@pytest.mark.parametrize(
     "changes",
     [{"encoders": {"speech": "mel-cnn"}}, {"target": "retrieval"}],
     ids=["one modality", "retrieval"],

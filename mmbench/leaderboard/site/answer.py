@@ -87,9 +87,13 @@ def _cost(best: Row, gain: Gain | None, ranked: Sequence[Standing]) -> Fact:
 
 
 def _alone(best: Row, gain: Gain | None, ranked: Sequence[Standing]) -> Row | None:
+    """The row that the gain is over; if ``best`` does not say which, the first of that name."""
     if gain is None:
         return None
     same = (s.row for s in ranked if s.row.hardware == best.hardware)
+    named = best.search.get("single")
+    if named:
+        return next((row for row in same if row.id == named["id"]), None)
     return next((row for row in same if row.fusion == gain["over"]), None)
 
 
