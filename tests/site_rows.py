@@ -43,6 +43,17 @@ def full_rows(n: int, task: str = "stamps", seed: int = 0, metric: str = "accura
     ]
 
 
+def over_another_single() -> list[Row]:
+    """A fusion whose gain is over a single modality that is not the board's best."""
+    alone = {"fusion": "only-question", "encoders": {"question": "bow"}, "gain": None}
+    low = {"mean": 0.5, "per_seed": [0.5] * 3}
+    return [
+        make_row(901, 0.8, **alone),
+        make_row(902, 0.7, validation=low, **alone),
+        make_row(903, 0.9, search={"single": {"id": f"{902:012x}", "sha256": ""}}),
+    ]
+
+
 def _references() -> list[str]:
     return ["concat", "majority", *(f"only-{m}" for m in MODALITIES)]
 

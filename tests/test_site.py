@@ -14,7 +14,7 @@ from urllib.parse import unquote
 
 import pytest
 from html_elements import Element, elements
-from site_rows import BOARDS, CLASSES, COMMITTED, full_rows
+from site_rows import BOARDS, CLASSES, COMMITTED, full_rows, over_another_single
 from test_leaderboard import gain, make_row
 
 from mmbench.cli import main as cli
@@ -260,6 +260,17 @@ def test_where_nothing_is_fused_nobody_asks_whether_fusion_helps(
 ) -> None:
     site = written(tmp_path, [make_row(n, gain=None, **changes) for n in (1, 2)])
     assert texts(site / "tasks" / "vqa.html", "strong")[0] == "· Nothing is fused"
+
+
+def test_a_gain_over_another_single_modality_says_so_and_the_notes_explain_it(
+    tmp_path: Path, full: Path
+) -> None:
+    page = written(tmp_path, over_another_single()) / "tasks" / "vqa.html"
+    shown = [e for e in elements(page) if e.attributes.get("class") == "yardstick"]
+    assert [e.text.strip() for e in shown] == ["over 0.700"]
+    assert any(note.startswith("over x: over the best single") for note in texts(page, "li"))
+    plain = texts(full / "tasks" / "stamps.html", "li")
+    assert not any(note.startswith("over x") for note in plain)
 
 
 def test_a_board_of_one_preview_says_that_nothing_is_known(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from site_rows import full_rows
+from site_rows import full_rows, over_another_single
 from test_leaderboard import make_row
 from test_site import compared
 
@@ -270,10 +270,14 @@ def test_contestants_can_be_narrowed_to_those_not_shown_to_be_worse(
     assert column(window, "score") == [0.9]
 
 
-def test_a_phone_needs_no_sideways_scrolling(window: Any, full: Path, committed: Path) -> None:
+def test_a_phone_needs_no_sideways_scrolling(
+    window: Any, full: Path, committed: Path, tmp_path: Path
+) -> None:
     resize(window, PHONE)
+    write_site(tmp_path, over_another_single(), [], tmp_path)
     row = full / "rows" / "stamps" / f"{0:012x}.html"
-    for path in (full / "index.html", full / "tasks/stamps.html", row, committed / "across.html"):
+    pages = (full / "index.html", full / "tasks/stamps.html", row, committed / "across.html")
+    for path in (*pages, tmp_path / "tasks/vqa.html"):
         open_page(window, path)
         width = window.execute_script("return document.documentElement.scrollWidth")
         assert width == PHONE[0], path

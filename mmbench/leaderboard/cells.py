@@ -6,6 +6,11 @@ from mmbench.leaderboard.rank import Standing
 from mmbench.leaderboard.row import Row
 
 NONE = "–"
+OVER_ANOTHER = (
+    "over the best single modality of the search that found the row, which scores x; the other "
+    "gains are over the best single modality of the board."
+)
+"""What ``over x`` beside a gain means."""
 
 
 def rank_cell(standing: Standing) -> str:

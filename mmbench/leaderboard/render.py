@@ -121,11 +121,7 @@ def _reading(standings: Sequence[Standing]) -> str:
         "`mmbench rerun <row>` trains a row again and says how far its figures are from these.",
     ]
     if any(s.yardstick is not None for s in standings):
-        notes.insert(
-            3,
-            "*over x*: over the best single modality of the search that found the row, which "
-            "scores x; the other gains are over the best single modality of the board.",
-        )
+        notes.insert(3, f"*over x*: {cells.OVER_ANOTHER}")
     if any(s.row.preview for s in standings):
         notes.insert(2, "A *preview* has fewer than three seeds: it is shown, but not ranked.")
     return "\n".join(f"- {note}" for note in notes)

@@ -64,6 +64,8 @@ class Table:
     levels: Sequence[str]
     """Those that its rows have, the surest first."""
     references: bool
+    yardsticks: bool
+    """Some gain is over another single modality than the board's best."""
 
 
 def row_page(row: Row) -> str:
@@ -88,6 +90,7 @@ def board_table(standings: Sequence[Standing]) -> Table:
             if level in {r.level for r in rows}
         ],
         references=any(row.reference for row in rows),
+        yardsticks=any(s.yardstick is not None for s in standings),
     )
 
 
