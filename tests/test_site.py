@@ -352,6 +352,20 @@ def test_a_row_page_shows_its_mistakes_its_calibration_and_its_trial(full: Path)
     assert not any(trace.get("name") == "this row" for f in other for trace in f["data"])
 
 
+@pytest.mark.parametrize("kind", ["missing", "shuffled", "conflict", "area"])
+def test_a_figure_of_robustness_is_shown_with_its_interval(tmp_path: Path, kind: str) -> None:
+    row = full_rows(1)[0]
+    assert row.robustness
+    name = "all" if kind == "area" else "image"
+    figure = f"{row.robustness[kind][name]:.3f}"
+    none: dict[str, Any] = {"missing": {}, "shuffled": {}, "conflict": {}, "area": {}}
+    known = {**none, "clean": [0.0, 1.0], kind: {name: [0.111, 0.222]}}
+    site = written(tmp_path, [replace(row, robustness={**row.robustness, "intervals": known})])
+    assert f"{figure} [0.111, 0.222]" in " ".join(texts(site / "tasks" / "stamps.html", "td"))
+    own = texts(site / "rows" / "stamps" / f"{row.id}.html", "dd")
+    assert kind == "area" or f"{figure} [0.111, 0.222]" in own
+
+
 def test_the_page_across_tasks_says_what_the_ranking_says(committed: Path) -> None:
     found, page = across(COMMITTED).to_dict(), committed / "across.html"
     assert texts(page, "h1") == found["words"][:1] and len(found["words"]) > 2

@@ -12,6 +12,7 @@ from mmbench.leaderboard.row import Row
 ALL = "all"
 """In ``area``: the mean over all curves."""
 Concats = Mapping[Hashable, Row]
+Kind = Literal["missing", "shuffled", "conflict", "area"]
 
 
 def section(standings: Sequence[Standing]) -> list[str]:
@@ -38,13 +39,13 @@ def _line(
         escape(cells.fusion_cell(row)),
         escape(cells.encoders_cell(row)),
         cells.score(found["clean"]),
-        *(_figure(found, "missing", m) for m in modalities),
-        _figure(found, "area", ALL),
+        *(figure(found, "missing", m) for m in modalities),
+        figure(found, "area", ALL),
         cells.NONE if above is None else cells.signed(above),
     ]
 
 
-def _figure(found: Robustness, kind: Literal["missing", "area"], name: str) -> str:
+def figure(found: Robustness, kind: Kind, name: str) -> str:
     """A figure with its interval, if it has one."""
     if name not in found[kind]:
         return cells.NONE

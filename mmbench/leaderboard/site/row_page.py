@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
-from mmbench.leaderboard import cells
+from mmbench.leaderboard import cells, robustness_table
 from mmbench.leaderboard.commands import needs, rerun_command
 from mmbench.leaderboard.rank import Standing
 from mmbench.leaderboard.row import Row
@@ -62,6 +62,7 @@ def _page(standing: Standing, boards: PurePosixPath, parent: tuple[str, str], fo
         "weights": _weights(row),
         "further": _further(row),
         "robustness": robustness_of_one(row),
+        "robust_figure": robustness_table.figure,
         "contributions": contributions([row]),
         "confusion": confusion_lines(row),
         "reliability": reliability_chart(row),

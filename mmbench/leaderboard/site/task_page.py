@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import PurePosixPath
 
+from mmbench.leaderboard import robustness_table
 from mmbench.leaderboard.commands import needs, rerun_command
 from mmbench.leaderboard.headline import versions
 from mmbench.leaderboard.rank import Standing, rank
@@ -37,6 +38,7 @@ def task_page(rows: Sequence[Row], boards: PurePosixPath) -> Page:
         "tables": [board_table(part) for part in parts],
         "trade_offs": trade_offs(newest, lambda row: link(row_page(row), FOLDER)),
         "robustness": robustness_of_many(ranked),
+        "robust_figure": robustness_table.figure,
         "robust_rows": [row for row in ranked if row.robustness],
         "contributions": contributions(ranked),
         "contributing_rows": [row for row in ranked if row.contribution],
