@@ -366,6 +366,33 @@ def test_a_figure_of_robustness_is_shown_with_its_interval(tmp_path: Path, kind:
     assert kind == "area" or f"{figure} [0.111, 0.222]" in own
 
 
+@pytest.mark.parametrize(
+    ("emap", "interaction", "shown", "drawn"),
+    [
+        (0.7, 0.2, ["0.900", "0.700", "+0.200"], True),
+        (0.7, 2e-17, ["0.700", "0.700", "+0.000"], False),
+        (None, None, [], False),
+    ],
+)
+def test_emap_is_shown_by_itself_beside_the_score_of_the_same_rows(
+    tmp_path: Path,
+    emap: float | None,
+    interaction: float | None,
+    shown: list[str],
+    drawn: bool,
+) -> None:
+    row = full_rows(1)[0]
+    assert row.contribution
+    measured = {**row.contribution, "emap": emap, "interaction": interaction}
+    site = written(tmp_path, [replace(row, contribution=measured)])
+    page = site / "rows" / "stamps" / f"{row.id}.html"
+    pairs = dict(zip(texts(page, "dt"), texts(page, "dd"), strict=True))
+    names = ("score", "additive stand-in", "difference")
+    assert [pairs[name] for name in names if name in pairs] == shown
+    assert any(note.startswith("on a sample of rows") for note in texts(page, "p")) == bool(shown)
+    assert ("What only interaction brings" in texts(page, "h3")) == drawn
+
+
 def test_the_page_across_tasks_says_what_the_ranking_says(committed: Path) -> None:
     found, page = across(COMMITTED).to_dict(), committed / "across.html"
     assert texts(page, "h1") == found["words"][:1] and len(found["words"]) > 2

@@ -17,7 +17,7 @@ Contributing = tuple[Row, Contribution]
 
 
 def contributions(rows: Sequence[Row]) -> list[Chart]:
-    """Shapley values stacked, a bar for each row; and the interactions, where they were measured.
+    """Shapley values stacked, a bar for each row; and the interactions, where there are some.
 
     EMAP after Hessel & Lee (EMNLP 2020).
     """
@@ -49,7 +49,7 @@ def _shapley(found: Sequence[Contributing], metric: str) -> Chart:
 
 def _interaction(found: Sequence[Contributing], metric: str) -> list[Chart]:
     values = {row.id: value for row, c in found if (value := c["interaction"]) is not None}
-    if not values:
+    if not any(round(value, 9) for value in values.values()):  # rounding leaves some 1e-17
         return []
     bar = bars(0, "interaction", list(values), list(values.values()))
     bar |= {"text": [signed(value) for value in values.values()], "textposition": "auto"}
@@ -61,8 +61,8 @@ def _interaction(found: Sequence[Contributing], metric: str) -> list[Chart]:
         showlegend=False,
     )
     caption = (
-        "The score less that of the best additive stand-in (EMAP): what no sum of the modalities "
-        "could reach."
+        "The score less that of the best additive stand-in (EMAP), on a sample of rows: what no "
+        "sum of the modalities could reach."
     )
     return [Chart("interaction", "What only interaction brings", caption, [View("EMAP", drawn)])]
 
