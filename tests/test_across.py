@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from html_elements import elements
 from test_leaderboard import CPU, GPU, make_row
 
 from mmbench.cli import main as cli
@@ -31,6 +32,7 @@ from mmbench.leaderboard.across.significance import (
 from mmbench.leaderboard.across.words import words
 from mmbench.leaderboard.row import Row
 from mmbench.leaderboard.row_files import write_row
+from mmbench.leaderboard.site.build import write_site
 from mmbench.leaderboard.sources import rows_under
 
 SEEDS = [101, 102, 103]
@@ -352,6 +354,43 @@ def test_sign_tests_count_tasks_and_need_enough_of_them() -> None:
         "gated": "better",
         "majority": "worse",
     }
+
+
+def many_methods(wins: int, tasks: int) -> list[Row]:
+    """Sixty methods; ``best`` beats concat on ``wins`` of the tasks, others on half of them."""
+    return [
+        row
+        for k in range(tasks)
+        for row in board(
+            f"t{k:02d}",
+            concat=0.5,
+            best=0.9 if k < wins else 0.1,
+            **{f"m{i:02d}": 0.2 + i / 1000 + 0.4 * ((i + k) % 2) for i in range(58)},
+        )
+    ]
+
+
+@pytest.mark.parametrize(("tasks", "told"), [(12, True), (20, False)])
+def test_few_tasks_for_many_methods_show_only_who_wins_all(tasks: int, told: bool) -> None:
+    found = across(many_methods(tasks - 1, tasks))
+    p = found.significance.p_of_all_but_one
+    assert (p >= 0.05) == told
+    said = [line for line in words(found) if "no draw" in line]
+    assert [line.endswith(f" 1 lost give p = {p:.2f}.") for line in said] == [True] * told
+
+
+def test_long_lists_are_cut_in_words_and_whole_in_details(tmp_path: Path) -> None:
+    rows = many_methods(12, 12)
+    for row in rows:
+        write_row(tmp_path, row)
+    lines = write_index(tmp_path).read_text().splitlines()
+    notes = [line for line in lines if line.startswith(("- Not shown", "- Against concat"))]
+    assert len(notes) == 2 and all("more" in note and note.count(",") < 60 for note in notes)
+    write_site(tmp_path / "site", rows, [], tmp_path)
+    found = elements(tmp_path / "site" / "across.html")
+    whole = " ".join(e.text for e in found if e.tag == "li" and "details" in e.inside)
+    assert all(f"m{i:02d} (6:6" in whole for i in range(58))
+    assert "best (12:0" in whole
 
 
 # --- fronts

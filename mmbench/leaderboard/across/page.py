@@ -9,7 +9,7 @@ from mmbench.leaderboard.across.bradley_terry import DRAWN
 from mmbench.leaderboard.across.entries import CHOICE, SINGLE
 from mmbench.leaderboard.across.significance import ALPHA
 from mmbench.leaderboard.across.summary import Across, MethodSummary, across
-from mmbench.leaderboard.across.words import elo_cell, words
+from mmbench.leaderboard.across.words import elo_cell, names, sign_test_lists, words
 from mmbench.leaderboard.cells import NONE
 from mmbench.leaderboard.headline import headline
 from mmbench.leaderboard.markdown_table import escape, table
@@ -119,18 +119,20 @@ def _reading(found: Across) -> str:
 
 
 def _tests(found: Across) -> list[str]:
-    """The groups of the critical difference, and the sign tests, where there are some."""
+    """The groups of the critical difference, and the sign tests, where there are some.
+
+    The site and the JSON list every method; here a few of each stand for all.
+    """
     test = found.significance
     if test.critical_difference is None:
         return []
-    groups = "; ".join(", ".join(escape(m) for m in group) for group in test.groups)
+    groups = escape("; ".join(names(group) for group in test.groups))
     said = [f"Not shown to differ (Nemenyi, α = {ALPHA}): {groups}."]
     if test.sign_tests:
-        verdicts = "; ".join(
-            f"{escape(m)} {t.verdict} ({t.wins}:{t.losses}, p {t.p_holm:.3f})"
-            for m, t in test.sign_tests.items()
+        verdicts = "; ".join(f"{v}: {names(own)}" for v, own in sign_test_lists(test).items())
+        said.append(
+            f"Against {test.against}, tasks won : lost, Holm-corrected. {escape(verdicts)}."
         )
-        said.append(f"Against {test.against}, tasks won : lost, Holm-corrected: {verdicts}.")
     return said
 
 

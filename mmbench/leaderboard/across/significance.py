@@ -66,6 +66,15 @@ class Significance:
     sign_test_needs: int | None = None
     """Tasks from which a sign test could show anything, corrected for that many methods."""
 
+    @property
+    def p_of_all_but_one(self) -> float:
+        """Corrected, of winning every task but one: Holm spares it the tests that are surer."""
+        from scipy.stats import binomtest  # type: ignore[import-untyped]
+
+        p = float(binomtest(1, self.tasks).pvalue)
+        left = sum(test.p >= p for test in self.sign_tests.values())
+        return min(1.0, max(1, left) * p)
+
 
 def significance(means: Sequence[Mapping[str, float]], yardstick: str) -> Significance:
     """Tests over tasks; ``means`` holds for each task the mean score of those that have a row.
@@ -96,7 +105,7 @@ def friedman_p(scores: Floats, seed: int = 0) -> float:
 
     ``1 + `` in both places counts what was observed as one of the permutations.
     """
-    from scipy.stats import rankdata  # type: ignore[import-untyped]
+    from scipy.stats import rankdata
 
     ranks = rankdata(scores, axis=1)
     draws = np.random.default_rng(seed)

@@ -111,9 +111,29 @@ def _sign_tests(test: Significance) -> list[str]:
         for verdict in ("better", "worse")
     )
     said = f"Against {test.against} over tasks (sign test, Holm-corrected)"
-    if not better and not worse:
-        return [f"{said} no method is shown to differ."]
-    return [f"{said}: better {names(better)}; worse {names(worse)}."]
+    differ = f": better {names(better)}; worse {names(worse)}."
+    return [
+        said + (differ if better or worse else " no method is shown to differ."),
+        *_only_all(test),
+    ]
+
+
+def _only_all(test: Significance) -> list[str]:
+    """With few tasks for so many methods, nothing but winning or losing all of them is enough."""
+    if (p := test.p_of_all_but_one) < ALPHA:
+        return []
+    return [
+        f"With {test.tasks} tasks only who wins, or loses, every one that is no draw can be shown "
+        f"to differ: {test.tasks - 1} won and 1 lost give p = {p:.2f}."
+    ]
+
+
+def sign_test_lists(test: Significance) -> dict[str, list[str]]:
+    """By verdict, the surest first, with tasks won and lost: ``gated (12:0, p 0.029)``."""
+    found: dict[str, list[str]] = {"better": [], "worse": [], "tie": []}
+    for method, own in sorted(test.sign_tests.items(), key=lambda item: item[1].p):
+        found[own.verdict].append(f"{method} ({own.wins}:{own.losses}, p {own.p_holm:.3f})")
+    return {verdict: listed for verdict, listed in found.items() if listed}
 
 
 def _missing(found: Across) -> list[str]:

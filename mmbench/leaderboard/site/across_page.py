@@ -11,7 +11,7 @@ from mmbench.errors import InvalidSpec
 from mmbench.leaderboard.across import across, figures
 from mmbench.leaderboard.across.bradley_terry import DRAWN
 from mmbench.leaderboard.across.summary import Across, MethodSummary
-from mmbench.leaderboard.across.words import elo_cell, words
+from mmbench.leaderboard.across.words import MOST_NAMES, elo_cell, names, sign_test_lists, words
 from mmbench.leaderboard.row import Row
 from mmbench.leaderboard.site.across_charts import rank_against_latency
 from mmbench.leaderboard.site.across_heat import by_task, wins
@@ -84,6 +84,9 @@ def _page(path: str, name: str, source: str, rows: Sequence[Row], pages: Pages) 
         "fronts": found.fronts,
         "figures": figures,
         "drawn": f"{DRAWN:g}",
+        "signs": sign_test_lists(found.significance),
+        "names": names,
+        "MOST_NAMES": MOST_NAMES,
     }
     return [Page(path, name, "across.html", content, menu=name)]
 
