@@ -457,7 +457,9 @@ def test_the_tuning_budget_is_told_and_so_is_a_difference() -> None:
         ["8 trials each (comparison)"],
         ["48 trials shared by all (search)"],
     ]
-    assert any(line.startswith("Tuning differs") for line in words(found))
+    assert any(line.startswith("Tuning is alike within each task") for line in words(found))
+    mixed = across([*rows, made("b", "film", 0.5, 0.5, 0.5, **compared)])
+    assert any(line.startswith("Tuning differs within b, so") for line in words(mixed))
     assert "Tuning: 8 trials each (comparison), on every task." in words(across(rows[:1]))
 
 

@@ -34,7 +34,8 @@ def write_index(boards: Path) -> Path:
     if any(compared.glob("*/rows/*/*.json")):
         parts += [
             "## Across tasks: controlled comparisons",
-            f"All else equal, all methods tuned alike: [each comparison]({COMPARISONS}/README.md).",
+            "All else equal, all methods of one comparison tuned alike: "
+            f"[each comparison]({COMPARISONS}/README.md).",
             *sections(across(_rows(compared))),
         ]
     parts.append("*Written by `mmbench leaderboard --across --write`; do not edit.*")

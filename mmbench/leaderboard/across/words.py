@@ -159,10 +159,13 @@ def _tuning(found: Across) -> list[str]:
     kinds = {budget for task in found.tasks for budget in task.budgets}
     if len(kinds) == 1:
         return [f"Tuning: {kinds.pop()}, on every task."]
-    return [
-        "Tuning differs between tasks or within one, so that ranks compare effort as well: the "
-        "table by task says how each was tuned."
-    ]
+    told = "the table by task says how each was tuned"
+    if mixed := [task.task for task in found.tasks if len(task.budgets) > 1]:
+        return [
+            f"Tuning differs within {names(mixed)}, so that ranks compare effort there as well: "
+            f"{told}."
+        ]
+    return [f"Tuning is alike within each task, and differs between tasks: {told}."]
 
 
 def names(methods: Sequence[str]) -> str:

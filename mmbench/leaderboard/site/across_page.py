@@ -55,7 +55,7 @@ def across_pages(rows: Sequence[Row], comparisons: Sequence[Comparison]) -> list
         *_page(
             COMPARED,
             "Across comparisons",
-            "controlled comparisons: all else equal, all tuned alike",
+            "controlled comparisons: all else equal, all of one comparison tuned alike",
             [row for row, _ in compared.values()],
             places,
         ),
