@@ -481,7 +481,7 @@ def document(everything: float, **changes: Any) -> Any:
 def test_robustness_is_relative_to_concat_on_the_same_encoders() -> None:
     row = make_row(1, robustness=document(0.7))
     concat = make_row(2, fusion="concat", reference=True, robustness=document(0.6))
-    tuned = replace(concat, id="0" * 12, reference=False, robustness=document(0.1))
+    tuned = replace(concat, id="0" * 12, objective="mixup", robustness=document(0.1))
     other = replace(concat, encoders={"image": "vit", "question": "bow"})
     assert relative(row, concat_rows([row, tuned, concat])) == pytest.approx(0.1)
     assert relative(replace(row, higher_is_better=False), concat_rows([concat])) == pytest.approx(

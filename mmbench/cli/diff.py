@@ -45,12 +45,20 @@ def _lines(found: "Between") -> list[str]:
     lines = [
         what,
         f"  difference    {gain.mean:+.4f}, 95 % interval [{gain.low:+.4f}, {gain.high:+.4f}]",
-        f"  paired test   p = {p:.4f} (over the same samples and {found.pairing})",
+        f"  paired test   {_p(p)} (over the same samples and {found.pairing})",
         f"  in words      {says}",
     ]
     for seeds, test in found.mcnemar.items():
         lines.append(
-            f"  McNemar       p = {test.p:.4f}, seeds {seeds}: {test.only_one} rows only the first "
+            f"  McNemar       {_p(test.p)}, seeds {seeds}: {test.only_one} rows only the first "
             f"gets right, {test.only_other} only the second"
         )
+    if found.mcnemar and found.shared_sources:
+        lines.append(
+            "                rows share sources, which McNemar's test takes for independent"
+        )
     return lines
+
+
+def _p(p: float) -> str:
+    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"

@@ -33,6 +33,8 @@ class Between:
     pairing: str
     mcnemar: dict[str, McNemar]
     """For classification, one test for each two seeds."""
+    shared_sources: bool
+    """Rows of one source are no independent samples, which McNemar's test takes them for."""
 
 
 def between(
@@ -63,6 +65,7 @@ def between(
         one.task, one.metric, len(test), _label(one), _label(other), difference,
         f"{len(common)} seeds that both have" if len(common) > 1 else _unlike(one, other),
         _each(pairs, test.target) if target == "classification" else {},
+        test.source is not None and len(test.source.unique()) < len(test),
     )  # fmt: skip
 
 

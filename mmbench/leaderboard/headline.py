@@ -122,10 +122,13 @@ def _ties(standings: Sequence[Standing]) -> list[str]:
 def _optimum(best: Row) -> list[str]:
     if best.optimum is None or not best.higher_is_better or best.optimum <= 0:
         return []
-    share = best.main["mean"] / best.optimum
+    if best.main["low"] <= best.optimum <= best.main["high"]:
+        reached = "the interval of the first row holds it"
+    else:
+        reached = f"the first row reaches {best.main['mean'] / best.optimum:.1%} of it"
     return [
         f"The best possible {best.metric} is known by construction, {score(best.optimum)}: "
-        f"the first row reaches {share:.1%} of it."
+        f"{reached}."
     ]
 
 

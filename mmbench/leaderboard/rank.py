@@ -137,18 +137,23 @@ class Singles:
         return None if over is None or over is self._best else over.main["mean"]
 
 
+def plainest_first(row: Row) -> tuple[bool, float, str]:
+    """A key: among yardsticks the plain one counts, of several the best by validation."""
+    return row.objective != "plain", -on_validation(row), row.id
+
+
 class Concats:
     """The concat rows that were timed, to compare latencies with.
 
-    Among several on the same task and hardware the one with the same encoders counts, then the
-    declared reference.
+    Among several on the same task and hardware the one with the same encoders counts, then a plain
+    one, then the one that validation prefers.
     """
 
     def __init__(self, rows: Sequence[Row]) -> None:
         timed = [row for row in rows if row.fusion == "concat" and row.latency_ms_p50]
         self._any: dict[Hashable, Row] = {}
         self._own: dict[Hashable, Row] = {}
-        for row in sorted(timed, key=lambda row: (not row.reference, row.id)):
+        for row in sorted(timed, key=plainest_first):
             self._any.setdefault(_bench(row), row)
             self._own.setdefault((_bench(row), _encoders(row)), row)
 

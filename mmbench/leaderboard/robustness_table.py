@@ -6,7 +6,7 @@ from typing import Literal
 from mmbench.leaderboard import cells
 from mmbench.leaderboard.diagnoses import Robustness
 from mmbench.leaderboard.markdown_table import escape, table
-from mmbench.leaderboard.rank import Standing
+from mmbench.leaderboard.rank import Standing, plainest_first
 from mmbench.leaderboard.row import Row
 
 ALL = "all"
@@ -54,10 +54,10 @@ def figure(found: Robustness, kind: Kind, name: str) -> str:
 
 
 def concat_rows(rows: Iterable[Row]) -> Concats:
-    """By what may be compared with it, a concat row; among several the declared reference."""
+    """By what may be compared with it, a concat row; among several as latencies choose it."""
     found: dict[Hashable, Row] = {}
     concats = [row for row in rows if row.fusion == "concat"]
-    for row in sorted(concats, key=lambda row: (not row.reference, row.id)):
+    for row in sorted(concats, key=plainest_first):
         found.setdefault(_comparable(row), row)
     return found
 
