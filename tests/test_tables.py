@@ -37,6 +37,7 @@ from mmbench.tables.prepared import Prepared, prepare_anew
 from mmbench.tables.read import read_table
 from mmbench.tables.recipe import Recipe
 from mmbench.tables.samples import media_column
+from mmbench.tables.splitting import draw_parts
 from mmbench.tables.store import Stored, store
 from mmbench.tables.targets import infer_target
 from mmbench.tables.taskfile import read_task_file, write_task_file
@@ -421,6 +422,32 @@ def test_groups_stay_whole_and_classes_keep_their_shares(tmp_path):
         target = plain.split(part).target
         assert len(target) == pytest.approx(600 * share, abs=2)
         assert target.float().mean() == pytest.approx(0.5, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "expected"),
+    [
+        ([3] * 300, (720, 90, 90)),
+        ([5] * 200, (801, 100, 99)),
+        ([10] * 30, (241, 30, 29)),
+        ([950, 40, 10], (800, 100, 100)),
+    ],
+)
+def test_parts_have_their_shares_however_small_the_classes(sizes, expected):
+    """Each class was rounded on its own, and all of them the same way."""
+    classes = np.random.default_rng(0).permutation(np.repeat(np.arange(len(sizes)), sizes))
+    parts = draw_parts(np.arange(len(classes)), classes, (0.8, 0.1, 0.1), 0)
+    assert tuple((parts == part).sum() for part in PARTS) == expected
+    assert set(classes[parts == "train"]) == set(range(len(sizes)))
+    for each, size in enumerate(sizes):
+        assert abs((parts[classes == each] == "train").sum() - 0.8 * size) <= 2
+
+
+def test_a_part_of_less_than_half_its_share_is_named(tmp_path):
+    table = frame().assign(owner=["A"] * 58 + ["B", "C"])
+    text = said(prepared(saved(tmp_path, table), split="group=owner"))
+    assert "split: val has 1 of 60 rows, its share is 10%; test has 1 of 60 rows" in text
+    assert "its share" not in said(prepared(saved(tmp_path, frame())))
 
 
 def test_a_split_column_is_kept_and_copies_leave_training(tmp_path):

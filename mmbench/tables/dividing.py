@@ -77,6 +77,7 @@ def divide(
         groups = groups_of(_kept(tied, findings), len(frame))
         parts, rows = np.full(len(frame), "", dtype=object), np.flatnonzero(usable)
         parts[rows] = splitting.draw_parts(groups[rows], strata[rows], how.shares, options.seed)
+        findings += splitting.short_parts(parts, how.shares)
         division = Division(parts, groups)
     splitting.check_parts_filled(division.parts, how, division.groups[usable])
     if target.kind == "classification":

@@ -39,7 +39,7 @@ from mmbench.tables.store import Progress, Store, store
 from mmbench.tables.targets import METRIC, Target, pair_target, read_target, standardised
 from mmbench.types import MISSING, Column, Part, Split, Task
 
-RULES = 2
+RULES = 3
 """Changes when the same table would be read or split otherwise."""
 ASKED = ("target", "target_kind", "separator", "split", "seed")
 """Options that decide what is asked of which rows: others are another way to read them."""

@@ -15,6 +15,8 @@ from mmbench.tables.findings import Finding, listed, rows_named
 from mmbench.tables.kinds import strings
 
 SHARES = (0.8, 0.1, 0.1)
+SHORT = 0.5
+"""Of its share: a part with fewer rows is worth a word."""
 NAMES: Mapping[str, str] = {
     "train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val",
     "dev": "val", "test": "test", "testing": "test",
@@ -76,9 +78,10 @@ def draw_parts(
 ) -> np.ndarray:
     """(rows,) parts by shares; a group is never divided, each stratum is near the shares.
 
-    Groups come in a seeded order, and each goes where its stratum is furthest behind its share: a
-    stratum of one row is trained on. ``strata`` (rows,) are classes, or zeros. From three groups
-    on, no part with a share is empty.
+    Groups come in a seeded order. A stratum's first is trained on; each other goes where its
+    stratum and all rows together are furthest behind: of small strata alone, each would be rounded
+    the same way. ``strata`` (rows,) are classes, or zeros. From three groups on, no part with a
+    share is empty.
     """
     members: dict[int, list[int]] = {}
     for row, group in enumerate(groups.tolist()):
@@ -89,17 +92,24 @@ def draw_parts(
         return -len(rows) if len(rows) > 1 else 0, digest
 
     parts = np.empty(len(groups), dtype=object)
-    have: dict[int, list[int]] = {}
+    have: dict[int, np.ndarray] = {}
+    whole = np.zeros(len(PARTS))
     drawn = sorted(members.values(), key=rank)
     for rows in drawn:
-        counts = have.setdefault(int(strata[rows[0]]), [0, 0, 0])
-        total = sum(counts) + len(rows)
-        behind = [share * total - n for share, n in zip(shares, counts, strict=True)]
-        chosen = behind.index(max(behind))
-        counts[chosen] += len(rows)
+        own = have.setdefault(int(strata[rows[0]]), np.zeros(len(PARTS)))
+        behind = _behind(own, shares, len(rows)) + _behind(whole, shares, len(rows))
+        chosen = int(np.argmax(behind)) if own.any() else 0
+        own[chosen] += len(rows)
+        whole[chosen] += len(rows)
         parts[rows] = PARTS[chosen]
     _leave_none_empty(parts, drawn, strata, shares)
     return parts
+
+
+def _behind(counts: np.ndarray, shares: tuple[float, ...], n_more: int) -> np.ndarray:
+    """(parts,) the rows that each part lacks of its share, once there are ``n_more``."""
+    lacking: np.ndarray = np.asarray(shares) * (counts.sum() + n_more) - counts
+    return lacking
 
 
 def _leave_none_empty(
@@ -142,6 +152,19 @@ def check_parts_filled(parts: np.ndarray, how: How, groups: Groups) -> None:
         )
         mend = "At least three groups are needed: add rows that are no copies of these."
     raise UnusableData(f"{why}. {mend}")
+
+
+def short_parts(parts: np.ndarray, shares: tuple[float, ...]) -> list[Finding]:
+    """What is said of a part that is less than half of what was asked for."""
+    placed = parts[parts != ""]
+    sizes = {part: int((placed == part).sum()) for part in PARTS}
+    short = [
+        f"{part} has {sizes[part]:,} of {len(placed):,} rows, its share is {share:.0%}"
+        for part, share in zip(PARTS, shares, strict=True)
+        if sizes[part] < SHORT * share * len(placed)
+    ]
+    why = "Rows that belong together stay whole, and each class's first are trained on"
+    return [Finding("split", f"{'; '.join(short)}. {why}")] if short else []
 
 
 def crossing(parts: np.ndarray, tied: Groups) -> np.ndarray:
