@@ -539,6 +539,12 @@ def test_large_numbers_keep_what_tells_them_apart(tmp_path):
         ([f"a longer sentence {i}" for i in range(9)], "text"),
         ([None, None], "ignored"),
         (["same", "same"], "ignored"),
+        (["yes", None, "yes", None, "yes"], "category"),
+        ([True, True], "ignored"),
+        ([2.5, 2.5], "ignored"),
+        (list(pd.to_datetime(["2024-01-02"] * 2)), "ignored"),
+        (["3.4.2020", "3.4.2020 "], "ignored"),
+        ([[1.0, 2.0]] * 2, "ignored"),
     ],
 )
 def test_the_kind_of_a_column(cells, kind, tmp_path):
@@ -583,6 +589,11 @@ def test_a_folder_of_frames_is_a_video(tmp_path):
             picture(tmp_path / clip / f"{i}.png", i)
     cells = pd.Series(["one", "two"], name="clip")
     assert infer_kind(cells, tmp_path).kind == "video"
+    (tmp_path / "three").mkdir()
+    empty = pd.Series(["three", "one"], name="clip")
+    assert infer_kind(empty, tmp_path).kind == "text", "a folder without frames"
+    classes = pd.Series(["one", "two"] * 10, name="species")
+    assert infer_kind(classes, tmp_path).kind == "category", "classes with a folder each"
     shape = media.Shape("video", 8, 4)
     assert media.decode(tmp_path / "one", shape).values.shape == (4, 3, 8, 8)
 

@@ -4,11 +4,14 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal, get_args
 
 import numpy as np
 import pandas as pd
+
+from mmbench.tables.media import FRAME_SUFFIXES
 
 ColumnKind = Literal[
     "image", "audio", "video", "series", "text", "number", "category", "date", "ignored"
@@ -23,6 +26,8 @@ SAMPLE = 500
 """Cells that are looked at to tell the kind of a column."""
 MOST = 0.9
 """Share of those cells that must agree."""
+LONGEST_NAME = 255
+"""Letters of a folder's name; what is longer is a text."""
 FEW_VALUES = 50
 """A column of so few distinct strings holds categories."""
 NO_VALUE = frozenset({"#n/a", "#na", "-nan", "<na>", "n/a", "na", "nan", "none", "null"})
@@ -53,6 +58,10 @@ def infer_kind(cells: pd.Series, folder: Path) -> Seems:
     there = cells.dropna()
     if len(there) == 0:
         return Seems("ignored", "it is empty")
+    if why := _unreadable(there.iloc[0]):
+        return Seems("ignored", why)
+    if len(there) == len(cells) and _is_constant(there):
+        return Seems("ignored", f"all rows hold {_as_text(there.iloc[0])!r}")
     if pd.api.types.is_datetime64_any_dtype(cells):
         return Seems("date", "dates")
     if pd.api.types.is_bool_dtype(there):
@@ -62,14 +71,9 @@ def infer_kind(cells: pd.Series, folder: Path) -> Seems:
     told = with_value(there).dropna()
     told = told if len(told) else there
     sample = told.iloc[np.linspace(0, len(told) - 1, min(SAMPLE, len(told))).astype(int)]
-    if why := _unreadable(sample.iloc[0]):
-        return Seems("ignored", why)
     if _share(sample, _is_sequence) >= MOST:
         return Seems("series", "sequences of numbers")
-    there = strings(there)
-    if there.nunique() == 1:
-        return Seems("ignored", f"all rows hold {there.iloc[0]!r}")
-    return _of_strings(there, strings(sample), str(cells.name), folder)
+    return _of_strings(strings(there), strings(sample), str(cells.name), folder)
 
 
 def _unreadable(cell: object) -> str:
@@ -82,12 +86,16 @@ def _unreadable(cell: object) -> str:
     return ""
 
 
+def _is_constant(cells: pd.Series) -> bool:
+    """Whether all say the same. (With empty cells beside it, a single value says something.)"""
+    texts = (_as_text(cell).strip() for cell in cells)
+    first = next(texts)
+    return all(text == first for text in texts)
+
+
 def _of_numbers(cells: pd.Series) -> Seems:
-    distinct = cells.nunique()
-    if distinct <= 1 and not cells.isna().any():
-        return Seems("ignored", f"all rows hold {cells.iloc[0]}")
     whole = pd.api.types.is_integer_dtype(cells)
-    if whole and distinct == len(cells) and _is_identifier(str(cells.name)):
+    if whole and cells.nunique() == len(cells) and _is_identifier(str(cells.name)):
         return Seems("ignored", "a number of its own for each row: an identifier")
     return Seems("number", "whole numbers" if whole else "numbers")
 
@@ -96,21 +104,29 @@ def _of_strings(cells: pd.Series, sample: pd.Series, name: str, folder: Path) ->
     for kind, suffixes in SUFFIXES.items():
         if _share(sample, lambda s, ends=suffixes: Path(s).suffix.lower() in ends) >= MOST:
             return Seems(kind, f"paths that end in {_ending(sample)}")
-    if _share(sample, lambda s: len(s) < 256 and (folder / s).is_dir()) >= MOST:
+    distinct = cells.nunique()
+    repeated = distinct <= len(cells) / 2
+    if not repeated and _share(sample, partial(_holds_frames, folder=folder)) >= MOST:
         return Seems("video", "folders of frames")
     if _share(sample, _is_date) >= MOST:
         return Seems("date", f"dates such as {sample.iloc[0]!r}")
     if are_numbers(cells):
         each = as_numbers(cells).notna().all()
         return Seems("number", "numbers" if each else "numbers, some cells are not")
-    distinct, words = cells.nunique(), sample.map(lambda s: len(s.split())).mean()
+    words = sample.map(lambda s: len(s.split())).mean()
     named = _is_identifier(name) or _share(sample, CODE.fullmatch) >= MOST
     if distinct == len(cells) and words <= 1 and named:
         return Seems("ignored", "a name of its own for each row: an identifier")
-    repeated = distinct <= len(cells) / 2
     if repeated and (distinct <= FEW_VALUES or words < 3):
         return Seems("category", f"{distinct:,} distinct values")
     return Seems("text", f"{words:.0f} words on average" if words >= 2 else "short texts")
+
+
+def _holds_frames(cell: str, folder: Path) -> bool:
+    """Classes of pictures are names of folders as well, but such a cell stands in many rows."""
+    if len(cell) > LONGEST_NAME or not (folder / cell).is_dir():
+        return False
+    return any(path.suffix.lower() in FRAME_SUFFIXES for path in (folder / cell).glob("*"))
 
 
 def with_value(cells: pd.Series) -> pd.Series:
