@@ -15,6 +15,7 @@ from PIL import Image
 from mmbench.cli.data_options import options_of
 from mmbench.errors import UnusableData
 from mmbench.explain.parts import in_parts
+from mmbench.tables.fields import Fields
 from mmbench.tables.media import Broken, Shape, decode
 from mmbench.tables.options import NOTHING, Asked, TableOptions
 from mmbench.tables.prepared import Prepared, prepare_anew
@@ -170,6 +171,35 @@ def test_labels_with_commas_are_several_when_that_is_said(tmp_path):
     path = saved(tmp_path, frame().assign(label=["rot, grün", "rot", "blau"] * 20))
     assert prepared(path, target_kind="multilabel").task.outputs == ("blau", "grün", "rot")
     assert prepared(path).task.target == "classification"
+
+
+def test_categories_are_the_same_whatever_blanks_are_around_them(tmp_path):
+    """A blank cell is of none, and a file whose cells all are numbers says 1 for 1.0."""
+    kinds = ["cat", " cat", "dog ", "dog", "1.0", "  "] * 10
+    path = tmp_path / "data.jsonl"
+    frame().assign(kind=kinds).to_json(path, orient="records", lines=True)
+    found = prepared(path, Asked(kinds={"kind": "category"}))
+    fields = found.recipe.tables["table"]
+    assert fields.categories == {"kind": ("1", "cat", "dog")}
+    assert "kind: 10 empty cells, which are of no category" in said(found)
+    new = pd.DataFrame({"age": [0.0] * 3, "kind": [1.0, 2.0, None]})
+    assert fields.vectors(new)[0][:, 1:].tolist() == [[1, 0, 0, 0], [0, 0, 0, 1], [0, 0, 0, 0]]
+    assert "(50% of rows)" in fields.findings(new)[0].says
+
+
+def test_a_recipe_with_blanks_in_its_categories_still_reads_them():
+    known = {"kind": [" cat", "1.0", "cat"]}
+    fields = Fields.from_dict({"numbers": [], "dates": {}, "categories": known})
+    new = pd.DataFrame({"kind": ["cat", "1.0", 1.0]})
+    assert fields.vectors(new)[0].argmax(1).tolist() == [2, 1, 1]
+    assert fields.findings(new) == []
+
+
+def test_classes_that_differ_in_case_alone_are_named(tmp_path):
+    found = prepared(saved(tmp_path, frame().assign(label=["Yes", "yes ", " YES", "no"] * 15)))
+    assert found.task.outputs == ("YES", "Yes", "no", "yes")
+    assert "label: classes differ only in case or blanks: 'YES' and 'Yes' and 'yes'." in said(found)
+    assert "differ only" not in said(prepared(saved(tmp_path, frame())))
 
 
 # Files ------------------------------------------------------------------------------------------

@@ -9,8 +9,9 @@ from typing import Literal, NamedTuple
 import numpy as np
 import pandas as pd
 
+from mmbench.tables.cells import strings
 from mmbench.tables.findings import Finding
-from mmbench.tables.kinds import YEAR_LAST, strings
+from mmbench.tables.kinds import YEAR_LAST
 
 Order = Literal["day/month/year", "month/day/year"]
 DAY_FIRST: Order = "day/month/year"

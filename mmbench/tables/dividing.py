@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 
 from mmbench.tables import splitting
+from mmbench.tables.cells import strings
 from mmbench.tables.copies import NONE, Groups, Tied, groups_of, keyed
 from mmbench.tables.findings import Finding, counted, rows_named
-from mmbench.tables.kinds import strings
 from mmbench.tables.options import TableOptions
 from mmbench.tables.recipe import Files
 from mmbench.tables.splitting import How

@@ -13,9 +13,10 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from mmbench.tables.cells import categories
 from mmbench.tables.dates import DATE_PARTS, MONTH_FIRST, Order, date_parts, orders
 from mmbench.tables.findings import Finding
-from mmbench.tables.kinds import as_numbers, strings
+from mmbench.tables.kinds import as_numbers
 from mmbench.tables.modalities import Made
 
 MOST_CATEGORIES = 64
@@ -82,7 +83,7 @@ class Fields:
             offset, scale = self.scales.get(name, AS_IT_IS)
             block[:, 0] = (block[:, 0] - offset) / scale
         for name, known in self.categories.items():
-            cells = strings(frame[name])
+            cells = categories(frame[name])
             blocks.append(_one_hot(cells, known))
             there.append(cells.notna().to_numpy(dtype=bool))
         vectors = torch.from_numpy(np.concatenate(blocks, axis=1).astype(np.float32))
@@ -104,8 +105,8 @@ class Fields:
         """Categories that have no place of their own."""
         found = []
         for name, known in self.categories.items():
-            cells = strings(frame[name]).dropna()
-            others = sorted(set(cells) - set(known))
+            cells = categories(frame[name]).dropna()
+            others = set(cells) - set(_places(known))
             if others:
                 share = cells.isin(others).mean()
                 found.append(
@@ -138,7 +139,7 @@ def scale_of(numbers: np.ndarray) -> Scale:
 
 
 def _frequent(cells: pd.Series) -> tuple[str, ...]:
-    counts = strings(cells).value_counts()
+    counts = categories(cells).value_counts()
     if len(counts) > MOST_CATEGORIES:
         counts = counts[counts >= RARE]
     ordered = sorted(counts.index, key=lambda value: (-counts[value], value))
@@ -147,8 +148,14 @@ def _frequent(cells: pd.Series) -> tuple[str, ...]:
 
 def _one_hot(cells: pd.Series, known: Sequence[str]) -> np.ndarray:
     """(rows, known + 1); the last is any other category. An empty cell is all zeros."""
-    place = {value: i for i, value in enumerate(known)}
+    place = _places(known)
     hot = np.zeros((len(cells), len(known) + 1))
     rows = np.flatnonzero(cells.notna().to_numpy(dtype=bool))
     hot[rows, [place.get(cells.iloc[row], len(known)) for row in rows]] = 1.0
     return hot
+
+
+def _places(known: Sequence[str]) -> dict[str, int]:
+    """By category; recipes were saved before " cat" was the same as "cat"."""
+    told = categories(pd.Series(known, dtype=object))
+    return {value: i for names in (told, known) for i, value in enumerate(names)}

@@ -5,9 +5,9 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 import pandas as pd
 
+from mmbench.tables.cells import categories
 from mmbench.tables.fields import numeric
 from mmbench.tables.findings import Finding, counted
-from mmbench.tables.kinds import strings
 from mmbench.tables.targets import Target
 
 MOST_VALUES = 0.2
@@ -50,7 +50,7 @@ def giveaways(
 
 def _values_of_one_class(cells: pd.Series, classes: np.ndarray) -> int:
     """How many values a column has if each is of one class; else 0."""
-    texts = strings(cells)
+    texts = categories(cells)
     n = texts.nunique()
     if texts.isna().any() or not 2 <= n <= MOST_VALUES * len(texts):
         return 0

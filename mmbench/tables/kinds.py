@@ -11,6 +11,7 @@ from typing import Literal, get_args
 import numpy as np
 import pandas as pd
 
+from mmbench.tables.cells import as_text, categories, strings, with_value
 from mmbench.tables.media import FRAME_SUFFIXES
 
 ColumnKind = Literal[
@@ -30,9 +31,6 @@ LONGEST_NAME = 255
 """Letters of a folder's name; what is longer is a text."""
 FEW_VALUES = 50
 """A column of so few distinct strings holds categories."""
-NO_VALUE = frozenset({"#n/a", "#na", "-nan", "<na>", "n/a", "na", "nan", "none", "null"})
-"""Words, in any case, that stand for an empty cell among numbers, dates and files. Among words they
-are words: "None" may be a class, and "NA" is Namibia."""
 CODE = re.compile(r"\s*[+-]?(?:0\d+|\d{16,})\s*")
 """Digits that are no number: a postcode, an identifier that float64 would round."""
 THOUSANDS = re.compile(r"[+-]?\d{1,3}(?:[ \u00a0\u202f]\d{3}){1,3}(?:\.\d+)?")
@@ -61,7 +59,7 @@ def infer_kind(cells: pd.Series, folder: Path) -> Seems:
     if why := _unreadable(there.iloc[0]):
         return Seems("ignored", why)
     if len(there) == len(cells) and _is_constant(there):
-        return Seems("ignored", f"all rows hold {_as_text(there.iloc[0])!r}")
+        return Seems("ignored", f"all rows hold {as_text(there.iloc[0])!r}")
     if pd.api.types.is_datetime64_any_dtype(cells):
         return Seems("date", "dates")
     if pd.api.types.is_bool_dtype(there):
@@ -87,8 +85,8 @@ def _unreadable(cell: object) -> str:
 
 
 def _is_constant(cells: pd.Series) -> bool:
-    """Whether all say the same. (With empty cells beside it, a single value says something.)"""
-    texts = (_as_text(cell).strip() for cell in cells)
+    """Whether all say the same: beside empty cells, a single value says something."""
+    texts = (as_text(cell).strip() for cell in cells)
     first = next(texts)
     return all(text == first for text in texts)
 
@@ -104,7 +102,7 @@ def _of_strings(cells: pd.Series, sample: pd.Series, name: str, folder: Path) ->
     for kind, suffixes in SUFFIXES.items():
         if _share(sample, lambda s, ends=suffixes: Path(s).suffix.lower() in ends) >= MOST:
             return Seems(kind, f"paths that end in {_ending(sample)}")
-    distinct = cells.nunique()
+    distinct = categories(cells).nunique()
     repeated = distinct <= len(cells) / 2
     if not repeated and _share(sample, partial(_holds_frames, folder=folder)) >= MOST:
         return Seems("video", "folders of frames")
@@ -129,17 +127,6 @@ def _holds_frames(cell: str, folder: Path) -> bool:
     return any(path.suffix.lower() in FRAME_SUFFIXES for path in (folder / cell).glob("*"))
 
 
-def with_value(cells: pd.Series) -> pd.Series:
-    """Cells, those that hold a word for nothing missing too."""
-    if pd.api.types.is_numeric_dtype(cells) or pd.api.types.is_datetime64_any_dtype(cells):
-        return cells
-    return cells.mask(cells.map(_says_nothing).astype(bool))
-
-
-def _says_nothing(cell: object) -> bool:
-    return isinstance(cell, str) and cell.strip().lower() in NO_VALUE
-
-
 def as_numbers(cells: pd.Series) -> pd.Series:
     """(rows,) NaN where there is none; 12 345 is one."""
     if not pd.api.types.is_numeric_dtype(cells):
@@ -159,19 +146,6 @@ def are_numbers(cells: pd.Series) -> bool:
     if not len(told) or as_numbers(told).notna().mean() < MOST:
         return False
     return not any(CODE.fullmatch(cell) for cell in told)
-
-
-def strings(cells: pd.Series) -> pd.Series:
-    """Cells as text; lists of words are joined; missing cells stay missing."""
-    return cells.map(_as_text, na_action="ignore").astype(object)
-
-
-def _as_text(cell: object) -> str:
-    if isinstance(cell, list | tuple | np.ndarray):
-        return "|".join(str(item) for item in cell)
-    if isinstance(cell, float) and cell.is_integer():  # whole numbers, where a cell is empty
-        return str(int(cell))
-    return cell if isinstance(cell, str) else str(cell)
 
 
 def sequence(cell: object) -> np.ndarray | None:

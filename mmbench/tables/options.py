@@ -10,7 +10,8 @@ from typing import Any
 import pandas as pd
 
 from mmbench.errors import InvalidParameter, UnusableData, did_you_mean
-from mmbench.tables.kinds import COLUMN_KINDS, Seems, infer_kind, strings
+from mmbench.tables.cells import strings
+from mmbench.tables.kinds import COLUMN_KINDS, Seems, infer_kind
 from mmbench.tables.modalities import (
     TABULAR,
     as_written,

@@ -18,12 +18,13 @@ from torch import Tensor
 from mmbench.errors import DataUnavailable
 from mmbench.spec import digest as digest_of
 from mmbench.tables import cleaning, decoded
+from mmbench.tables.cells import strings, with_value
 from mmbench.tables.copies import Groups, Tied, keyed
 from mmbench.tables.dividing import Division, divide, official, ties
 from mmbench.tables.fields import Fields
 from mmbench.tables.findings import Finding, counted, rows_named
 from mmbench.tables.giveaways import giveaways
-from mmbench.tables.kinds import ColumnKind, Seems, strings, with_value
+from mmbench.tables.kinds import ColumnKind, Seems
 from mmbench.tables.modalities import Made, parsed_modalities, read_columns
 from mmbench.tables.options import NOTHING, Asked, TableOptions, complete, mirrored
 from mmbench.tables.read import file_digest, read_table

@@ -14,8 +14,9 @@ import torch
 from torch import Tensor
 
 from mmbench.errors import UnusableData
+from mmbench.tables.cells import strings, with_value
 from mmbench.tables.fields import Fields
-from mmbench.tables.kinds import sequence, strings, with_value
+from mmbench.tables.kinds import sequence
 from mmbench.tables.media import Broken, Shape, steps
 from mmbench.tables.samples import OnBroken, media_column, refuse
 from mmbench.tables.store import Store

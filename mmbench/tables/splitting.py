@@ -10,9 +10,9 @@ import pandas as pd
 
 from mmbench.errors import InvalidParameter, UnusableData, did_you_mean
 from mmbench.parts import PARTS
+from mmbench.tables.cells import strings
 from mmbench.tables.copies import Groups
 from mmbench.tables.findings import Finding, listed, rows_named
-from mmbench.tables.kinds import strings
 
 SHARES = (0.8, 0.1, 0.1)
 SHORT = 0.5

@@ -14,9 +14,10 @@ from torch import Tensor
 from mmbench.errors import UnusableData
 from mmbench.parts import PARTS
 from mmbench.sequences import END
+from mmbench.tables.cells import categories, strings, with_value
 from mmbench.tables.copies import NONE, Groups
 from mmbench.tables.findings import Finding, counted, listed, rows_named
-from mmbench.tables.kinds import MOST, are_numbers, as_numbers, strings, with_value
+from mmbench.tables.kinds import MOST, are_numbers, as_numbers
 from mmbench.words import words
 
 TargetIs = Literal["classification", "multilabel", "regression", "sequence", "retrieval"]
@@ -77,20 +78,18 @@ def read_target(cells: pd.Series, kind: TargetIs, separator: str) -> tuple[Targe
     name = str(cells.name)
     if kind == "regression":
         return _numbers(cells, name)
-    texts = strings(cells).map(str.strip, na_action="ignore")
-    texts = texts.mask(texts == "").map(_whole, na_action="ignore")
+    texts = categories(cells)
     if are_numbers(texts):
         texts = with_value(texts)
     if kind == "sequence":
         target, found = _sequences(texts, name)
         return target, [*_unknown(target.known, name), *found]
     target = _labels(texts, separator) if kind == "multilabel" else _classes(texts, name)
-    return target, [*_unknown(target.known, name), *_balance(target, name)]
-
-
-def _whole(text: str) -> str:
-    """Classes read as 1.0, because some cell is empty, are 1."""
-    return text[:-2] if text.endswith(".0") and text[:-2].lstrip("-").isdigit() else text
+    return target, [
+        *_unknown(target.known, name),
+        *_alike(target.outputs, name),
+        *_balance(target, name),
+    ]
 
 
 def _numbers(cells: pd.Series, name: str) -> tuple[Target, list[Finding]]:
@@ -225,6 +224,16 @@ def _left_out(known: np.ndarray, name: str, has: str) -> list[Finding]:
             tuple(rows_named([row]) for row in rows),
         )
     ]
+
+
+def _alike(outputs: Sequence[str], name: str) -> list[Finding]:
+    """Classes that may be one: only the user knows."""
+    spellings: dict[str, list[str]] = {}
+    for label in outputs:
+        spellings.setdefault(" ".join(label.casefold().split()), []).append(repr(label))
+    same = [" and ".join(labels) for labels in spellings.values() if len(labels) > 1]
+    says = f"classes differ only in case or blanks: {listed(same)}. Write them alike if they are so"
+    return [Finding(name, says)] if same else []
 
 
 def _balance(target: Target, name: str) -> list[Finding]:
