@@ -25,6 +25,7 @@ from mmbench.tables.cleaning import gaps
 from mmbench.tables.decoded import of_sequences
 from mmbench.tables.findings import Finding
 from mmbench.tables.media import Broken, Shape
+from mmbench.tables.notation import Notation, in_plain
 from mmbench.tables.recipe import Recipe
 from mmbench.tables.samples import OnBroken, is_empty, media_column, refuse
 from mmbench.types import MISSING, Column, Split
@@ -80,6 +81,11 @@ class Predictor:
         self.std: float
         self.mean, self.std = (0.0, 1.0) if made is None else made["scale"]
 
+    @property
+    def notations(self) -> Mapping[str, Notation]:
+        """Of columns whose numbers are not written the plain way."""
+        return {} if self.recipe is None else self.recipe.notations
+
     def predict(self, sample: Sample, folder: str | Path = ".") -> Prediction:
         """One sample; what it leaves out is missing. Relative paths start at ``folder``."""
         (found,) = self.predict_all([sample], folder)
@@ -128,6 +134,7 @@ class Predictor:
         recipe = self.recipe
         if recipe is None:
             return []
+        table = in_plain(table, recipe.notations)
         learnt = {
             name: of for fields in recipe.tables.values() for name, of in fields.dates.items()
         }

@@ -17,8 +17,11 @@ from mmbench.errors import UnusableData
 from mmbench.explain.parts import in_parts
 from mmbench.tables.fields import Fields
 from mmbench.tables.media import Broken, Shape, decode
+from mmbench.tables.notation import notation_of
 from mmbench.tables.options import NOTHING, Asked, TableOptions
 from mmbench.tables.prepared import Prepared, prepare_anew
+from mmbench.tables.read import read_table
+from mmbench.tables.recipe import Recipe
 from mmbench.tables.samples import media_column
 from mmbench.tables.store import store
 from mmbench.types import MISSING
@@ -200,6 +203,91 @@ def test_classes_that_differ_in_case_alone_are_named(tmp_path):
     assert found.task.outputs == ("YES", "Yes", "no", "yes")
     assert "label: classes differ only in case or blanks: 'YES' and 'Yes' and 'yes'." in said(found)
     assert "differ only" not in said(prepared(saved(tmp_path, frame())))
+
+
+AMOUNTS = [round(250 * 1.1**i, 2) for i in range(60)]
+THOUSANDS = [round(1000 * amount) for amount in AMOUNTS]
+
+
+def german(amount: float) -> str:
+    return f"{amount:,.2f}".translate(str.maketrans(",.", ".,"))
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ([german(a) for a in AMOUNTS], AMOUNTS),
+        ([f"{german(a)} €" for a in AMOUNTS], AMOUNTS),
+        ([f"{a:.2f}".replace(".", ",") for a in AMOUNTS], AMOUNTS),
+        ([f"{a:,.2f}" for a in AMOUNTS], AMOUNTS),
+        ([f"-${a:,.2f}" for a in AMOUNTS], [-a for a in AMOUNTS]),
+        ([f"{a:,}".replace(",", ".") for a in THOUSANDS], THOUSANDS),
+        ([f"{a:,}".replace(",", "’") for a in THOUSANDS], THOUSANDS),
+        ([f"{i} %" for i in range(60)], range(60)),
+        (["1000000000000000000", *map(str, range(59))], [1e18, *range(59)]),
+    ],
+)
+def test_numbers_as_people_write_them(tmp_path, written, meant):
+    """In the column, in the target, in a new row; a word among them is none."""
+    table = frame().assign(amount=written)
+    found = prepared(saved(tmp_path, table))
+    fields = found.recipe.tables["table"]
+    assert fields.numbers == ("age", "amount")
+    recipe = Recipe.from_dict(json.loads(json.dumps(found.recipe.to_dict())))
+    values = recipe.apply(table, tmp_path)["table"].values[:, 1].double().numpy()
+    offset, scale = fields.scales.get("amount", (0, 1))
+    assert values * scale + offset == pytest.approx(list(meant), rel=1e-6, abs=1e-3)
+    assert ("were read as such" in said(found)) == bool(found.recipe.notations)
+    target = prepared(saved(tmp_path, table), target="amount")
+    assert target.task.target == "regression"
+    mean, std = target.scale
+    assert target.target.numpy() * std + mean == pytest.approx(list(meant), rel=1e-4, abs=std / 1e4)
+    table.loc[3, "amount"] = "NA"
+    text = said(prepared(saved(tmp_path, table)))
+    assert "amount: 1 cell is 'NA' and counts as empty: row 4" in text
+
+
+@pytest.mark.parametrize(
+    ("cells", "of_commas", "notation"),
+    [
+        (["1.234", "25.812"], False, None),
+        (["1.234", "25.812"], True, "decimal comma"),
+        (["1.234", "25.812", "1.200.500"], False, "decimal comma"),
+        (["1.234", "2.5"], True, None),
+        (["1,234", "25,812"], False, "decimal point"),
+        (["0,234", "25,812"], False, "decimal comma"),
+        (["1.234 €", "25.812 €"], False, "decimal point"),
+        (["01067", "1,5"], False, None),
+        (["1", "2", "NA"], True, None),
+        (["3,4 km", "5,1 km"], True, None),
+        (["10.0.0.1", "192.168.0.12"], False, None),
+        (["03.04.2020", "13.04.2020"], True, None),
+    ],
+)
+def test_a_whole_column_tells_how_its_numbers_are_written(cells, of_commas, notation):
+    assert notation_of(pd.Series(cells), decimal_commas=of_commas) == notation
+
+
+def test_a_file_of_decimal_commas_tells_what_a_dot_is(tmp_path):
+    table = frame().assign(people=[f"{i + 1}.{i:03d}" for i in range(60)])
+    table["homes"] = table["people"]
+    path = tmp_path / "data.csv"
+    table.to_csv(path, sep=";", decimal=",", index=False)
+    recipe = prepared(path).recipe
+    assert recipe.notations == dict.fromkeys(["people", "homes"], "decimal comma")
+    table[["people", "homes"]].to_csv(path, sep=";", index=False)
+    new = read_table(path, recipe.notations)[0].assign(age=0.0, note="")
+    assert recipe.apply(new, tmp_path)["table"].values[4, 1] == 5004
+
+
+def test_what_is_said_to_be_no_number_stays_as_it_is_written(tmp_path):
+    path = saved(tmp_path, frame().assign(size=["1,5", "2,5"] * 30, tags=["1,2", "2,3"] * 30))
+    found = prepared(path, Asked(kinds={"size": "category", "tags": "ignored"}))
+    assert found.recipe.tables["table"].categories == {"size": ("1,5", "2,5")}
+    again = prepare_anew(found.options)
+    assert again.recipe == found.recipe and again.recipe.notations == {}
+    labels = prepared(path, target="tags", target_kind="multilabel").task.outputs
+    assert labels == ("1", "2", "3")
 
 
 # Files ------------------------------------------------------------------------------------------

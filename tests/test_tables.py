@@ -143,7 +143,7 @@ def constant_number(folder: Path) -> dict[str, object]:
 
 
 def amounts(folder: Path) -> dict[str, object]:
-    table = frame().assign(label=[f"{i // 7},{i:02d} €" for i in range(60)])
+    table = frame().assign(label=[f"{i // 7},{i:02d} or so" for i in range(60)])
     return {"path": str(saved(folder, table))}
 
 
@@ -204,7 +204,7 @@ def changed(folder: Path) -> dict[str, object]:
         (one_class, ["'label' is 'yes' in all rows"]),
         (constant_number, ["'label' is 2.5 in all rows"]),
         (amounts, ["60 of 60 rows have a class of their own", "--target-kind regression"]),
-        (amounts_as_numbers, ["'label' holds no number, as '0,00 €' is none", "as 1234.5"]),
+        (amounts_as_numbers, ["'label' holds no number, as '0,00 or so' is none", "as 1234.5"]),
         (no_target, ["no column 'lable'", "Did you mean 'label'?"]),
         (one_group, ["'owner' has 1 group", "choose another column"]),
         (unknown_part, ["'part' holds 'later' in row 60", "train, val, test"]),

@@ -68,7 +68,7 @@ def _samples(input_: Path, predictor: "Predictor") -> "list[Sample]":
     from mmbench.errors import UnusableData
     from mmbench.tables.read import read_table
 
-    table, findings = read_table(input_)
+    table, findings = read_table(input_, predictor.notations)
     absent = [name for name in predictor.inputs if name not in table]
     if len(absent) == len(predictor.inputs):
         raise UnusableData(

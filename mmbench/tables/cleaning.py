@@ -10,8 +10,9 @@ from mmbench.errors import UnusableData
 from mmbench.tables.cells import strings, with_value
 from mmbench.tables.dates import Order, how_read, orders, read_dates
 from mmbench.tables.findings import Finding, counted, listed, rows_named, so_missing
-from mmbench.tables.kinds import Seems, as_numbers
+from mmbench.tables.kinds import Seems
 from mmbench.tables.media import ABSENT
+from mmbench.tables.numbers import as_numbers
 from mmbench.tables.recipe import Files
 from mmbench.tables.store import Store
 

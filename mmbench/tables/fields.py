@@ -16,8 +16,8 @@ from torch import Tensor
 from mmbench.tables.cells import categories
 from mmbench.tables.dates import DATE_PARTS, MONTH_FIRST, Order, date_parts, orders
 from mmbench.tables.findings import Finding
-from mmbench.tables.kinds import as_numbers
 from mmbench.tables.modalities import Made
+from mmbench.tables.numbers import as_numbers
 
 MOST_CATEGORIES = 64
 """The most frequent categories of a column have a place of their own, the others share one."""

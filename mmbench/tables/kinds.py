@@ -13,6 +13,7 @@ import pandas as pd
 
 from mmbench.tables.cells import as_text, categories, strings, with_value
 from mmbench.tables.media import FRAME_SUFFIXES
+from mmbench.tables.numbers import CODE, MOST, THOUSANDS, are_numbers, as_numbers, share_of
 
 ColumnKind = Literal[
     "image", "audio", "video", "series", "text", "number", "category", "date", "ignored"
@@ -25,16 +26,10 @@ SUFFIXES: Mapping[ColumnKind, frozenset[str]] = {
 }
 SAMPLE = 500
 """Cells that are looked at to tell the kind of a column."""
-MOST = 0.9
-"""Share of those cells that must agree."""
 LONGEST_NAME = 255
 """Letters of a folder's name; what is longer is a text."""
 FEW_VALUES = 50
 """A column of so few distinct strings holds categories."""
-CODE = re.compile(r"\s*[+-]?(?:0\d+|\d{16,})\s*")
-"""Digits that are no number: a postcode, an identifier that float64 would round."""
-THOUSANDS = re.compile(r"[+-]?\d{1,3}(?:[ \u00a0\u202f]\d{3}){1,3}(?:\.\d+)?")
-"""One number: 12 345."""
 FEWEST_STEPS = 3
 """Numbers with blanks between them, before they are taken for a sequence."""
 _TIME = r"(?:[T ]\d{1,2}:\d{2}.*)?"
@@ -69,7 +64,7 @@ def infer_kind(cells: pd.Series, folder: Path) -> Seems:
     told = with_value(there).dropna()
     told = told if len(told) else there
     sample = told.iloc[np.linspace(0, len(told) - 1, min(SAMPLE, len(told))).astype(int)]
-    if _share(sample, _is_sequence) >= MOST:
+    if share_of(sample, _is_sequence) >= MOST:
         return Seems("series", "sequences of numbers")
     return _of_strings(strings(there), strings(sample), str(cells.name), folder)
 
@@ -99,20 +94,21 @@ def _of_numbers(cells: pd.Series) -> Seems:
 
 
 def _of_strings(cells: pd.Series, sample: pd.Series, name: str, folder: Path) -> Seems:
+    endings = sample.map(lambda s: Path(s).suffix.lower())
     for kind, suffixes in SUFFIXES.items():
-        if _share(sample, lambda s, ends=suffixes: Path(s).suffix.lower() in ends) >= MOST:
-            return Seems(kind, f"paths that end in {_ending(sample)}")
+        if endings.isin(suffixes).mean() >= MOST:
+            return Seems(kind, f"paths that end in {endings.mode().iloc[0]}")
     distinct = categories(cells).nunique()
     repeated = distinct <= len(cells) / 2
-    if not repeated and _share(sample, partial(_holds_frames, folder=folder)) >= MOST:
+    if not repeated and share_of(sample, partial(_holds_frames, folder=folder)) >= MOST:
         return Seems("video", "folders of frames")
-    if _share(sample, _is_date) >= MOST:
+    if share_of(sample, _is_date) >= MOST:
         return Seems("date", f"dates such as {sample.iloc[0]!r}")
     if are_numbers(cells):
         each = as_numbers(cells).notna().all()
         return Seems("number", "numbers" if each else "numbers, some cells are not")
     words = sample.map(lambda s: len(s.split())).mean()
-    named = _is_identifier(name) or _share(sample, CODE.fullmatch) >= MOST
+    named = _is_identifier(name) or share_of(sample, CODE.fullmatch) >= MOST
     if distinct == len(cells) and words <= 1 and named:
         return Seems("ignored", "a name of its own for each row: an identifier")
     if repeated and (distinct <= FEW_VALUES or words < 3):
@@ -125,27 +121,6 @@ def _holds_frames(cell: str, folder: Path) -> bool:
     if len(cell) > LONGEST_NAME or not (folder / cell).is_dir():
         return False
     return any(path.suffix.lower() in FRAME_SUFFIXES for path in (folder / cell).glob("*"))
-
-
-def as_numbers(cells: pd.Series) -> pd.Series:
-    """(rows,) NaN where there is none; 12 345 is one."""
-    if not pd.api.types.is_numeric_dtype(cells):
-        cells = cells.map(_without_blanks, na_action="ignore")
-    return pd.to_numeric(cells, errors="coerce")
-
-
-def _without_blanks(cell: object) -> object:
-    if isinstance(cell, str) and THOUSANDS.fullmatch(cell.strip()):
-        return "".join(cell.split())
-    return cell
-
-
-def are_numbers(cells: pd.Series) -> bool:
-    """Whether most of these strings are numbers, and none is a code."""
-    told = with_value(cells).dropna()
-    if not len(told) or as_numbers(told).notna().mean() < MOST:
-        return False
-    return not any(CODE.fullmatch(cell) for cell in told)
 
 
 def sequence(cell: object) -> np.ndarray | None:
@@ -177,14 +152,6 @@ def _is_sequence(cell: object) -> bool:
 
 def _is_date(cell: str) -> bool:
     return bool(YEAR_FIRST.fullmatch(cell.strip()) or YEAR_LAST.fullmatch(cell.strip()))
-
-
-def _share(cells: pd.Series, holds: object) -> float:
-    return float(np.mean([bool(holds(cell)) for cell in cells]))  # type: ignore[operator]
-
-
-def _ending(sample: pd.Series) -> str:
-    return str(sample.map(lambda s: Path(s).suffix.lower()).mode().iloc[0])
 
 
 def _is_identifier(name: str) -> bool:

@@ -134,6 +134,16 @@ def complete(
     return replace(options, target_kind=kind, separator=separator, modalities=modalities), seems
 
 
+def may_be_numbers(options: TableOptions, asked: Asked, name: str) -> bool:
+    """Whether nothing that was said of a column speaks against it."""
+    if name == options.target:
+        return options.target_kind in ("", "regression") and not options.separator
+    if options.modalities:
+        read = read_columns(parsed_modalities(options.modalities))
+        return any(column == name and kind == "number" for column, kind, _ in read)
+    return dict(asked.each()).get(name, "number") in ("number", "tabular")
+
+
 def named(text: str, columns: Collection[str]) -> tuple[str, ...]:
     """The columns of ``a,b``; a column may be called just that."""
     if text in columns:

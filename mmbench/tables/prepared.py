@@ -6,8 +6,9 @@ read → complete the options → target → decode files → tie copies → spl
 import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -26,7 +27,15 @@ from mmbench.tables.findings import Finding, counted, rows_named
 from mmbench.tables.giveaways import giveaways
 from mmbench.tables.kinds import ColumnKind, Seems
 from mmbench.tables.modalities import Made, parsed_modalities, read_columns
-from mmbench.tables.options import NOTHING, Asked, TableOptions, complete, mirrored
+from mmbench.tables.notation import Notation, plain_numbers
+from mmbench.tables.options import (
+    NOTHING,
+    Asked,
+    TableOptions,
+    complete,
+    may_be_numbers,
+    mirrored,
+)
 from mmbench.tables.read import file_digest, read_table
 from mmbench.tables.recipe import (
     Files,
@@ -111,9 +120,11 @@ def prepare_anew(
             "when this was set up. Bring the old file back, or start anew with --data."
         )
     frame, findings = read_table(path)
+    frame, notations, read = plain_numbers(frame, partial(may_be_numbers, options, asked))
     options, seems = complete(options, frame, asked)
     options = replace(options, sha256=digest)
-    return _Preparation(options, seems, frame, findings, watch).run()
+    found = [*findings, *read]
+    return _Preparation(options, seems, frame, found, watch, notations=notations).run()
 
 
 def prepare_published(
@@ -139,9 +150,10 @@ class _Preparation:
         findings: list[Finding],
         watch: Watch,
         sources: np.ndarray | None = None,
+        notations: Mapping[str, Notation] = MappingProxyType({}),
     ) -> None:
         self.options, self.seems, self.frame, self.watch = options, seems, frame, watch
-        self.findings, self.sources = findings, sources
+        self.findings, self.sources, self.notations = findings, sources, notations
         self.modalities = parsed_modalities(options.modalities)
         self.mirrored = mirrored(self.options)
         self.how = parse_split(options.split, [c for c in frame.columns if c != options.target])
@@ -265,7 +277,11 @@ class _Preparation:
         }
         for made in tables.values():
             self.findings += made.findings(self.frame)
-        recipe = Recipe(self.texts, tables, self.files, self.sequences, tuple(self.modalities))
+        read = {column for column, _, _ in read_columns(self.modalities)}
+        recipe = Recipe(
+            self.texts, tables, self.files, self.sequences, tuple(self.modalities),
+            {name: notation for name, notation in self.notations.items() if name in read},
+        )  # fmt: skip
         target, scale = standardised(target, parts)
         return Prepared(
             self.options, self.seems, tuple(self.findings),

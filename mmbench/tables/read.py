@@ -8,7 +8,7 @@ import json
 import re
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -16,7 +16,8 @@ import pandas as pd
 
 from mmbench.errors import DataUnavailable, UnusableData, did_you_mean
 from mmbench.tables.findings import Finding, counted, rows_named
-from mmbench.tables.kinds import CODE
+from mmbench.tables.notation import COMMA, DECIMAL_COMMAS, WRITTEN
+from mmbench.tables.numbers import CODE
 
 SUFFIXES = {".csv": "csv", ".tsv": "tsv", ".tab": "tsv", ".parquet": "parquet", ".pq": "parquet",
             ".jsonl": "jsonl", ".ndjson": "jsonl"}  # fmt: skip
@@ -30,8 +31,12 @@ NUMBER = re.compile(
 csv.field_size_limit(sys.maxsize)  # 128 KB is less than a long text
 
 
-def read_table(path: Path) -> tuple[pd.DataFrame, list[Finding]]:
-    """Rows from 0 and named columns, with what had to be mended on the way."""
+def read_table(path: Path, as_written: Collection[str] = ()) -> tuple[pd.DataFrame, list[Finding]]:
+    """Rows from 0 and named columns, with what had to be mended on the way.
+
+    The cells of columns that are ``as_written`` stay words: how their numbers are to be read is
+    known.
+    """
     kind = SUFFIXES.get(path.suffix.lower())
     if kind is None:
         raise UnusableData(
@@ -49,7 +54,7 @@ def read_table(path: Path) -> tuple[pd.DataFrame, list[Finding]]:
         frame = _json_lines(_text(content, findings), path)
     else:
         own = "\t" if kind == "tsv" else ","
-        frame = _Separated(_text(content, findings), own, path, findings).frame()
+        frame = _Separated(_text(content, findings), own, path, findings).frame(as_written)
     if len(frame) == 0:
         raise UnusableData(f"{path} has no rows below its header; there is nothing to learn from.")
     return frame.reset_index(drop=True), findings
@@ -105,25 +110,28 @@ class _Separated:
             findings.append(Finding("table", says, "done"))
         self.findings = findings
 
-    def frame(self) -> pd.DataFrame:
-        numbers, decimal = self._numbers("."), "."
-        if self.separator != ",":
-            with_commas = self._numbers(",")
-            if len(with_commas) > len(numbers):
-                numbers, decimal = with_commas, ","
-                says = "decimal commas, as in 1,5, were read as such"
-                self.findings.append(Finding("table", says, "done"))
+    def frame(self, as_written: Collection[str]) -> pd.DataFrame:
+        numbers, decimal = self._columns_of(_is_number), "."
+        if self.separator != "," and (with_commas := self._with_commas(numbers)):
+            numbers, decimal = with_commas, ","
+            says = "decimal commas, as in 1,5, were read as such"
+            self.findings.append(Finding("table", says, "done"))
         self._check_lengths()
         names = [name or f"Unnamed: {i}" for i, name in enumerate(self.header)]
+        words = {
+            name: str for i, name in enumerate(names) if i not in numbers or name in as_written
+        }
         try:
-            return pd.read_csv(
+            frame = pd.read_csv(
                 io.StringIO(self.text, newline=""), sep=self.separator, decimal=decimal,
                 header=0, names=names, usecols=range(len(names)), index_col=False,
-                dtype={name: str for i, name in enumerate(names) if i not in numbers},
+                dtype=words,
                 na_values=[""], keep_default_na=False, skip_blank_lines=False, low_memory=False,
             )  # fmt: skip
         except ValueError as error:
             raise self._no_table(error) from None
+        frame.attrs[DECIMAL_COMMAS] = decimal == ","
+        return frame
 
     def _separator(self, own: str) -> str:
         """The one that the file's ending says, unless the header has no such and another."""
@@ -147,13 +155,23 @@ class _Separated:
             "separator, and close each quote."
         )
 
-    def _numbers(self, decimal: str) -> list[int]:
-        """Which columns hold numbers and nothing else."""
+    def _with_commas(self, with_points: Collection[int]) -> list[int]:
+        """Which columns hold numbers if commas are decimal; none if more columns have points.
+
+        1.234 speaks for neither.
+        """
+        with_commas = self._columns_of(partial(_is_number, decimal=","))
+        either = self._columns_of(lambda cell: not cell or WRITTEN[COMMA].fullmatch(cell))
+        commas, points = set(with_commas) - set(with_points), set(with_points) - set(either)
+        return with_commas if commas and len(commas) >= len(points) else []
+
+    def _columns_of(self, holds: Callable[[str], object]) -> list[int]:
+        """Which columns have such cells and no others."""
         left = list(range(len(self.header)))
         rows = self._rows(self.separator)
         next(rows)
         for row in rows:
-            left = [i for i in left if i >= len(row) or _is_number(row[i], decimal)]
+            left = [i for i in left if i >= len(row) or holds(row[i])]
         return left
 
     def _check_lengths(self) -> None:
@@ -174,7 +192,7 @@ class _Separated:
             self.findings.append(Finding("table", says, "done", each))
 
 
-def _is_number(cell: str, decimal: str) -> bool:
+def _is_number(cell: str, decimal: str = ".") -> bool:
     """Whether a cell may be in a column of numbers; an empty one may."""
     plain = cell if decimal == "." else cell.replace(".", " ").replace(decimal, ".")
     return not cell or NUMBER.fullmatch(plain) is not None

@@ -18,6 +18,7 @@ from mmbench.tables.cells import strings, with_value
 from mmbench.tables.fields import Fields
 from mmbench.tables.kinds import sequence
 from mmbench.tables.media import Broken, Shape, steps
+from mmbench.tables.notation import Notation, in_plain
 from mmbench.tables.samples import OnBroken, media_column, refuse
 from mmbench.tables.store import Store
 from mmbench.types import MISSING, Column, Kind
@@ -35,6 +36,8 @@ class Recipe:
     sequences: Mapping[str, tuple[str, Shape]] = field(default_factory=dict)
     """A column whose cells hold numbers."""
     order: tuple[str, ...] = ()
+    notations: Mapping[str, Notation] = field(default_factory=dict)
+    """By column: how its numbers are written, where it is not the plain way."""
 
     @property
     def kinds(self) -> dict[str, Kind]:
@@ -68,6 +71,7 @@ class Recipe:
         self, frame: pd.DataFrame, folder: Path, on_broken: OnBroken = refuse
     ) -> dict[str, Column]:
         """Every modality of a few rows, decoded now; what is missing is ``MISSING``."""
+        frame = in_plain(frame, self.notations)
         found: dict[str, Column] = {m: text_column(frame, c) for m, c in self.texts.items()}
         for modality, made in self.tables.items():
             vectors, there = made.vectors(frame)
@@ -94,6 +98,7 @@ class Recipe:
             shaped(data["files"]),
             shaped(data["sequences"]),
             tuple(data["order"]),
+            data.get("notations", {}),  # recipes that were saved before there were such have none
         )
 
 

@@ -17,7 +17,7 @@ from mmbench.sequences import END
 from mmbench.tables.cells import categories, strings, with_value
 from mmbench.tables.copies import NONE, Groups
 from mmbench.tables.findings import Finding, counted, listed, rows_named
-from mmbench.tables.kinds import MOST, are_numbers, as_numbers
+from mmbench.tables.numbers import MOST, are_numbers, as_numbers
 from mmbench.words import words
 
 TargetIs = Literal["classification", "multilabel", "regression", "sequence", "retrieval"]
