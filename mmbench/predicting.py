@@ -25,7 +25,8 @@ from mmbench.tables.cleaning import gaps
 from mmbench.tables.decoded import of_sequences
 from mmbench.tables.findings import Finding
 from mmbench.tables.media import Broken, Shape
-from mmbench.tables.notation import Notation, in_plain
+from mmbench.tables.notation import in_plain, plain_numbers
+from mmbench.tables.read import read_table
 from mmbench.tables.recipe import Recipe
 from mmbench.tables.samples import OnBroken, is_empty, media_column, refuse
 from mmbench.types import MISSING, Column, Split
@@ -81,10 +82,17 @@ class Predictor:
         self.std: float
         self.mean, self.std = (0.0, 1.0) if made is None else made["scale"]
 
-    @property
-    def notations(self) -> Mapping[str, Notation]:
-        """Of columns whose numbers are not written the plain way."""
-        return {} if self.recipe is None else self.recipe.notations
+    def read_samples(self, path: Path) -> tuple[pd.DataFrame, list[Finding]]:
+        """A table of samples, and what was mended.
+
+        Numbers are read in the notation that was learnt with their column; where that is the plain
+        one, as the file's own cells tell.
+        """
+        recipe = self.recipe or Recipe()
+        plain = recipe.numbers - set(recipe.notations)
+        table, findings = read_table(path, recipe.notations)
+        table, _, found = plain_numbers(table, plain.__contains__)
+        return table, [*findings, *found]
 
     def predict(self, sample: Sample, folder: str | Path = ".") -> Prediction:
         """One sample; what it leaves out is missing. Relative paths start at ``folder``."""

@@ -12,6 +12,7 @@ import torch
 from command_line import mmbench
 from PIL import Image
 
+from mmbench import load_model
 from mmbench.cli.data_options import options_of
 from mmbench.errors import UnusableData
 from mmbench.explain.parts import in_parts
@@ -278,6 +279,24 @@ def test_a_file_of_decimal_commas_tells_what_a_dot_is(tmp_path):
     table[["people", "homes"]].to_csv(path, sep=";", index=False)
     new = read_table(path, recipe.notations)[0].assign(age=0.0, note="")
     assert recipe.apply(new, tmp_path)["table"].values[4, 1] == 5004
+
+
+def test_new_rows_are_read_in_the_notation_that_was_learnt_or_in_their_own(tmp_path):
+    """Learnt: of 1.234 with commas elsewhere. Their own: commas beside a word, of plain columns."""
+    table = frame().drop(columns="note").assign(people=[f"{i + 1}.{i:03d}" for i in range(60)])
+    table.to_csv(tmp_path / "data.csv", sep=";", decimal=",", index=False)
+    told = ("--data", "data.csv", "--target", "label", "--out", "runs", "--fusion", "concat")
+    done = mmbench(tmp_path, "run", *told, "--set", "train.max_epochs=1", "--no-diagnoses")
+    assert done.returncode == 0, done.stderr
+    (folder,) = tmp_path.glob("runs/single/*/model")
+    (tmp_path / "new.csv").write_text("people;age\n1.234;0,5\n5.678;NA\n")
+    model = load_model(folder)
+    new, found = model.read_samples(tmp_path / "new.csv")
+    assert "age: numbers with a decimal comma" in " ".join(f"{f.where}: {f.says}" for f in found)
+    (left,) = model.findings(new)
+    assert left.says == "1 cell is 'NA' and counts as empty: row 2"
+    said = model.predict({"people": 1234, "age": 0.5}).probabilities
+    assert model.predict(new.iloc[0].to_dict()).probabilities == said
 
 
 def test_what_is_said_to_be_no_number_stays_as_it_is_written(tmp_path):

@@ -66,9 +66,8 @@ def _samples(input_: Path, predictor: "Predictor") -> "list[Sample]":
     import pandas as pd
 
     from mmbench.errors import UnusableData
-    from mmbench.tables.read import read_table
 
-    table, findings = read_table(input_, predictor.notations)
+    table, findings = predictor.read_samples(input_)
     absent = [name for name in predictor.inputs if name not in table]
     if len(absent) == len(predictor.inputs):
         raise UnusableData(

@@ -65,7 +65,13 @@ class Recipe:
             {m: files for m, files in self.files.items() if m in modalities},
             {m: cells for m, cells in self.sequences.items() if m in modalities},
             tuple(m for m in self.order if m in modalities),
+            self.notations,
         )
+
+    @property
+    def numbers(self) -> set[str]:
+        """The columns whose cells are read as numbers."""
+        return {column for made in self.tables.values() for column in made.numbers}
 
     def apply(
         self, frame: pd.DataFrame, folder: Path, on_broken: OnBroken = refuse
