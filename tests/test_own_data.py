@@ -511,6 +511,38 @@ def test_two_groups_are_too_few(tmp_path):
         prepared(saved(tmp_path, table), split="group=owner")
 
 
+IN_PARTS = ["train"] * 40 + ["val"] * 10 + ["test"] * 10
+
+
+def test_what_no_training_row_has_a_value_of_is_not_used(tmp_path):
+    late = [None] * 40 + list(range(20))
+    table = frame().assign(part=IN_PARTS, number=late, early=[*range(40), *[None] * 20])
+    table["size"] = ["" if i < 40 else "sm"[i % 2] for i in range(60)]
+    table["more"] = [" " if i < 40 else f"a text about animal number {i}" for i in range(60)]
+    asked = Asked((("text", ("note", "more")),))
+    for given, made in ((asked, {"note_more": {"text": ["note"]}}), (NOTHING, {})):
+        found = prepared(saved(tmp_path, table), given, split="part")
+        text = said(found)
+        for name in ("number", "size", "more"):
+            assert f"{name}: no value in any training row: it is not used" in text
+            assert f"{name}: 40 empty cells" not in text
+        assert "early: no value in any validation or test row" in text
+        assert found.recipe.tables["table"].columns == ("age", "early")
+        assert set(found.recipe.texts) | {"table"} == set(found.task.modalities)
+        assert set(found.task.modalities) == {"table", *(made or ["note"])}
+
+
+def test_parts_that_share_no_column_with_training_rows_are_refused(tmp_path):
+    table = frame().drop(columns="note").assign(part=IN_PARTS, late=[None] * 40 + [*range(20)])
+    table.loc[50:, "age"] = np.nan
+    with pytest.raises(UnusableData, match="No test row has a value of what training rows have"):
+        prepared(saved(tmp_path, table), split="part")
+    table.loc[50:54, "age"] = 1.5
+    found = prepared(saved(tmp_path, table), split="part")
+    assert "table: 5 rows without a value in any column left out: rows 56, 57" in said(found)
+    assert len(found.rows("test")) == 5
+
+
 # Afterwards -------------------------------------------------------------------------------------
 
 

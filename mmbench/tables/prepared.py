@@ -18,15 +18,15 @@ from torch import Tensor
 
 from mmbench.errors import DataUnavailable
 from mmbench.spec import digest as digest_of
-from mmbench.tables import cleaning, decoded
+from mmbench.tables import cleaning, decoded, filled
 from mmbench.tables.cells import strings, with_value
 from mmbench.tables.copies import Groups, Tied, keyed
 from mmbench.tables.dividing import Division, divide, official, ties
 from mmbench.tables.fields import Fields
-from mmbench.tables.findings import Finding, counted, rows_named
+from mmbench.tables.findings import Finding
 from mmbench.tables.giveaways import giveaways
 from mmbench.tables.kinds import ColumnKind, Seems
-from mmbench.tables.modalities import Made, parsed_modalities, read_columns
+from mmbench.tables.modalities import Made, Read, parsed_modalities, read_columns
 from mmbench.tables.notation import Notation, plain_numbers
 from mmbench.tables.options import (
     NOTHING,
@@ -166,21 +166,23 @@ class _Preparation:
         target = self._target()
         roles = (self.options.target, self.how.column, self.how.group)
         self.findings += cleaning.left_aside(self.seems, roles)
-        self.findings += cleaning.gaps(self.frame, self._by_kind())
         for modality, made in self.modalities.items():
             self._media(modality, made)
+        self.there = {read: self._there(read) for read in read_columns(self.modalities)}
         if target is None:
             target, found = pair_target(*map(self._items, self.modalities))
             self.findings += found
         self.findings += giveaways(self.frame, self._by_kind(), target)
-        usable = target.known & self._anything_there()
+        anything = np.logical_or.reduce(list(self.there.values()))
+        self.findings += filled.without_value(np.flatnonzero(~anything))
+        usable = target.known & anything
         if self.sources is not None:
             division = official(self.frame[self.how.column], usable, self.sources)
         else:
             division = divide(
                 self.frame, self.options, self.how, target, usable, self._ties(), self.findings
             )
-        return self._finish(target, division)
+        return self._finish(target, self._learnt(division))
 
     def _target(self) -> Target | None:
         """None where each row is a pair: what its sides show is known once files are decoded."""
@@ -221,35 +223,16 @@ class _Preparation:
         self.findings += decoded.of_files(name, files, found, shape)
         self.files[modality], self.stores[modality] = (name, shape), (files, found)
 
-    def _anything_there(self) -> np.ndarray:
-        """(rows,) whether a row has a value of any modality."""
-        there = np.zeros(len(self.frame), dtype=bool)
-        for modality in self.modalities:
-            there |= self._there(modality)
-        if len(rows := np.flatnonzero(~there)):
-            self.findings.append(
-                Finding(
-                    "table",
-                    f"{counted(len(rows), 'row')} without a value in any column left out: "
-                    f"{rows_named(rows)}",
-                    "done",
-                    tuple(rows_named([row]) for row in rows),
-                )
-            )
-        return there
-
-    def _there(self, modality: str) -> np.ndarray:
-        if modality in self.stores:
-            files, found = self.stores[modality]
+    def _there(self, read: Read) -> np.ndarray:
+        """(rows,) whether a row has a value of a column."""
+        if read.modality in self.stores:
+            files, found = self.stores[read.modality]
             named: np.ndarray = files.usable(found) != MISSING
             return named
-        if modality in self.texts:
-            return np.array([bool(t) for t in joined_text(self.frame, self.texts[modality])])
-        if modality in self.sequences:
-            name, shape = self.sequences[modality]
+        if read.modality in self.sequences:
+            name, shape = self.sequences[read.modality]
             return sequence_values(self.frame[name], shape)[1].numpy()
-        made = self.modalities[modality]
-        return Fields.fit(self.frame, made).vectors(self.frame)[1].numpy()
+        return filled.filled(self.frame[read.column], read.kind)
 
     def _items(self, modality: str) -> Groups:
         """(rows,) which item of a modality each row shows; equal contents are one item."""
@@ -260,13 +243,27 @@ class _Preparation:
             return keyed([text or None for text in joined_text(self.frame, self.texts[modality])])
         names = [c for c, _, m in read_columns(self.modalities) if m == modality]
         rows = zip(*(strings(self.frame[name]).fillna("") for name in names), strict=True)
-        there = self._there(modality)
+        there = filled.of_modality(self.there, modality)
         return keyed([row if has else None for row, has in zip(rows, there, strict=True)])
 
     def _ties(self) -> list[Tied]:
         files = {self.files[m][0]: of for m, of in self.stores.items()}
         cells = [c for c, _, m in read_columns(self.modalities) if m not in self.stores]
         return ties(self.frame, self.how.group, files, cells)
+
+    def _learnt(self, division: Division) -> Division:
+        """Without columns that no training row has a value of, and rows that then have none."""
+        self.modalities, found = filled.learnt(self.there, division.parts)
+        self.findings += [*found, *cleaning.gaps(self.frame, self._by_kind())]
+        parts = filled.check_left(self.there, self.modalities, division.parts)
+        gone = np.flatnonzero(parts != division.parts)
+        self.findings += filled.without_value(gone)
+        self.mirrored = tuple(m for m in self.mirrored if m in self.modalities)
+        for of in (self.texts, self.files, self.stores, self.sequences):
+            for modality in of.keys() - self.modalities.keys():
+                del of[modality]
+        self.texts = {m: tuple(self.modalities[m]["text"]) for m in self.texts}
+        return replace(division, parts=parts)
 
     def _finish(self, target: Target, division: Division) -> Prepared:
         parts = division.parts
