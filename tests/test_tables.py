@@ -709,6 +709,36 @@ def test_a_column_that_gives_the_target_away_is_named(tmp_path):
     assert "cents: it orders the rows as the target does" in text and "rank: it" not in text
 
 
+DRAW = np.random.default_rng(3)
+CLASS, ROW = DRAW.integers(0, 3, 200), np.arange(200)
+
+
+@pytest.mark.parametrize(
+    ("column", "words"),
+    [
+        (np.where(ROW == 3, None, CLASS.astype(str)), "each of its 3 values"),
+        (np.where(ROW == CLASS.argmax(), "x", np.array([*"xyz"])[CLASS]), "tells the class of 99.5%"),
+        (CLASS + 0.9 * DRAW.random(200), "tells the class of 100.0%"),
+        (np.where(ROW < 50, np.nan, CLASS + 0.9 * DRAW.random(200)), "of 100.0%"),
+        (np.where(ROW < 120, np.nan, CLASS + 0.9 * DRAW.random(200)), ""),
+        (CLASS + DRAW.normal(0, 0.6, 200), ""),
+        (DRAW.random(200), ""),
+        ([f"k{i}" for i in range(200)], ""),
+    ],
+)
+def test_a_copy_of_the_target_with_gaps_or_noise_is_named(column, words, tmp_path):
+    label = np.array([*"abc"])[CLASS]
+    table = pd.DataFrame({"age": np.arange(200) % 7, "copy": column, "label": label})
+    kind = "number" if pd.api.types.is_float_dtype(table["copy"]) else "category"
+    text = said(prepared(saved(tmp_path, table), Asked(kinds={"copy": kind})))
+    assert ("--kind copy=ignored" in text) == bool(words) and words in text
+
+
+def test_the_commonest_of_uneven_classes_is_not_told_by_everything(tmp_path):
+    table = frame(400).assign(label=["b" if i in (7, 90, 300) else "a" for i in range(400)])
+    assert "--kind" not in said(prepared(saved(tmp_path, table)))
+
+
 def test_an_empty_cell_is_a_missing_file_in_new_rows_too(tmp_path):
     picture(tmp_path / "a.png", 1)
     cells = ["a.png", "", "  ", None, float("nan"), pd.NA]
