@@ -517,7 +517,14 @@ def test_large_numbers_keep_what_tells_them_apart(tmp_path):
     [
         (["a.png", "b.JPG", None], "image"),
         (["a.wav", "b.flac"], "audio"),
-        (["1 2 3", "4 5 6"], "series"),
+        (["1 2 3.5", "4 5.5 6"], "series"),
+        (["1 2 -3", "-4 5 6", "7 -8 9"], "series"),
+        (["1 2 3 4 5 6 7 8", "9 8 7 6 5 4 3 2"], "series"),
+        (["555 123 4567", "555 765 4321"], "text"),
+        (["4111 1111 1111 1111", "4111 1111 1111 1112"], "text"),
+        (["a/1.mp4", "a/2.MP4", None], "ignored"),
+        (["a.svg", "b.svg"], "ignored"),
+        (["a.m4a", "b.m4a"], "ignored"),
         (["12 345", "6 789 012", "123 456.5"], "number"),
         (["1 2", "3 4"], "text"),
         ([b"\x89PNG", b"\x89PNG2"], "ignored"),
@@ -552,11 +559,15 @@ def test_the_kind_of_a_column(cells, kind, tmp_path):
 
 
 DAYS = pd.date_range("2024-01-01", periods=60, freq="37h")
+WRITTEN = [
+    "%d.%m.%Y", "%d.%m.%Y %H:%M", "%d.%m.%y", "%d/%m/%Y", "%m/%d/%Y", "%d-%m-%Y", "%m/%d/%y",
+    "%Y/%m/%d", "%Y.%m.%d", "%Y/%m/%d %H:%M", "%b %d, %Y", "%d %B %Y", "%d-%b-%Y %H:%M",
+]  # fmt: skip
 
 
 @pytest.mark.parametrize(
     "written",
-    ["%d.%m.%Y", "%d.%m.%Y %H:%M", "%d.%m.%y", "%d/%m/%Y", "%m/%d/%Y", "%d-%m-%Y", "%m/%d/%y"],
+    WRITTEN,
 )
 def test_a_column_of_dates_is_read_in_one_order(written, tmp_path):
     iso = DAYS.strftime("%Y-%m-%d %H:%M" if "%H" in written else "%Y-%m-%d")
@@ -581,6 +592,12 @@ def test_dates_that_can_be_read_in_two_ways_are_named(tmp_path):
     text = said(prepared(saved(tmp_path, table)))
     assert "read as day/month/year: 2 have the day first and 1 the month" in text
     assert "day: 1 cell is no date and counts as empty: row 9" in text
+
+
+def test_files_that_are_not_decoded_are_named_with_what_to_write(tmp_path):
+    table = frame().assign(clip=[f"clips/{i}.mp4" for i in range(60)])
+    text = said(prepared(saved(tmp_path, table)))
+    assert "clip: not used: files that end in .mp4 are not decoded; write each as a folder" in text
 
 
 def test_a_folder_of_frames_is_a_video(tmp_path):
@@ -717,7 +734,7 @@ CLASS, ROW = DRAW.integers(0, 3, 200), np.arange(200)
     ("column", "words"),
     [
         (np.where(ROW == 3, None, CLASS.astype(str)), "each of its 3 values"),
-        (np.where(ROW == CLASS.argmax(), "x", np.array([*"xyz"])[CLASS]), "tells the class of 99.5%"),
+        (np.where(CLASS.argmax() == ROW, "x", np.array([*"xyz"])[CLASS]), "the class of 99.5%"),
         (CLASS + 0.9 * DRAW.random(200), "tells the class of 100.0%"),
         (np.where(ROW < 50, np.nan, CLASS + 0.9 * DRAW.random(200)), "of 100.0%"),
         (np.where(ROW < 120, np.nan, CLASS + 0.9 * DRAW.random(200)), ""),

@@ -1,8 +1,9 @@
-"""Dates as they are written: 2024-03-04, 4.3.2024, 04.03.24 10:00, 3/4/2024.
+"""Dates as they are written: 2024-03-04, 4.3.2024, 04.03.24 10:00, 3/4/2024, 4 March 2024.
 
 Whether 3/4 is in March or April is told by a whole column, not by a cell, and kept in the recipe.
 """
 
+import re
 from functools import partial
 from typing import Literal, NamedTuple
 
@@ -11,8 +12,16 @@ import pandas as pd
 
 from mmbench.tables.cells import strings
 from mmbench.tables.findings import Finding
-from mmbench.tables.kinds import YEAR_LAST
 
+MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+_NAME = rf"({'|'.join(MONTHS)})[a-z]*\.?"
+_TIME = r"((?:[T ]\d{1,2}:\d{2}.*)?)"
+_DAY_OR_MONTH = r"(0?[1-9]|[12]\d|3[01])"
+_DAY = rf"{_DAY_OR_MONTH}(?:st|nd|rd|th|\.)?"
+YEAR_FIRST = re.compile(rf"(\d{{4}})([-/.])(\d{{1,2}})\2(\d{{1,2}}){_TIME}")
+YEAR_LAST = re.compile(rf"{_DAY_OR_MONTH}(\. ?|/|-){_DAY_OR_MONTH}\2(\d{{4}}|\d{{2}}){_TIME}")
+NAME_FIRST = re.compile(rf"{_NAME} {_DAY},? (\d{{4}}){_TIME}", re.IGNORECASE)
+DAY_FIRST_NAMED = re.compile(rf"{_DAY}[ -]{_NAME},?[ -](\d{{4}}){_TIME}", re.IGNORECASE)
 Order = Literal["day/month/year", "month/day/year"]
 DAY_FIRST: Order = "day/month/year"
 MONTH_FIRST: Order = "month/day/year"
@@ -34,6 +43,14 @@ class Orders(NamedTuple):
         return DAY_FIRST if self.day_first > self.month_first else MONTH_FIRST
 
 
+def is_date(cell: str) -> bool:
+    """Whether it is written as a date is, though there may be no such day."""
+    return any(
+        pattern.fullmatch(cell.strip())
+        for pattern in (YEAR_FIRST, YEAR_LAST, NAME_FIRST, DAY_FIRST_NAMED)
+    )
+
+
 def orders(cells: pd.Series) -> Orders:
     """Of dates with slashes or dashes; with dots the day is first, and the year where it leads."""
     if pd.api.types.is_datetime64_any_dtype(cells):
@@ -48,20 +65,28 @@ def read_dates(cells: pd.Series, order: Order) -> pd.Series:
     """(rows,) in UTC; NaT for what is no date."""
     if not pd.api.types.is_datetime64_any_dtype(cells):
         texts = strings(cells).map(str.strip, na_action="ignore")
-        cells = texts.map(partial(_year_first, order=order), na_action="ignore")
+        cells = texts.map(partial(_as_iso, order=order), na_action="ignore")
     return pd.to_datetime(cells, errors="coerce", format="mixed", utc=True)
 
 
-def _year_first(cell: str, order: Order) -> str:
-    found = YEAR_LAST.fullmatch(cell)
-    if not found:
+def _as_iso(cell: str, order: Order) -> str:
+    """With the year first; any other cell as it is."""
+    if found := YEAR_FIRST.fullmatch(cell):
+        year, _, month, day, time = found.groups()
+    elif found := NAME_FIRST.fullmatch(cell):
+        month, day, year, time = found.groups()
+    elif found := DAY_FIRST_NAMED.fullmatch(cell):
+        day, month, year, time = found.groups()
+    elif found := YEAR_LAST.fullmatch(cell):
+        first, separator, second, year, time = found.groups()
+        day_first = order == DAY_FIRST or separator.startswith(".")
+        day, month = (first, second) if day_first else (second, first)
+    else:
         return cell
-    first, separator, second, year, time = found.groups()
-    day_first = order == DAY_FIRST or separator.startswith(".")
-    day, month = (first, second) if day_first else (second, first)
     if len(year) == 2:
         year = f"{20 if int(year) <= LAST_OF_2000S else 19}{year}"
-    return f"{year}-{int(month):02d}-{int(day):02d}{time}"
+    number = MONTHS.index(month.lower()) + 1 if month.isalpha() else int(month)
+    return f"{year}-{number:02d}-{int(day):02d}{time}"
 
 
 def date_parts(cells: pd.Series, order: Order) -> np.ndarray:

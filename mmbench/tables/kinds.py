@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from mmbench.tables.cells import as_text, categories, strings, with_value
+from mmbench.tables.dates import is_date
 from mmbench.tables.media import FRAME_SUFFIXES
 from mmbench.tables.numbers import CODE, MOST, THOUSANDS, are_numbers, as_numbers, share_of
 
@@ -24,18 +25,23 @@ SUFFIXES: Mapping[ColumnKind, frozenset[str]] = {
     "audio": frozenset({".wav", ".flac", ".ogg", ".mp3", ".aiff", ".aif"}),
     "series": frozenset({".npy"}),
 }
+UNREAD: Mapping[str, frozenset[str]] = {
+    "a folder of its frames, as PNG or JPEG": frozenset(
+        {".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv"}
+    ),
+    "PNG or JPEG": frozenset({".svg", ".heic", ".heif", ".avif"}),
+    "WAV or FLAC": frozenset({".m4a", ".aac", ".wma"}),
+}
+"""Endings of files that are not decoded, by what each is to be written as."""
 SAMPLE = 500
 """Cells that are looked at to tell the kind of a column."""
 LONGEST_NAME = 255
 """Letters of a folder's name; what is longer is a text."""
 FEW_VALUES = 50
 """A column of so few distinct strings holds categories."""
-FEWEST_STEPS = 3
-"""Numbers with blanks between them, before they are taken for a sequence."""
-_TIME = r"(?:[T ]\d{1,2}:\d{2}.*)?"
-_DAY_OR_MONTH = r"(0?[1-9]|[12]\d|3[01])"
-YEAR_FIRST = re.compile(rf"\d{{4}}-\d{{1,2}}-\d{{1,2}}{_TIME}")
-YEAR_LAST = re.compile(rf"{_DAY_OR_MONTH}(\. ?|/|-){_DAY_OR_MONTH}\2(\d{{4}}|\d{{2}})({_TIME})")
+FEWEST_STEPS, WHOLE_STEPS = 3, 8
+"""Numbers with blanks between them, before they are taken for a sequence: of fewer whole ones may
+be a telephone's number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,11 +104,15 @@ def _of_strings(cells: pd.Series, sample: pd.Series, name: str, folder: Path) ->
     for kind, suffixes in SUFFIXES.items():
         if endings.isin(suffixes).mean() >= MOST:
             return Seems(kind, f"paths that end in {endings.mode().iloc[0]}")
+    for instead, suffixes in UNREAD.items():
+        if endings.isin(suffixes).mean() >= MOST:
+            why = f"files that end in {endings.mode().iloc[0]} are not decoded; write each as"
+            return Seems("ignored", f"{why} {instead}")
     distinct = categories(cells).nunique()
     repeated = distinct <= len(cells) / 2
     if not repeated and share_of(sample, partial(_holds_frames, folder=folder)) >= MOST:
         return Seems("video", "folders of frames")
-    if share_of(sample, _is_date) >= MOST:
+    if share_of(sample, is_date) >= MOST:
         return Seems("date", f"dates such as {sample.iloc[0]!r}")
     if are_numbers(cells):
         each = as_numbers(cells).notna().all()
@@ -147,11 +157,9 @@ def _is_sequence(cell: object) -> bool:
         return False
     if not isinstance(cell, str) or cell.strip().startswith("["):
         return True
-    return len(found) >= FEWEST_STEPS and not THOUSANDS.fullmatch(cell.strip())
-
-
-def _is_date(cell: str) -> bool:
-    return bool(YEAR_FIRST.fullmatch(cell.strip()) or YEAR_LAST.fullmatch(cell.strip()))
+    if len(found) < FEWEST_STEPS or THOUSANDS.fullmatch(cell.strip()):
+        return False
+    return "." in cell or "-" in cell or len(found) >= WHOLE_STEPS
 
 
 def _is_identifier(name: str) -> bool:
