@@ -309,6 +309,22 @@ def test_what_is_said_to_be_no_number_stays_as_it_is_written(tmp_path):
     assert labels == ("1", "2", "3")
 
 
+def test_lists_in_cells_are_labels(tmp_path):
+    table = frame().assign(label=['["a, c", "b"]', "['b']", "[]"] * 20)
+    found = prepared(saved(tmp_path, table))
+    assert found.task.target == "multilabel" and found.task.outputs == ("a, c", "b")
+    assert found.target[:3].tolist() == [[1, 1], [0, 1], [0, 0]]
+
+
+def test_few_rows_with_several_labels_are_named(tmp_path):
+    labels = ["home; garden" if i == 50 else ["toys", "home"][i % 2] for i in range(60)]
+    text = said(prepared(saved(tmp_path, frame().assign(label=labels))))
+    assert "label: only row 51 of 60 name several labels, such as 'home', 'garden'" in text
+    labels[50] = "books; garden"
+    found = prepared(saved(tmp_path, frame().assign(label=labels)))
+    assert found.task.outputs == ("books; garden", "home", "toys")
+
+
 # Files ------------------------------------------------------------------------------------------
 
 

@@ -15,9 +15,11 @@ from mmbench.errors import UnusableData
 from mmbench.parts import PARTS
 from mmbench.sequences import END
 from mmbench.tables.cells import categories, strings, with_value
+from mmbench.tables.classes import alike, uneven
 from mmbench.tables.copies import NONE, Groups
-from mmbench.tables.findings import Finding, counted, listed, rows_named
-from mmbench.tables.numbers import MOST, are_numbers, as_numbers
+from mmbench.tables.findings import Finding, counted, rows_named
+from mmbench.tables.labels import labels_of, rarely_several, separator_of
+from mmbench.tables.numbers import are_numbers, as_numbers
 from mmbench.words import words
 
 TargetIs = Literal["classification", "multilabel", "regression", "sequence", "retrieval"]
@@ -33,9 +35,6 @@ MOST_WORDS, MOST_TOKENS = 1000, 32
 """Of a sequence: distinct words that are told apart, and words of one answer, its end included."""
 FEW_NUMBERS = 20
 """Whole numbers with at most so many distinct values are classes."""
-SEPARATORS = ("|", ";")
-IMBALANCE = 10.0
-"""How many times larger than the smallest the largest class is, for it to be said."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,10 +61,8 @@ def infer_target(cells: pd.Series) -> tuple[TargetIs, str]:
     texts = strings(there)
     if are_numbers(texts):
         return _of_numbers(as_numbers(texts).dropna()), ""
-    for separator in SEPARATORS:
-        if texts.str.contains(separator, regex=False).any():
-            return "multilabel", separator
-    return "classification", ""
+    separator = separator_of(texts.map(str.strip))
+    return ("multilabel" if separator else "classification"), separator
 
 
 def _of_numbers(numbers: pd.Series) -> TargetIs:
@@ -84,12 +81,13 @@ def read_target(cells: pd.Series, kind: TargetIs, separator: str) -> tuple[Targe
     if kind == "sequence":
         target, found = _sequences(texts, name)
         return target, [*_unknown(target.known, name), *found]
-    target = _labels(texts, separator) if kind == "multilabel" else _classes(texts, name)
-    return target, [
-        *_unknown(target.known, name),
-        *_alike(target.outputs, name),
-        *_balance(target, name),
-    ]
+    if kind == "multilabel":
+        target, found = _labels(texts, separator)
+    else:
+        target = _classes(texts, name)
+        codes = target.values.numpy()
+        found = [*_unknown(target.known, name), *uneven(codes, target.known, target.outputs, name)]
+    return target, [*found, *alike(target.outputs, name)]
 
 
 def _numbers(cells: pd.Series, name: str) -> tuple[Target, list[Finding]]:
@@ -133,14 +131,9 @@ def _by_number(label: str) -> tuple[float, str]:
     return (number if math.isfinite(number) else math.inf), label  # "nan" is before nothing
 
 
-def _labels(texts: pd.Series, separator: str) -> Target:
+def _labels(texts: pd.Series, separator: str) -> tuple[Target, list[Finding]]:
     """An empty cell is a row without a label, not one without a target."""
-    each = [
-        [label.strip() for label in text.split(separator or "|") if label.strip()]
-        if isinstance(text, str)
-        else []
-        for text in texts
-    ]
+    each = [labels_of(text, separator) if isinstance(text, str) else [] for text in texts]
     outputs = sorted({label for labels in each for label in labels})
     if len(outputs) < 2:
         raise UnusableData(f"The target {texts.name!r} has {len(outputs)} label; it takes two.")
@@ -148,9 +141,9 @@ def _labels(texts: pd.Series, separator: str) -> Target:
     values = torch.zeros(len(each), len(outputs))
     for row, labels in enumerate(each):
         values[row, [place[label] for label in labels]] = 1.0
-    return Target(
-        "multilabel", tuple(outputs), values, np.ones(len(each), dtype=bool), separator or "|"
-    )
+    known = np.ones(len(each), dtype=bool)
+    target = Target("multilabel", tuple(outputs), values, known, separator or "|")
+    return target, rarely_several(each, str(texts.name))
 
 
 def _sequences(texts: pd.Series, name: str) -> tuple[Target, list[Finding]]:
@@ -224,50 +217,3 @@ def _left_out(known: np.ndarray, name: str, has: str) -> list[Finding]:
             tuple(rows_named([row]) for row in rows),
         )
     ]
-
-
-def _alike(outputs: Sequence[str], name: str) -> list[Finding]:
-    """Classes that may be one: only the user knows."""
-    spellings: dict[str, list[str]] = {}
-    for label in outputs:
-        spellings.setdefault(" ".join(label.casefold().split()), []).append(repr(label))
-    same = [" and ".join(labels) for labels in spellings.values() if len(labels) > 1]
-    says = f"classes differ only in case or blanks: {listed(same)}. Write them alike if they are so"
-    return [Finding(name, says)] if same else []
-
-
-def _balance(target: Target, name: str) -> list[Finding]:
-    if target.kind != "classification":
-        return []
-    codes = target.values.numpy()[target.known]
-    sizes = np.bincount(codes, minlength=len(target.outputs))
-    found = []
-    if len(alone := np.flatnonzero(sizes == 1)):
-        at = [int(np.flatnonzero((target.values.numpy() == c) & target.known)[0]) for c in alone]
-        pairs = zip(alone, at, strict=True)
-        which = listed([f"{target.outputs[c]!r} ({rows_named([row])})" for c, row in pairs])
-        if len(alone) >= MOST * sizes.sum():
-            raise UnusableData(
-                f"{len(alone):,} of {sizes.sum():,} rows have a class of their own in the target "
-                f"{name!r}: {which}. No class is learnt from one row. If the target is a number, "
-                "write it as 1234.5 and set --target-kind regression; else merge classes."
-            )
-        found.append(
-            Finding(
-                name,
-                f"{len(alone):,} of {len(sizes):,} classes have one row only: {which}. Such a row "
-                "is trained on and never tested; merge the class with another, or add rows.",
-            )
-        )
-    if sizes.max() > IMBALANCE * sizes.min():
-        big, small = int(sizes.argmax()), int(sizes.argmin())
-        found.append(
-            Finding(
-                name,
-                f"classes are uneven: {target.outputs[big]!r} has {sizes[big]:,} rows "
-                f"({sizes[big] / sizes.sum():.0%}), {target.outputs[small]!r} has "
-                f"{sizes[small]:,}. Look at balanced accuracy too; "
-                "`--objective balanced-softmax` counters it.",
-            )
-        )
-    return found
