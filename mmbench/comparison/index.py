@@ -32,7 +32,8 @@ def write_index(folder: Path) -> Path:
         "are tested in pairs, over the same samples and seeds, Holm-corrected; those to the best, "
         "which test chose, for all pairs (Tukey).\n"
         "- *best single modality*: the one that validation prefers; better and worse are those "
-        "whose 95 % interval of the gain excludes zero.\n\n"
+        "whose own 95 % interval of the gain excludes zero, which is not corrected for how many "
+        "there are.\n\n"
         "*Written by `mmbench compare`; do not edit.*\n",
     )
 
