@@ -30,7 +30,7 @@ from mmbench.cli import (
     workers,
 )
 from mmbench.cli.data_options import takes_data
-from mmbench.cli.output import stdout_for_json
+from mmbench.cli.output import stdout_for_all, stdout_for_json
 from mmbench.cli.plugin_files import files_among, plugin_option, use_files
 from mmbench.errors import MMBenchError
 from mmbench.threads import one_unless_told
@@ -59,6 +59,7 @@ class Commands(TyperGroup):
         """A command of a plugin's file is known once the file is, though it is named after it."""
         if args and super().get_command(ctx, args[0]) is None:
             use_files(files_among(args[1:]))
+            stdout_for_all()
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:

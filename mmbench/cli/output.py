@@ -23,6 +23,12 @@ def stdout_for_json() -> Iterator[None]:
         _kept.pop()
 
 
+def stdout_for_all() -> None:
+    """A command of a plugin writes its document itself."""
+    if _kept:
+        sys.stdout = _kept[-1]
+
+
 def print_json(document: Any) -> None:
     """Print a document of what JSON knows; numbers that it does not know are an error."""
     text = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False)
