@@ -4,6 +4,7 @@ from mmbench import load_model
 load_model("model/").predict({"image": "cat.jpg", "question": "what animal is it"})
 """
 
+import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -279,11 +280,22 @@ def _numbers(modality: str, cells: list[Any], like: Tensor) -> Column:
     for row, cell in enumerate(cells):
         if cell is None:
             continue
-        if len(cell) != width:
-            raise InvalidParameter(f"{modality!r} takes {width} numbers; got {len(cell)}.")
-        values[row] = torch.as_tensor(cell, dtype=torch.float32)
+        values[row] = _vector(modality, cell, width)
     index = torch.tensor([MISSING if c is None else i for i, c in enumerate(cells)])
     return Column(values, index)
+
+
+def _vector(modality: str, cell: Any, width: int) -> Tensor:
+    """(width,) from a list or, as a table has it, from the text of one: ``[0.5, 1]``."""
+    try:
+        found = torch.as_tensor(json.loads(cell) if isinstance(cell, str) else cell).float()
+    except (TypeError, ValueError, RuntimeError):
+        found = torch.empty(0)
+    if found.shape != (width,) or found.isinf().any():
+        raise InvalidParameter(
+            f"{modality!r} takes a list of {width} finite numbers; got {str(cell)[:60]!r}."
+        )
+    return found
 
 
 def _as_images(pixels: Tensor, like: Tensor) -> Tensor:

@@ -1,6 +1,7 @@
 """A trained model taken away: it answers raw values as it answered the loaded part."""
 
 import json
+import math
 import re
 import shutil
 from pathlib import Path
@@ -380,3 +381,17 @@ def test_predict_and_export_on_the_command_line(home, tmp_path, monkeypatch, cap
     (tmp_path / "other.csv").write_text("a,b\n1,2\n")
     assert command("predict", str(out), "--input", str(tmp_path / "other.csv")) == 2
     assert "no column that the model reads" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "cell", [0.5, "sixteen numbers!", [0.1, 0.2], [math.inf] * 16, "[0.1, 0.2]", [[0.1] * 16]]
+)
+def test_what_is_no_vector_of_the_models_width_is_refused_in_words(small: Path, cell) -> None:
+    with pytest.raises(InvalidParameter, match="'a' takes a list of 16 finite numbers; got"):
+        load_model(small).predict({"a": cell})
+
+
+def test_a_vector_may_be_the_text_of_a_list(small: Path) -> None:
+    numbers = [0.1 * i for i in range(16)]
+    told, written = (load_model(small).predict({"a": a}) for a in (numbers, str(numbers)))
+    assert told == written
