@@ -19,7 +19,7 @@ from torch import nn
 
 from mmbench.comparison.tuning import tune
 from mmbench.contracts import Encoder, Objective
-from mmbench.errors import TrainingDiverged
+from mmbench.errors import InvalidSpec, TrainingDiverged
 from mmbench.features import prepare
 from mmbench.final import FAILURE, RESULT
 from mmbench.model import FusionModel, build_encoders, build_model, build_objective
@@ -33,7 +33,7 @@ from mmbench.search.jobs import Job, begun, ended, groups, work_on_jobs, write_j
 from mmbench.search.request import SearchRequest
 from mmbench.search.siblings import SiblingTPE, shared_by_siblings, siblings_wanted
 from mmbench.search.storage import open_storage
-from mmbench.search.study import RECORD, SPEC, create_or_continue
+from mmbench.search.study import RECORD, REQUEST, SPEC, create_or_continue, request_of
 from mmbench.search.worker import Budget, work
 from mmbench.space import Range
 from mmbench.spec import Component, TrainSpec, TrialSpec, spec_from_json
@@ -617,3 +617,10 @@ def test_a_stopped_group_is_given_back_whole(tmp_path: Path) -> None:
     assert [one.state for one in group] == ["interrupted"] * 3
     waiting = [t for t in study_at(url, asked()).trials if t.state.name == "WAITING"]
     assert len(waiting) == 3
+
+
+def test_a_study_of_another_version_is_told_from_one_of_ours(tmp_path: Path) -> None:
+    study = study_at(str(tmp_path / "study.journal"), asked())
+    study.set_user_attr(REQUEST, {**study.user_attrs[REQUEST], "mood": "good"})
+    with pytest.raises(InvalidSpec, match=r"made by another version of mmbench: .*'mood'"):
+        request_of(study)

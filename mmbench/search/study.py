@@ -95,6 +95,11 @@ def request_of(study: optuna.Study) -> SearchRequest:
             f"The study {study.study_name!r} was not made by mmbench. "
             f"Start one with `mmbench search`."
         ) from None
+    except TypeError as error:
+        raise InvalidSpec(
+            f"The study {study.study_name!r} was made by another version of mmbench: {error}. "
+            f"`mmbench search` starts one of this version."
+        ) from None
 
 
 def state_of(trial: FrozenTrial) -> State | None:
