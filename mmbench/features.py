@@ -7,7 +7,7 @@ import hashlib
 import inspect
 import sys
 from collections.abc import Iterator, Mapping
-from functools import lru_cache, partial
+from functools import cache, lru_cache, partial
 from itertools import chain
 from weakref import WeakKeyDictionary
 
@@ -123,6 +123,7 @@ def code_digest(encoder: type[Encoder]) -> str:
     return digest.hexdigest()
 
 
+@cache
 def strangers_code(cls: type) -> str:
     """A digest of the package, or the file, that a class of a plugin is from; else empty."""
     package = cls.__module__.partition(".")[0]

@@ -154,10 +154,8 @@ def misfit(
     if target not in needs.targets:
         targets = ", ".join(sorted(needs.targets))
         return f"{fusion.name} serves {targets}; the task is {target}"
-    if n < needs.min_modalities:
-        return f"{fusion.name} needs at least {needs.min_modalities} modalities; {there}"
-    if needs.max_modalities is not None and n > needs.max_modalities:
-        return f"{fusion.name} takes at most {needs.max_modalities} modalities; {there}"
+    if wrong := _wrong_number(n, needs.min_modalities, needs.max_modalities):
+        return f"{fusion.name} {wrong}; {there}"
     if needs.needs_sequences and encoders is not None:
         for modality, encoder in encoders.items():
             if not encoder.emits_sequences:
@@ -166,6 +164,12 @@ def misfit(
                     f"vector for {modality}; choose an encoder that emits a sequence"
                 )
     return None
+
+
+def _wrong_number(n: int, least: int, most: int | None) -> str | None:
+    if n < least:
+        return f"needs at least {least} modalities"
+    return None if most is None or n <= most else f"takes at most {most} modalities"
 
 
 def head_misfit(head: type[Head], task: Task) -> str | None:
@@ -182,17 +186,10 @@ def objective_misfit(
     if task.target not in objective.targets:
         targets = ", ".join(sorted(objective.targets))
         return f"objective {objective.name} trains {targets}; the task is {task.target}"
-    there = f"the task has {len(task.modalities)} ({', '.join(task.modalities)})"
-    if len(task.modalities) < objective.min_modalities:
-        return (
-            f"objective {objective.name} needs at least {objective.min_modalities} modalities; "
-            f"{there}"
-        )
-    if objective.max_modalities and len(task.modalities) > objective.max_modalities:
-        return (
-            f"objective {objective.name} takes at most {objective.max_modalities} modalities; "
-            f"{there}"
-        )
+    n = len(task.modalities)
+    if wrong := _wrong_number(n, objective.min_modalities, objective.max_modalities):
+        there = f"the task has {n} ({', '.join(task.modalities)})"
+        return f"objective {objective.name} {wrong}; {there}"
     for kind, name in (("fusion", fusion), ("head", head)):
         allowed = objective.requires.get(kind)  # type: ignore[call-overload]
         if name is not None and allowed and name not in allowed:

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from mmbench.contracts import Head, Objective
+from mmbench.heads.linear import LinearHead
 from mmbench.space import Range
 
 
@@ -33,27 +34,19 @@ class DefaultBeyondItsRange(Head):
         return self.layers(fused)
 
 
-class NeverReadsItsDropout(Head):
+class NeverReadsItsDropout(LinearHead):
     name = "without"
 
     def __init__(self, in_dim, n_outputs, *, dropout: Annotated[float, Range(0.0, 0.5)] = 0.1):
         super().__init__(in_dim, n_outputs)
-        self.linear = nn.Linear(in_dim, n_outputs)
-
-    def forward(self, fused):
-        return self.linear(fused)
 
 
-class SeedsItsWeights(Head):
+class SeedsItsWeights(LinearHead):
     name = "seeds"
 
     def __init__(self, in_dim, n_outputs):
-        super().__init__(in_dim, n_outputs)
         torch.manual_seed(0)
-        self.linear = nn.Linear(in_dim, n_outputs)
-
-    def forward(self, fused):
-        return self.linear(fused)
+        super().__init__(in_dim, n_outputs)
 
 
 class DeadByAZero(Head):

@@ -18,7 +18,7 @@ from mmbench.errors import DataUnavailable
 from mmbench.evaluation.estimates import Interval
 from mmbench.evaluation.mcnemar import mcnemar, mid_p
 from mmbench.evaluation.predictions import read_predictions, storable, write_predictions
-from mmbench.leaderboard.coherent import of_itself, with_its_study
+from mmbench.leaderboard.coherent import Board, of_itself, with_its_study
 from mmbench.leaderboard.diagnoses import predictions_file
 from mmbench.leaderboard.row import Row
 from mmbench.leaderboard.row_files import read_row, read_rows, write_row
@@ -567,6 +567,6 @@ def test_a_row_that_contradicts_itself_or_its_study_is_named(forgery: str) -> No
     forged = FUSED.to_dict()
     edit(forged)
     row = Row(**forged)
-    board = [row, *(other for other in BOARD if other.id != row.id)]
-    assert not [*of_itself(FUSED), *with_its_study(FUSED, BOARD)]
+    board = Board([row, *(other for other in BOARD if other.id != row.id)])
+    assert not [*of_itself(FUSED), *with_its_study(FUSED, Board(BOARD))]
     assert [p for p in [*of_itself(row), *with_its_study(row, board)] if reason in p]

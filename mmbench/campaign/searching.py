@@ -7,7 +7,8 @@ it, even if the search was killed before it could be.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from itertools import tee
 from typing import TYPE_CHECKING
 
 from mmbench.campaign.earlier import earlier_studies
@@ -79,12 +80,9 @@ def prepare(campaign: Campaign) -> optuna.Study:
 def _inherited(campaign: Campaign) -> Inheritance | None:
     """What a new study starts from; if that is nothing for a new version, it is said."""
     request, plugins = campaign.request, campaign.plugins
-
-    def earlier() -> Iterator[optuna.Study]:
-        return earlier_studies(campaign.places, campaign.name, request.task.name)
-
-    found = inheritance(earlier(), request, plugins)
-    if found is None and (old := outdated(earlier(), request, plugins)):
+    earlier, again = tee(earlier_studies(campaign.places, campaign.name, request.task.name))
+    found = inheritance(earlier, request, plugins)
+    if found is None and (old := outdated(again, request, plugins)):
         campaign.listener.note(
             f"{old} had the same request, but of another version of mmbench or of the task: "
             f"trials of two versions do not compare, so this search starts anew"

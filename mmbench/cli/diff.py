@@ -36,6 +36,8 @@ def diff(
 
 
 def _lines(found: "Between") -> list[str]:
+    from mmbench.leaderboard.cells import p_is
+
     gain, p = found.difference.gain, found.difference.p
     what = f"{found.one} and {found.other} on {found.task}, {found.metric}, {found.rows} test rows"
     if p >= 0.05:
@@ -45,12 +47,12 @@ def _lines(found: "Between") -> list[str]:
     lines = [
         what,
         f"  difference    {gain.mean:+.4f}, 95 % interval [{gain.low:+.4f}, {gain.high:+.4f}]",
-        f"  paired test   {_p(p)} (over the same samples and {found.pairing})",
+        f"  paired test   {p_is(p)} (over the same samples and {found.pairing})",
         f"  in words      {says}",
     ]
     for seeds, test in found.mcnemar.items():
         lines.append(
-            f"  McNemar       {_p(test.p)}, seeds {seeds}: {test.only_one} rows only the first "
+            f"  McNemar       {p_is(test.p)}, seeds {seeds}: {test.only_one} rows only the first "
             f"gets right, {test.only_other} only the second"
         )
     if found.mcnemar and found.shared_sources:
@@ -58,7 +60,3 @@ def _lines(found: "Between") -> list[str]:
             "                rows share sources, which McNemar's test takes for independent"
         )
     return lines
-
-
-def _p(p: float) -> str:
-    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"

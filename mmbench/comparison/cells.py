@@ -4,13 +4,14 @@ from collections.abc import Sequence
 
 from mmbench.comparison.job import Outcome
 from mmbench.comparison.verdicts import Against, Verdict
-from mmbench.leaderboard.cells import NONE, gain_verdict, score, signed, signed_interval
-
-SMALLEST_P = 0.001
-
-
-def p_value(p: float) -> str:
-    return f"< {SMALLEST_P}" if p < SMALLEST_P else f"{p:.3f}"
+from mmbench.leaderboard.cells import (
+    NONE,
+    gain_verdict,
+    p_value,
+    score,
+    signed,
+    signed_interval,
+)
 
 
 def difference(against: Against | None) -> str:

@@ -16,6 +16,7 @@ from mmbench.leaderboard.markdown_table import escape, table
 from mmbench.leaderboard.rank import latency_vs_concat
 from mmbench.leaderboard.row import Row
 from mmbench.leaderboard.row_files import write_row
+from mmbench.leaderboard.sources import ROWS
 
 HEADER = [
     ("#", "r"),
@@ -38,7 +39,7 @@ def write_comparison(
     folder: Path, outcome: Outcome, dropped: Mapping[str, str], command: Sequence[str]
 ) -> Path:
     """Replace what ``folder`` holds of an earlier comparison; the page's path."""
-    rows = folder / "rows"
+    rows = folder / ROWS
     for old in [*rows.glob("*/*.json"), *folder.glob("*.svg")]:
         old.unlink()
     for row in outcome.rows.values():

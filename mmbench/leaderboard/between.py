@@ -10,6 +10,7 @@ from mmbench.errors import DataUnavailable, Incompatible, InvalidParameter, Inva
 from mmbench.evaluation.mcnemar import McNemar, mcnemar
 from mmbench.evaluation.paired import Difference, Resampled, difference_of_unlike_seeds
 from mmbench.evaluation.predictions import read_predictions
+from mmbench.evaluation.resampling import count_sources
 from mmbench.leaderboard.row import Row, moved
 from mmbench.leaderboard.row_files import read_row
 from mmbench.parts import split_digest
@@ -65,7 +66,7 @@ def between(
         one.task, one.metric, len(test), _label(one), _label(other), difference,
         f"{len(common)} seeds that both have" if len(common) > 1 else _unlike(one, other),
         _each(pairs, test.target) if target == "classification" else {},
-        test.source is not None and len(test.source.unique()) < len(test),
+        count_sources(test.target, test.source) < len(test),
     )  # fmt: skip
 
 

@@ -11,6 +11,16 @@ OVER_ANOTHER = (
     "gains are over the best single modality of the board."
 )
 """What ``over x`` beside a gain means."""
+SMALLEST_P = 0.001
+
+
+def p_value(p: float) -> str:
+    return f"< {SMALLEST_P}" if p < SMALLEST_P else f"{p:.3f}"
+
+
+def p_is(p: float) -> str:
+    """As a sentence has it: ``p = 0.012``."""
+    return f"p {p_value(p)}" if p < SMALLEST_P else f"p = {p_value(p)}"
 
 
 def rank_cell(standing: Standing) -> str:

@@ -5,9 +5,10 @@ Nothing is computed from data here: all of it follows from what the rows say.
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
+from mmbench.evaluation.robustness.document import areas
 from mmbench.leaderboard.row import Row
 from mmbench.spec import canonical_json
 
@@ -35,17 +36,15 @@ def _robustness(row: Row) -> Iterator[str]:
     found = row.robustness
     if found is None:
         return
-    curves = {f"{m}/missing": [s for _, s in curve] for m, curve in found["missing_share"].items()}
+    begins = {f"{m}/missing": curve[0][1] for m, curve in found["missing_share"].items()}
     for modality, noises in found["corrupted"].items():
-        curves |= {f"{modality}/{noise}": curve for noise, curve in noises.items()}
-    for name, curve in curves.items():
-        if not _same(curve[0], found["clean"]):
-            yield f"robustness of {name} begins with {curve[0]:g}, not with clean"
-        if name in found["area"] and not _same(found["area"][name], sum(curve) / len(curve)):
-            yield f"robustness.area of {name} is not the mean of its curve"
-    areas = [area for name, area in found["area"].items() if name != "all"]
-    if "all" in found["area"] and not _same(found["area"]["all"], sum(areas) / len(areas)):
-        yield "robustness.area of all is not the mean of the others"
+        begins |= {f"{modality}/{noise}": curve[0] for noise, curve in noises.items()}
+    for name, first in begins.items():
+        if not _same(first, found["clean"]):
+            yield f"robustness of {name} begins with {first:g}, not with clean"
+    for name, area in areas(found["missing_share"], found["corrupted"]).items():
+        if name in found["area"] and not _same(found["area"][name], area):
+            yield f"robustness.area of {name} does not follow from the curves"
 
 
 def _contribution(row: Row) -> Iterator[str]:
@@ -62,16 +61,27 @@ def _contribution(row: Row) -> Iterator[str]:
         yield "gradient shares are not shares"
 
 
-def with_its_study(row: Row, board: Sequence[Row]) -> Iterator[str]:
+class Board:
+    """The rows of one folder, by id and by the study that found them."""
+
+    def __init__(self, rows: Iterable[Row]) -> None:
+        self.by_id: dict[str, Row] = {}
+        self.by_study: dict[str | None, list[Row]] = {}
+        for row in rows:
+            self.by_id[row.id] = row
+            self.by_study.setdefault(row.search.get("study"), []).append(row)
+
+
+def with_its_study(row: Row, board: Board) -> Iterator[str]:
     """What is wrong between a row of a search and the others that it left on the board."""
     study = row.search.get("study")
     if study is None:
         return
     if "seed" not in row.search:
         yield "search.seed is missing: nobody can tell whether the seeds are fresh"
-    others = [other for other in board if other.search.get("study") == study]
+    others = board.by_study[study]
     yield from _history(row, others)
-    yield from _gain(row, others, {other.id: other for other in board})
+    yield from _gain(row, others, board.by_id)
 
 
 def _history(row: Row, study: Sequence[Row]) -> Iterator[str]:
@@ -87,7 +97,7 @@ def _history(row: Row, study: Sequence[Row]) -> Iterator[str]:
             yield f"search.trial is of {trial['fusion']}; the row is of {row.fusion}"
 
 
-def _gain(row: Row, study: Sequence[Row], board: dict[str, Row]) -> Iterator[str]:
+def _gain(row: Row, study: Sequence[Row], board: Mapping[str, Row]) -> Iterator[str]:
     """It is over the single modality that validation prefers, and as large as both rows say."""
     singles = [other for other in study if other.of_one_modality]
     named = row.search.get("single")

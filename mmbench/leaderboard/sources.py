@@ -8,6 +8,8 @@ from mmbench.leaderboard.row_files import read_rows
 
 COMPARISONS = "comparisons"
 """The folder of comparisons among the boards; the one folder there that is no task."""
+ROWS = "rows"
+"""The folder of one comparison that holds a folder of rows for its task."""
 
 
 def board_folders(boards: Path) -> list[Path]:
@@ -22,7 +24,7 @@ def rows_under(folder: Path) -> tuple[list[Row], list[str]]:
     ``folder`` holds comparisons (``<name>/rows/<task>/<id>.json``) if there are any in it, else
     boards (``<task>/<id>.json``). A row that several comparisons share is the newest of them.
     """
-    compared = sorted(folder.glob("*/rows"))
+    compared = sorted(folder.glob(f"*/{ROWS}"))
     rows, problems = [], []
     for place in compared or board_folders(folder):
         found, wrong = read_rows(place)

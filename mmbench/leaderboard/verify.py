@@ -14,7 +14,7 @@ from torch import Tensor
 from mmbench.errors import DataUnavailable, MMBenchError, StorageError
 from mmbench.evaluation.predictions import read_predictions
 from mmbench.files import write_whole
-from mmbench.leaderboard.coherent import of_itself, with_its_study
+from mmbench.leaderboard.coherent import Board, of_itself, with_its_study
 from mmbench.leaderboard.cost_document import check_cost
 from mmbench.leaderboard.restate import (
     Single,
@@ -25,6 +25,7 @@ from mmbench.leaderboard.restate import (
 )
 from mmbench.leaderboard.row import Row, moved, used_plugins
 from mmbench.leaderboard.row_files import as_text, misplaced, read_row, read_rows
+from mmbench.leaderboard.sources import ROWS
 from mmbench.leaderboard.studied import check_search
 from mmbench.parts import PARTS, split_digest
 from mmbench.plugins import Plugins
@@ -37,8 +38,6 @@ from mmbench.types import Split
 MOST_DIFFERENCES = 5
 GAIN = "gain.mean"
 """It may follow from predictions and from two rows; what is wrong with it is said once."""
-ROWS = "rows"
-"""The folder of a comparison that holds a folder of rows for its task."""
 
 
 @dataclass(slots=True)
@@ -127,7 +126,7 @@ class Verifier:
     def __init__(self, plugins: Plugins, places: Mapping[str, Value] = NOWHERE_ELSE) -> None:
         self.plugins, self.places = plugins, places
         self._last: Data | None = None
-        self._boards: dict[Path, list[Row]] = {}
+        self._boards: dict[Path, Board] = {}
 
     def check(self, file: Path) -> Checked:
         checked = Checked(file)
@@ -223,10 +222,10 @@ class Verifier:
         found = [*of_itself(row), *with_its_study(row, self._beside(checked.file))]
         checked.problems += [p for p in found if not (said and p.startswith(GAIN))]
 
-    def _beside(self, file: Path) -> list[Row]:
+    def _beside(self, file: Path) -> Board:
         """All rows of the folder; one that cannot be read is named when it is its turn."""
         if file.parent not in self._boards:
-            self._boards[file.parent] = read_rows(file.parent)[0]
+            self._boards[file.parent] = Board(read_rows(file.parent)[0])
         return self._boards[file.parent]
 
     def _version(self, row: Row, checked: Checked) -> None:

@@ -12,14 +12,13 @@ import pandas as pd
 
 from mmbench.tables.cells import with_value
 from mmbench.tables.findings import Finding
-from mmbench.tables.numbers import MOST, POSTCODE, as_numbers
+from mmbench.tables.numbers import BLANKS, MOST, POSTCODE, as_numbers
 
 Notation = Literal["decimal comma", "decimal point"]
 COMMA: Notation = "decimal comma"
 POINT: Notation = "decimal point"
 DECIMAL_COMMAS = "decimal commas"
 """Of a table's ``attrs``: whether its file has columns whose numbers have such, and no others."""
-BLANKS = r" \u00a0\u202f"
 BARE = re.compile(r"\s*[+-]?\d+\s*")
 """A number in any notation."""
 

@@ -15,7 +15,9 @@ CODE = re.compile(r"\s*[+-]?(?:0\d+|\d{16,})\s*")
 """Digits that are no number: a postcode, an identifier that float64 would round."""
 POSTCODE = re.compile(r"\s*[+-]?0\d+\s*")
 """Digits of which one is lost in a number, so that none of their column is."""
-THOUSANDS = re.compile(r"[+-]?\d{1,3}(?:[ \u00a0\u202f]\d{3}){1,3}(?:\.\d+)?")
+BLANKS = r" \u00a0\u202f"
+"""Between thousands, and beside a sign of money."""
+THOUSANDS = re.compile(rf"[+-]?\d{{1,3}}(?:[{BLANKS}]\d{{3}}){{1,3}}(?:\.\d+)?")
 """One number: 12 345."""
 
 

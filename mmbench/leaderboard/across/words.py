@@ -11,7 +11,7 @@ from mmbench.leaderboard.across.significance import (
     LEAST_TASKS,
     Significance,
 )
-from mmbench.leaderboard.cells import NONE
+from mmbench.leaderboard.cells import NONE, p_is
 
 if TYPE_CHECKING:
     from mmbench.leaderboard.across.bradley_terry import Elo
@@ -71,9 +71,10 @@ def _significant(test: Significance) -> list[str]:
 
 def _friedman(test: Significance) -> str:
     asked = f"Of the {len(test.tested)} methods that ran on every task"
+    p = p_is(test.friedman_p or 0.0)
     if test.critical_difference is None:
         return (
-            f"{asked}, none is shown to differ from another in rank (Friedman, p {_p(test)} is "
+            f"{asked}, none is shown to differ from another in rank (Friedman, {p} is "
             f"not below {ALPHA})."
         )
     leaders = test.groups[0]
@@ -85,17 +86,12 @@ def _friedman(test: Significance) -> str:
     rest = f"; {names(others)} {_are(others)} not" if others else ""
     return (
         f"{asked}, {names(behind)} {_are(behind)} shown to rank worse than {leaders[0]} (Friedman, "
-        f"p {_p(test)}; by more than {distance}){rest}."
+        f"{p}; by more than {distance}){rest}."
     )
 
 
 def _are(methods: Sequence[str]) -> str:
     return "is" if len(methods) == 1 else "are"
-
-
-def _p(test: Significance) -> str:
-    p = test.friedman_p or 0.0
-    return "< 0.001" if p < 0.001 else f"= {p:.3f}"
 
 
 def _sign_tests(test: Significance) -> list[str]:
