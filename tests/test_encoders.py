@@ -31,6 +31,7 @@ from mmbench.encoders.mel_cnn import MelCNN
 from mmbench.encoders.mfcc_grid import MFCCGrid, spoken, stretches
 from mmbench.encoders.mfcc_statistics import statistics
 from mmbench.encoders.patches import Patches
+from mmbench.encoders.pixels import Pixels
 from mmbench.encoders.recurrent import TextGRU
 from mmbench.encoders.regions import Regions, described
 from mmbench.encoders.tabular import MLP, Vector
@@ -88,8 +89,9 @@ def of_kind(kind: str) -> list[str]:
 
 
 def test_what_there_is():
-    images = ["cnn", "hog", "hog-colours", "patches", "regions", "resnet", "timm", "token-learner"]
-    assert sorted(of_kind("image")) == images
+    handmade = ["hog", "hog-colours", "pixels", "regions"]
+    images = ["cnn", *handmade, "patches", "resnet", "timm", "token-learner"]
+    assert sorted(of_kind("image")) == sorted(images)
     counted = ["bag-of-words", "fasttext", "hashed-ngrams", "tfidf"]
     texts = [*counted, "gru", "lstm", "text-transformer"]
     assert sorted(of_kind("text")) == sorted(texts)
@@ -100,7 +102,7 @@ def test_what_there_is():
     audio = ["conformer", "mel-cnn", "mfcc-grid", "mfcc-statistics", "waveform-cnn"]
     assert sorted(of_kind("audio")) == audio
     assert sorted(of_kind("video")) == ["cnn-frames", "timm-frames"]
-    assert len(ENCODERS) == 32
+    assert len(ENCODERS) == 33
 
 
 @pytest.mark.parametrize("name", ENCODERS)
@@ -329,6 +331,21 @@ def test_hog_colours_takes_numbers_of_any_scale_and_many_channels():
     again = encode(built(HOGColours, Column(images * 100 - 7)), images * 100 - 7).pooled
     assert features.shape == (6, 8 * 8 * 9 + 4 * 5)
     torch.testing.assert_close(again, features, rtol=1e-2, atol=1e-2)
+
+
+def test_pixels_are_the_means_of_cells():
+    images = torch.randint(256, (40, 3, 8, 12), generator=torch.Generator().manual_seed(1))
+    images = images.to(torch.uint8)
+    means = images.double().reshape(40, 3, 4, 2, 4, 3).mean((3, 5)).flatten(1)
+    expected = (means - means.mean(0)) / means.std(0, correction=0)
+    features = encode(built(Pixels, Column(images), cells=4), images).pooled.double()
+    torch.testing.assert_close(features, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_pixels_of_an_image_smaller_than_the_grid_are_repeated():
+    images = torch.randn(9, 1, 4, 4, generator=torch.Generator().manual_seed(1))
+    features = encode(built(Pixels, Column(images), cells=8), images).pooled.reshape(9, 8, 8)
+    assert torch.equal(features[:, ::2, ::2], features[:, 1::2, 1::2])
 
 
 def test_hog_tells_a_triangle_from_a_square_of_any_colour():

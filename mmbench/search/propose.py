@@ -27,8 +27,8 @@ NOMINAL_WIDTH = 64
 DEFAULT_ENCODERS = ("cnn", "bag-of-words", "mlp", "conv1d", "mel-cnn")
 """Tried first where they fit: the cheapest sound encoder of each kind."""
 HAND_MADE = (
-    *("hog", "hog-colours", "regions", "tfidf", "hashed-ngrams", "boosted-trees", "vector"),
-    *("mfcc-grid", "mfcc-statistics", "series-statistics"),
+    *("hog", "hog-colours", "pixels", "regions", "tfidf", "hashed-ngrams", "boosted-trees"),
+    *("vector", "mfcc-grid", "mfcc-statistics", "series-statistics"),
 )
 """Of each kind the features that nothing trains: computed once, then every trial is cheap."""
 CHEAPEST = (*HAND_MADE, *DEFAULT_ENCODERS)
