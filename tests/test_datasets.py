@@ -219,7 +219,7 @@ def test_vqa_parts_share_no_image(parts):
     sources = {part: set(split.source.tolist()) for part, split in parts.items()}
     assert len(sources["train"] | sources["val"]) == 4000
     assert len(sources["train"] | sources["val"] | sources["test"]) == 5000
-    assert sources["val"] == set(vqa.validation_images().tolist())
+    assert sources["val"] == set(vqa.shuffled_images()[: vqa.VALIDATION_IMAGES])
     assert min(sources["test"]) == 4000
 
 

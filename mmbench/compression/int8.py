@@ -8,8 +8,6 @@ Why not a library: ``torch.ao.quantization`` is deprecated, and torchao, which f
 same product, but needs ``torch.compile``: without it a layer of 64 × 64 takes 200 µs instead of 28.
 """
 
-from typing import cast
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -66,11 +64,3 @@ def use_int8(model: nn.Module) -> None:
     for name, layer in list(model.named_modules(remove_duplicate=False)):
         if type(layer) is nn.Linear:
             model.set_submodule(name, made.setdefault(id(layer), Int8Linear(layer)))
-
-
-def share_in_int8(model: nn.Module) -> float:
-    """Of all numbers that ``model`` holds, those in int8."""
-    state = cast(dict[str, Tensor], model.state_dict()).values()
-    return sum(t.numel() for t in state if t.dtype == torch.int8) / max(
-        1, sum(t.numel() for t in state)
-    )

@@ -136,11 +136,6 @@ def shuffled_images() -> list[int]:
     return sorted(range(IMAGES["train"]), key=rank)
 
 
-def validation_images() -> Tensor:
-    """(400,) the train images that stand in validation, ascending."""
-    return torch.tensor(sorted(shuffled_images()[:VALIDATION_IMAGES]))
-
-
 def _rows_of(part: Part, image_ids: Tensor, train_images: int) -> Tensor:
     if part == "test":
         return torch.arange(len(image_ids))
