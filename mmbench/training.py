@@ -88,6 +88,15 @@ class Trainer:
     device: torch.device
     between_steps: Callable[[], None] = go_on
     """Called before each step; may raise to leave the training at once."""
+    named_epochs: int = 0
+    """As many as were asked for, where few rows make more of them: an objective counts in these.
+
+    A warm-up or an annealing then is as long a part of any training. 0: none were added."""
+
+    @property
+    def stages(self) -> int:
+        """What an objective knows as epochs; each is one pass over the rows, or several."""
+        return self.named_epochs or self.spec.max_epochs
 
     def fit(
         self,
@@ -158,9 +167,12 @@ class Trainer:
         optimizer.zero_grad()
 
     def _begin_epoch(self, epoch: int, model: FusionModel, course: Course) -> None:
-        model.eval()
-        self.objective.eval()
-        self.objective.begin_epoch(epoch, model, course)
+        """Tell the objective, if a stage of the training begins with this pass over the rows."""
+        before, now = (e * self.stages // self.spec.max_epochs for e in (epoch - 1, epoch))
+        if now > before:
+            model.eval()
+            self.objective.eval()
+            self.objective.begin_epoch(now, model, course)
 
     def checked(self, loss: float, epoch: int) -> float:
         """The mean loss of an epoch, or ``TrainingDiverged``."""
@@ -184,7 +196,7 @@ class TrialCourse(Course):
 
     def __init__(self, train: Split, val: Split, groups: Tensor | None, trainer: Trainer) -> None:
         self.train, self.val, self.groups, self.trainer = train, val, groups, trainer
-        self.epochs = trainer.spec.max_epochs
+        self.epochs = trainer.stages
 
     def batches(self, split: Split) -> Iterator[Split]:
         return batches(split, torch.arange(len(split)), EVALUATION_BATCH, self.trainer.device)
@@ -197,9 +209,10 @@ class TrialCourse(Course):
         everything = nn.ModuleList(modules).to(device)
         optimizer = self.trainer.optimizer(everything)
         order = stream(self.trainer.seed, "practice")
-        steps, step = epochs * math.ceil(len(self.train) / spec.batch_size), 0
+        passes = math.ceil(epochs * spec.max_epochs / self.epochs)
+        steps, step = passes * math.ceil(len(self.train) / spec.batch_size), 0
         everything.train()
-        for _ in range(epochs):
+        for _ in range(passes):
             rows = epoch_order(len(self.train), self.groups, order)
             for batch in batches(self.train, rows, spec.batch_size, device):
                 self.trainer.between_steps()

@@ -178,6 +178,7 @@ def build(
         resolved.spec.seed,
         bench.device,
         bench.between_steps,
+        resolved.spec.train.max_epochs,
     )
     # what a pair is told apart from are its batch mates: they should differ
     groups = groups_of(train) if resolved.task.fuses else None

@@ -2,9 +2,11 @@
 
 import pytest
 import torch
+from torch import Tensor
 
 from mmbench.cli.described import spec_of
 from mmbench.errors import Incompatible
+from mmbench.objectives.plain import PlainObjective
 from mmbench.resolve import resolve, resolve_dataset
 from mmbench.search.candidates import find_candidates
 from mmbench.spec import Component, TrainSpec, TrialSpec
@@ -14,6 +16,7 @@ from mmbench.testing.training import training_checks
 from mmbench.trial import Workbench, train_trial
 from mmbench.types import Task
 
+CPU = torch.device("cpu")
 CORNERS = {
     "contrastive": {"learned": False},
     "deep-cca": {"width": 2},
@@ -64,7 +67,7 @@ def heads_of(objective: str, encoder: str) -> dict[str, torch.Tensor]:
         Component(objective),
         TrainSpec(max_epochs=2, clip=1e9),
     )
-    model = train_trial(spec, installed(), Workbench(torch.device("cpu"))).model
+    model = train_trial(spec, installed(), Workbench(CPU)).model
     parts = {"fusion": model.fusion, "head": model.head}
     return {f"{p}.{n}": t for p, part in parts.items() for n, t in part.state_dict().items()}
 
@@ -100,3 +103,35 @@ def test_with_one_modality_a_search_tries_what_differs_and_nothing_twice():
     with pytest.raises(Incompatible) as told:
         find_candidates(task, installed(), "cpu", objectives=["ogm-ge"])
     assert str(told.value) == f"No objective is left to search: {needs_two}."
+
+
+@pytest.mark.parametrize(("least", "passes"), [(0, 2), (35, 7)])
+def test_an_epoch_of_a_paradigm_is_a_part_of_the_training_however_few_the_rows(
+    monkeypatch: pytest.MonkeyPatch, least: int, passes: int
+) -> None:
+    began, practised, seen = [], [], []
+
+    def begin(self: PlainObjective, model: torch.nn.Module, course: object) -> None:
+        def loss(batch: object) -> Tensor:
+            practised.append(batch)
+            return sum(p.sum() for p in model.parameters())
+
+        course.practise(loss, [model], 1)
+
+    def begin_epoch(self: PlainObjective, epoch: int, model: object, course: object) -> None:
+        began.append((epoch, course.epochs, len(seen)))
+
+    monkeypatch.setattr(PlainObjective, "begin", begin)
+    monkeypatch.setattr(PlainObjective, "begin_epoch", begin_epoch)
+    settings = {"max_epochs": 2, "patience": 2, "batch_size": 64, "min_steps": least}
+    spec = TrialSpec(
+        Component("synergy", {"size": 300}),  # five steps
+        {"a": Component("mlp"), "b": Component("mlp")},
+        Component("concat"),
+        Component("linear"),
+        train=TrainSpec(**settings),
+    )
+    train_trial(spec, installed(), Workbench(CPU), on_epoch=lambda *_: seen.append(1))
+    half = -(-passes // 2)
+    assert began == [(0, 2, 0), (1, 2, half)] and len(seen) == passes
+    assert len(practised) == half * 5

@@ -66,7 +66,11 @@ class Course(ABC):
     train: Split
     val: Split
     epochs: int
-    """How many epochs there are at most."""
+    """How many epochs there are at most: as many as the trial names (``train.max_epochs``).
+
+    With few rows a training gets more passes over them. Then an epoch is several: what is counted
+    in epochs, a warm-up or an annealing, is as long a part of a training on few rows as of one on
+    many."""
 
     @abstractmethod
     def batches(self, split: Split) -> Iterator[Split]:
@@ -133,7 +137,7 @@ class Objective(nn.Module, ABC):
         """Before the first step, with the model as it was initialised."""
 
     def begin_epoch(self, epoch: int, model: Model, course: Course) -> None:
-        """Before each epoch, from 0; the model is in evaluation mode."""
+        """Before each epoch as ``course`` counts them, from 0; the model is in evaluation mode."""
 
     def rows(self, order: Tensor, generator: torch.Generator) -> Tensor:  # noqa: ARG002
         """The rows of an epoch in the order they are seen; ``order`` holds each row once."""
