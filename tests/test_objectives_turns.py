@@ -11,6 +11,7 @@ from mmbench.losses import supervised_loss
 from mmbench.objectives.mla import MLAObjective
 from mmbench.objectives.reconboost import ReconBoostObjective
 from mmbench.objectives.self_mm import SelfMMObjective
+from mmbench.optimizer import AdamW
 
 F64 = torch.float64
 LEARNERS = ("a", "b")
@@ -51,34 +52,67 @@ def heard(hand, modality):
     return read[rows].mean(0), losses[rows].mean()
 
 
-def test_mla_gives_each_modality_a_turn_with_what_is_left_of_the_shared_gradient():
-    hand = mla(params={"alpha": 0.5})
-    loss, turns = hand.turns()
-    assert [learning(gradients) for gradients in turns] == [{"a"}, {"b"}]
-    memory, total = 0.5 * torch.eye(64, dtype=F64), 0.0
-    for modality, gradients in zip(LEARNERS, turns, strict=True):
+def taken(hand):
+    """Of each modality's turn: the slopes of its loss before, and the steps of gradient descent."""
+    turns, remember = [], hand.objective.remember
+
+    def named():
+        return {n: p.detach().clone() for n, p in hand.model.named_parameters()}
+
+    def before_the_turn():
+        modality = LEARNERS[len(turns)]
         mean_read, own = heard(hand, modality)
-        named = {n: p for n, p in hand.model.named_parameters() if n in gradients}
-        slopes = dict(zip(named, torch.autograd.grad(own, list(named.values())), strict=True))
+        parameters = dict(hand.model.named_parameters())
+        slopes = torch.autograd.grad(own, list(parameters.values()), allow_unused=True)
+        learnt = {n: s for n, s in zip(parameters, slopes, strict=True) if s is not None}
+        return modality, mean_read, own.item(), learnt, named()
+
+    def after_the_turn(read, present):
+        remember(read, present)
+        modality, mean_read, own, slopes, start = started.pop()
+        steps = {n: start[n] - p for n, p in named().items()}
+        turns.append((modality, mean_read.detach(), own, slopes, steps))
+        if len(turns) < len(LEARNERS):
+            started.append(before_the_turn())
+
+    started = [before_the_turn()]
+    hand.objective.remember = after_the_turn
+    loss = hand.objective.step(hand.model, hand.batch, hand.descend).item()
+    hand.objective.remember = remember
+    return loss, turns
+
+
+def test_mla_gives_each_modality_a_turn_with_what_is_left_of_the_shared_step():
+    loss, turns = taken(mla(params={"alpha": 0.5}))
+    memory = 0.5 * torch.eye(64, dtype=F64)
+    for modality, mean_read, _, slopes, steps in turns:
+        assert learning(slopes) == {modality}
         # the recursion in closed form: P = α (α I + Σ r rᵀ)⁻¹ over all that was read before
         free = 0.5 * torch.linalg.inv(memory)
-        for name, slope in slopes.items():
+        for name, step in steps.items():
+            slope = slopes.get(name, torch.zeros_like(step))
             shared = name.endswith("linear.weight")
-            torch.testing.assert_close(gradients[name], slope @ free if shared else slope)
-        memory = memory + torch.outer(mean_read, mean_read).detach()
-        total += own.item()
-    assert loss == pytest.approx(total)
-    assert any(name.endswith("linear.weight") for name in turns[1])
+            torch.testing.assert_close(step, slope @ free if shared else slope)
+        memory = memory + torch.outer(mean_read, mean_read)
+    assert [modality for modality, *_ in turns] == list(LEARNERS)
+    assert loss == pytest.approx(sum(own for _, _, own, _, _ in turns))
+    assert any(name.endswith("linear.weight") for name in turns[1][3])
 
 
-def test_mla_leaves_what_is_said_of_the_last_modality_if_alpha_is_small():
+@pytest.mark.parametrize("kind", ["descent", "AdamW"])
+def test_mla_leaves_what_is_said_of_the_last_modality_if_alpha_is_small(kind):
     hand = mla(params={"alpha": 0.01})
     hand.objective.alpha = 1e-9
-    _, turns = hand.turns()
-    mean_read, _ = heard(hand, "a")
-    (name,) = (n for n in turns[1] if n.endswith("linear.weight"))
-    assert (turns[1][name] @ mean_read).abs().max() < 1e-6 * turns[1][name].norm()
-    assert (turns[0][name] @ mean_read).abs().max() > 1e-3 * turns[0][name].norm()
+    if kind == "AdamW":  # which goes on along older gradients, and as far for small ones
+        optimizer = AdamW(hand.model.parameters(), weight_decay=0.1)
+        hand.descend = lambda: (optimizer.step(0.01), optimizer.zero_grad())
+    for _ in range(3):
+        hand.objective.begin_epoch(0, hand.model, hand.course)
+        _, turns = taken(hand)
+    (_, mean_read, _, _, first), (_, _, _, _, second) = turns
+    (name,) = (n for n in second if n.endswith("linear.weight"))
+    assert (second[name] @ mean_read).abs().max() < 1e-6 * second[name].norm()
+    assert (first[name] @ mean_read).abs().max() > 1e-3 * first[name].norm()
 
 
 def test_mla_remembers_through_an_epoch_and_no_longer():

@@ -5,8 +5,8 @@ CVPR 2024 (https://arxiv.org/abs/2311.10707); the gradient is made orthogonal as
 & Yu, "Continual learning of context-dependent processing in neural networks", 2019.
 Differs from the paper: turns change with every batch, all modalities have theirs in it, and the
 memory of what was read starts anew with each epoch: it only ever shrinks what may be learnt, and
-would freeze the head in a long training. The optimiser rescales gradients number by number, so
-that steps are orthogonal only about.
+would freeze the head in a long training. The optimiser's step is made orthogonal, not the gradient:
+AdamW remembers older gradients and rescales each number, and would step along what is protected.
 """
 
 from collections.abc import Callable, Mapping
@@ -26,7 +26,7 @@ from mmbench.types import Split, Task
 class MLAObjective(Objective):
     """For m in turn a step down ``L_m = L(h(u_m), y)``, ``u_m = A_m x_m``; h is linear and shared.
 
-    In m's turn the gradient G of h's weights becomes ``G P``. After it ``P ← P − P r rᵀP / (α +
+    In m's turn the step Δ of h's weights becomes ``Δ P``. After it ``P ← P − P r rᵀP / (α +
     rᵀP r)``, r the mean of u_m over the rows of the batch that have m; P starts as the identity. So
     the next modalities leave alone what h's weights say of this one's mean; the less, the larger α.
     Its bias is everybody's, as in the authors' code.
@@ -75,17 +75,17 @@ class MLAObjective(Objective):
             losses = supervised_loss(self.task.target, head(read), batch.target)
             loss = mean_over(losses, encoded.present)
             loss.backward()
-            self.protect(shared_weight(model, modality))
-            update()
+            self.protect(shared_weight(model, modality), update)
             self.remember(read.detach(), encoded.present)
             total = total + loss.detach()
         return total
 
     @torch.no_grad()
-    def protect(self, weight: nn.Parameter) -> None:
-        """Take from the gradient of the shared weights what would change what was said before."""
-        if weight.grad is not None:
-            weight.grad = weight.grad @ self.free
+    def protect(self, weight: nn.Parameter, update: Callable[[], None]) -> None:
+        """Take from the step of the shared weights what would change what was said before."""
+        start = weight.clone()
+        update()
+        weight.copy_(start + (weight - start) @ self.free)
 
     def remember(self, read: Tensor, present: Tensor) -> None:
         """Recursive least squares: shrink P along the mean of the rows that have the modality."""
