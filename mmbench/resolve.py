@@ -98,8 +98,13 @@ def _train(
 ) -> TrainSpec:
     """Checked, and without augmentations of what is encoded once or not at all."""
     train = train_spec({k: getattr(given, k) for k in type(given).__slots__})
-    frozen = {m for m, cls in classes.items() if cls.frozen or encoders[m].params.get("frozen")}
-    return in_effect(train, task, {m: cls for m, cls in classes.items() if m not in frozen})
+    trained = {m: cls for m, cls in classes.items() if trains(cls, encoders[m])}
+    return in_effect(train, task, trained)
+
+
+def trains(encoder: type[Encoder], component: Component) -> bool:
+    """Whether it learns in training, as it is set."""
+    return not (encoder.frozen or component.params.get("frozen"))
 
 
 def _component(registry: Registry[T], given: Component) -> tuple[type[T], Component]:

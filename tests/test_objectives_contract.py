@@ -57,18 +57,18 @@ def test_a_run_that_names_a_paradigm_alone_is_complete(name):
     assert resolve(spec, installed()).objective is cls
 
 
-def heads_of(objective: str, encoder: str) -> dict[str, torch.Tensor]:
+def heads_of(objective: str, encoder: str, fusion: str = "concat") -> dict[str, torch.Tensor]:
     """What fusion and head have learnt, without anything that draws or is clipped."""
     spec = TrialSpec(
         Component("synergy", {"size": 300}),
         {"a": Component(encoder), "b": Component(encoder)},
-        Component("concat"),
+        Component(fusion),
         Component("linear"),
         Component(objective),
         TrainSpec(max_epochs=2, clip=1e9),
     )
     model = train_trial(spec, installed(), Workbench(CPU)).model
-    parts = {"fusion": model.fusion, "head": model.head}
+    parts = {"fusion": model.fusion, "head": model.head or model.unimodal_heads}
     return {f"{p}.{n}": t for p, part in parts.items() for n, t in part.state_dict().items()}
 
 
@@ -82,6 +82,18 @@ def test_what_acts_on_encoders_is_plain_where_they_are_frozen(name):
     assert alike == installed().objectives[name].acts_on_encoders
 
 
+@pytest.mark.parametrize(
+    "name", [n for n, o in sorted(installed().objectives.items()) if o.acts_on_heads]
+)
+def test_what_acts_on_heads_is_plain_unless_the_fusion_combines_them(name: str) -> None:
+    def apart(fusion: str) -> float:
+        plain, other = (heads_of(objective, "vector", fusion) for objective in ("plain", name))
+        return max(float((plain[n] - other[n]).abs().max()) for n in plain)
+
+    # those that weigh the fused loss are as plain as AdamW forgets the scale of a loss
+    assert apart("concat") < 5e-3 < apart("late-weighted")
+
+
 def test_a_search_of_frozen_encoders_does_not_try_it_under_another_name():
     task = resolve_dataset(Component("synergy"), installed())[1].task
     found = find_candidates(task, installed(), "cpu", encoders=["vector"])
@@ -89,6 +101,15 @@ def test_a_search_of_frozen_encoders_does_not_try_it_under_another_name():
     assert {"plain", "opm"} <= set(found.objectives) and "pmr" not in found.objectives
     mixed = find_candidates(task, installed(), "cpu", encoders=["vector", "mlp"])
     assert {"agm", "pmr", "ogm-ge", "mmpareto"} <= set(mixed.objectives)
+
+
+def test_heads_that_no_fusion_combines_are_no_paradigm_of_frozen_encoders() -> None:
+    task = resolve_dataset(Component("synergy"), installed())[1].task
+    found = find_candidates(task, installed(), "cpu", encoders=["vector"], fusions=["concat"])
+    assert "joint acts on encoders while they train, or through" in found.dropped["joint"]
+    late = ["concat", "late-average"]
+    found = find_candidates(task, installed(), "cpu", encoders=["vector"], fusions=late)
+    assert {"joint", "gradient-blend"} <= set(found.objectives)
 
 
 def test_with_one_modality_a_search_tries_what_differs_and_nothing_twice():

@@ -27,7 +27,13 @@ from mmbench.search.candidates import find_candidates
 from mmbench.search.finals import _best_of_each, alone, chosen, fresh_seeds
 from mmbench.search.handing_over import end, recover
 from mmbench.search.lease import WORKER, worker_identity
-from mmbench.search.propose import default_proposals, default_spec, propose, reference_specs
+from mmbench.search.propose import (
+    as_proposal,
+    default_proposals,
+    default_spec,
+    propose,
+    reference_specs,
+)
 from mmbench.search.request import Candidates, SearchRequest, study_name
 from mmbench.search.storage import open_storage
 from mmbench.search.study import (
@@ -152,6 +158,30 @@ def test_every_proposal_is_legal(plugins: Plugins) -> None:
         seen.add(spec.fusion.name)
         resolve(spec, plugins)
     assert seen == set(candidates.fusions)
+
+
+@pytest.mark.parametrize(
+    ("objective", "fusion", "encoders", "proposed"),
+    [
+        ("pmr", "concat", ("vector", "mlp"), "pmr"),
+        ("pmr", "concat", ("vector", "vector"), "plain"),
+        ("joint", "concat", ("vector", "vector"), "plain"),
+        ("joint", "late-average", ("vector", "vector"), "joint"),
+    ],
+)
+def test_a_paradigm_with_nothing_to_act_on_is_proposed_as_the_plain_one(
+    plugins: Plugins, objective: str, fusion: str, encoders: tuple[str, str], proposed: str
+) -> None:
+    """Else a board would say that PMR won where nothing but the plain loss was trained."""
+    task = Component("synergy")
+    wanted = {"encoders": ["vector", "mlp"], "fusions": ["concat", "late-average"]}
+    found = find_candidates(Synergy().task, plugins, "cpu", objectives=["pmr", "joint"], **wanted)
+    asked = SearchRequest(task, found, "cpu")
+    spec = default_spec(asked, plugins, Component(fusion))
+    drawn = dict(zip("ab", map(Component, encoders), strict=True))
+    spec = replace(spec, encoders=drawn, objective=Component(objective))
+    trial = optuna.trial.FixedTrial(as_proposal(spec, asked, plugins))
+    assert propose(trial, asked, plugins).objective.name == proposed
 
 
 def resolve_task(task: Component, plugins: Plugins) -> Task:

@@ -114,6 +114,9 @@ class Objective(nn.Module, ABC):
     acts_on_encoders: ClassVar[bool] = False
     """All it does it does to encoders as they train: where all are frozen it is the plain paradigm,
     and a search does not try it."""
+    acts_on_heads: ClassVar[bool] = False
+    """All it does it does to encoders and to the head of each modality: where all encoders are
+    frozen it is the plain paradigm, but for a fusion that combines what these heads say."""
     requires: ClassVar[Mapping[Literal["fusion", "head"], Sequence[str]]] = {}
     """The only fusions or heads that it is defined with, the natural one first."""
     batched: ClassVar[bool] = True

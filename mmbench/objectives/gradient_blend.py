@@ -41,6 +41,7 @@ class GradientBlendObjective(Objective):
     """
 
     name = "gradient-blend"
+    acts_on_heads = True
     min_modalities = 2
     needs_unimodal = True
     batched = False

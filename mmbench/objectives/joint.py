@@ -28,6 +28,7 @@ class JointObjective(Objective):
 
     name = "joint"
     targets = FUSED_TARGETS
+    acts_on_heads = True
     min_modalities = 2
     needs_unimodal = True
 

@@ -26,6 +26,7 @@ class MultiTaskObjective(Objective):
 
     name = "multi-task"
     offered = "named"
+    acts_on_heads = True
     min_modalities = 2
     needs_unimodal = True
 

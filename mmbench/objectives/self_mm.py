@@ -37,6 +37,7 @@ class SelfMMObjective(Objective):
 
     name = "self-mm"
     offered = "named"
+    acts_on_heads = True
     min_modalities = 2
     needs_unimodal = True
     batched = False

@@ -256,12 +256,33 @@ def _objectives(
     def why_not(name: str) -> str | None:
         if reason := objective_misfit(plugins.objectives[name], task):
             return reason
-        if plugins.objectives[name].acts_on_encoders and not trains:
-            return f"{name} acts on encoders while they train; all there are to try are frozen"
+        if not trains and (reason := _is_plain(plugins.objectives[name], fusions, plugins)):
+            return reason
         reason = _lacks("fusion", name, fusions, plugins)
         return reason or _lacks("head", name, heads, plugins)
 
     return _legal(_named(plugins.objectives, wanted), why_not, dropped)
+
+
+def _is_plain(objective: type[Objective], fusions: Iterable[str], plugins: Plugins) -> str | None:
+    """Why a paradigm does nothing of its own where no encoder trains, whatever the fusion."""
+    if any(acts(objective, plugins.fusions[name], encoders_train=False) for name in fusions):
+        return None
+    if objective.acts_on_encoders:
+        return (
+            f"{objective.name} acts on encoders while they train; all there are to try are frozen"
+        )
+    return (
+        f"{objective.name} acts on encoders while they train, or through a fusion of decisions; "
+        f"all encoders there are to try are frozen, and there is no such fusion"
+    )
+
+
+def acts(objective: type[Objective], fusion: type[Fusion], *, encoders_train: bool) -> bool:
+    """Whether a paradigm does anything that the plain one does not."""
+    if encoders_train or not (objective.acts_on_encoders or objective.acts_on_heads):
+        return True
+    return not objective.acts_on_encoders and fusion.capabilities.level == "decision"
 
 
 def _lacks(kind: Part, objective: str, names: Sequence[str], plugins: Plugins) -> str | None:
