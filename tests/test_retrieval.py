@@ -188,6 +188,18 @@ def test_hardest_negative_is_its_formula(outputs, over):
     assert found.item() == pytest.approx(expected)
 
 
+def test_all_negatives_count_before_the_hardest(outputs):
+    """The hardest alone draw everything to one point before there is anything to tell apart."""
+    objective = built(HardestNegativeObjective, warmup=2)
+    losses = []
+    for epoch in range(4):
+        objective.begin_epoch(epoch, None, None)
+        losses.append(objective(outputs, TARGET).item())
+    every = built(HardestNegativeObjective, negatives="all")(outputs, TARGET).item()
+    hardest = built(HardestNegativeObjective)(outputs, TARGET).item()
+    assert losses == [every, every, hardest, hardest] and hardest < every
+
+
 def test_sigmoid_pairs_is_its_formula(outputs):
     s, expected = alike(outputs, False), 0.0
     for i in HERE:
