@@ -4,7 +4,8 @@ Han, Zhang, Fu & Zhou, "Trusted Multi-View Classification", ICLR 2021
 (https://arxiv.org/abs/2102.02051), on the loss of Sensoy, Kaplan & Kandemir, "Evidential Deep
 Learning to Quantify Classification Uncertainty", NeurIPS 2018 (https://arxiv.org/abs/1806.01768).
 Differs from the paper: the divergence has its full weight after 10 epochs, as in Sensoy et al.,
-where TMC takes 50 of 500.
+where TMC takes 50 of 500. A trial has ten unless it is told otherwise: the weight then grows to its
+end, and a longer annealing is a smaller weight.
 """
 
 from collections.abc import Iterable, Mapping

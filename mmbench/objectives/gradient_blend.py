@@ -6,7 +6,8 @@ Wang, Tran & Feiszli, "What Makes Training Multi-Modal Classification Networks H
 Differs from the paper: its online version trains a copy of each unimodal model for some epochs to
 estimate the weights of the next ones. Here they are estimated from the epochs that have just been
 trained, which costs a look at the losses instead of trainings. Until the first estimate all heads
-weigh the same. The weights are kept in bounds; see the class.
+weigh the same. The weights are kept in bounds; see the class. AdamW takes the same step whatever
+a loss weighs: weights act where losses meet, in encoders and in a fusion of decisions.
 """
 
 from collections.abc import Mapping
