@@ -10,6 +10,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """Something in the cache: features, or what a killed process or an older version left."""
+    """Something in the cache: features, or what a stopped process or an older version left."""
 
     path: Path
     key: Mapping[str, Any] | None
@@ -69,11 +70,12 @@ class FeatureCache:
         return self.root / digest[:2] / digest
 
     def get_or_compute(
-        self, key: Mapping[str, object], n_values: int, encode: Callable[[], Iterator[Encoded]]
+        self, key: Mapping[str, object], n_values: int, encode: Callable[[int], Iterator[Encoded]]
     ) -> Encoded:
         """The features of ``key`` as memory maps; of all processes that ask at once, one computes.
 
-        ``encode`` gives the features of all ``n_values`` values in order, batch by batch.
+        ``encode`` gives the features of the values from a given one to the last of ``n_values``,
+        in order, batch by batch.
         """
         path = self.path(key)
         try:
@@ -111,16 +113,21 @@ class FeatureCache:
         path: Path,
         key: Mapping[str, object],
         n_values: int,
-        encode: Callable[[], Iterator[Encoded]],
+        encode: Callable[[int], Iterator[Encoded]],
     ) -> None:
-        """Write beside the target, then rename: readers never see half an entry."""
-        partial = path.with_name(f"{path.name}.part")
-        shutil.rmtree(partial, ignore_errors=True)  # of a process that was killed
+        """Write beside the target, then rename: readers never see half an entry.
+
+        Of a fault nothing is left; who is asked to stop, which is no ``Exception``, leaves what is
+        done to the next.
+        """
+        beside = path.with_name(f"{path.name}.part")
+        guarded = partial(_unlike_the_cache, encode)
         try:
-            write_features(partial, key, _unlike_the_cache(encode), n_values, self.make_room)
-            partial.rename(path)
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
+            write_features(beside, key, guarded, n_values, self.make_room)
+        except Exception:
+            shutil.rmtree(beside, ignore_errors=True)
+            raise
+        beside.rename(path)
         self.checked.add(state_of_files(path))
         self.make_room(0)  # others may have written at the same time
 
@@ -153,10 +160,10 @@ class FeatureCache:
         return sorted((e for e in found if e is not None), key=lambda e: -e.used)
 
 
-def _unlike_the_cache(encode: Callable[[], Iterator[Encoded]]) -> Iterator[Encoded]:
+def _unlike_the_cache(encode: Callable[[int], Iterator[Encoded]], first: int) -> Iterator[Encoded]:
     """The same; a fault of the files that are encoded is told from one of the cache's own."""
     try:
-        yield from encode()
+        yield from encode(first)
     except OSError as error:
         raise DataUnavailable(f"What is to be encoded cannot be read: {error}.") from error
 
@@ -191,7 +198,7 @@ def remove(entry: Entry) -> bool:
 def damage(entry: Entry) -> str | None:
     """What is wrong with an entry, every byte read; None if nothing is."""
     if entry.key is None:
-        return "left by a process that was killed, or by another version of mmbench"
+        return "left by a process that was stopped or killed, or by another version of mmbench"
     try:
         read_features(entry.path)
         check_content(entry.path)

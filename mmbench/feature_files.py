@@ -1,20 +1,22 @@
 """Features on disk: a folder of npy files, written a batch at a time and read through memory maps.
 
 tokens.npy mask.npy pooled.npy   as ``Encoded`` holds them
-about.json                       what they are features of, and the SHA-256 of each file
+about.json                       what they are features of, of how many values, the files' SHA-256
 
-Neither writing nor reading holds more than a batch in memory.
+Neither writing nor reading holds more than a batch in memory. A writing that is asked to stop
+leaves its whole batches, and the next one goes on from there.
 """
 
 import hashlib
 import io
 import json
+import shutil
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from itertools import chain
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 import torch
@@ -34,46 +36,62 @@ class Damaged(Exception):
 def write_features(
     folder: Path,
     key: Mapping[str, object],
-    batches: Iterator[Encoded],
+    encode: Callable[[int], Iterator[Encoded]],
     n_values: int,
     reserve: Callable[[int], None],
 ) -> None:
-    """Write ``n_values`` features into the new ``folder``, batch after batch.
+    """Write ``n_values`` features into ``folder``, batch after batch.
 
-    ``reserve`` is told how many bytes there will be as soon as the first batch shows it.
+    ``encode`` gives those from a value on: what was written before a stop is not made again.
+    ``reserve`` is told how many bytes are to come as soon as the first batch shows it.
     """
+    done = _done_before(folder)
+    if 0 < done == n_values:
+        return
+    batches = encode(done)
     first = next(batches)
-    reserve(sum(n_values * getattr(first, n)[:1].nbytes for n in NAMES if len(first)))
-    folder.mkdir(parents=True)
-    with ExitStack() as stack:
-        arrays = {
-            name: _GrowingArray(
-                stack.enter_context((folder / f"{name}.npy").open("wb")),
-                getattr(first, name),
-                n_values,
-            )
-            for name in NAMES
-        }
-        for batch in chain([first], batches):
-            for name, array in arrays.items():
-                array.append(getattr(batch, name))
-    about = {
-        "key": key,
-        "values": n_values,
-        "dtypes": {name: str(getattr(first, name).dtype) for name in NAMES},
-        "sha256": {name: array.digest.hexdigest() for name, array in arrays.items()},
-    }
-    (folder / ABOUT).write_text(json.dumps(about, indent=2))
+    reserve(sum((n_values - done) * getattr(first, n)[:1].nbytes for n in NAMES if len(first)))
+    folder.mkdir(parents=True, exist_ok=True)
+    dtypes = {name: str(getattr(first, name).dtype) for name in NAMES}
+    about: dict[str, Any] = {"key": key, "values": done, "dtypes": dtypes, "sha256": {}}
+    try:
+        with ExitStack() as stack:
+            files = {n: stack.enter_context((folder / f"{n}.npy").open("a+b")) for n in NAMES}
+            arrays = {n: _GrowingArray(files[n], getattr(first, n), n_values) for n in NAMES}
+            for batch in chain([first], batches):
+                for name, array in arrays.items():
+                    array.append(getattr(batch, name))
+                whole = {name: array.digest.hexdigest() for name, array in arrays.items()}
+                about |= {"values": about["values"] + len(batch), "sha256": whole}
+    finally:
+        (folder / ABOUT).write_text(json.dumps(about, indent=2))
+
+
+def _done_before(folder: Path) -> int:
+    """Of how many values a writing that was asked to stop has left the features.
+
+    What one that was killed has left is thrown away.
+    """
+    try:
+        check_content(folder)
+        return int(read_about(folder)["values"])
+    except Damaged:
+        shutil.rmtree(folder, ignore_errors=True)
+        return 0
 
 
 class _GrowingArray:
     """An npy file whose header is known and whose rows follow; hashed while it is written.
 
-    Written through ``write`` rather than a map: a full disk is then an error, not a crash.
+    Written through ``write`` rather than a map: a full disk is then an error, not a crash. What the
+    file holds already is gone on with.
     """
 
-    def __init__(self, file: BinaryIO, like: Tensor, n_rows: int) -> None:
-        self.file, self.like, self.digest = file, like[:0], hashlib.sha256()
+    def __init__(self, file: io.BufferedRandom, like: Tensor, n_rows: int) -> None:
+        file.seek(0)
+        self.file, self.like, self.digest = file, like[:0], hashlib.file_digest(file, "sha256")
+        if file.tell():
+            return
         kind, shape = _array_of(self.like).dtype.str, (n_rows, *like.shape[1:])
         header = io.BytesIO()
         npy.write_array_header_2_0(header, {"descr": kind, "fortran_order": False, "shape": shape})
@@ -111,7 +129,7 @@ def read_about(folder: Path) -> dict[str, Any]:
     """What the features in ``folder`` are; ``Damaged`` if that cannot be read."""
     try:
         about = json.loads((folder / ABOUT).read_text())
-        return {"key": about["key"], "dtypes": about["dtypes"], "sha256": about["sha256"]}
+        return {name: about[name] for name in ("key", "values", "dtypes", "sha256")}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise Damaged(f"{ABOUT}: {error}") from error
 

@@ -6,7 +6,7 @@ Training never knows whether a modality was encoded live or read from the cache.
 import hashlib
 import inspect
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache, lru_cache, partial
 from itertools import chain
 from weakref import WeakKeyDictionary
@@ -41,11 +41,13 @@ def precompute(
     encoders: Mapping[str, Encoder],
     cache: FeatureCache,
     keys: Mapping[str, Mapping[str, object]],
+    between_batches: Callable[[], None] = lambda: None,
 ) -> Split:
     """The columns that are read: what a frozen encoder says of them, the others prepared.
 
     ``split`` is as the dataset loaded it. ``keys`` says by modality which data it holds and how its
     encoder is set. Text that the cache knows the features of is not even cut into words.
+    ``between_batches`` may raise to leave at once: a large encoder takes minutes.
     """
     columns = {}
     for modality, encoder in encoders.items():
@@ -61,18 +63,20 @@ def precompute(
             "code": "+".join(code_digest(type(e)) for e in within(encoder)),
             "weights": weights(encoder),
         }
-        compute = partial(_encodings_of, encoder, column.values)
+        compute = partial(_encodings_of, encoder, column.values, between_batches)
         features = cache.get_or_compute(key, len(column.values), compute)
         columns[modality] = Column(features, column.index)
     return Split(columns, split.target, split.slices, split.source)
 
 
-def _encodings_of(encoder: Encoder, values: Values) -> Iterator[Encoded]:
-    """Of values as the dataset has them."""
+def _encodings_of(
+    encoder: Encoder, values: Values, between_batches: Callable[[], None], first: int
+) -> Iterator[Encoded]:
+    """Of values as the dataset has them, from the ``first`` on."""
     prepared = encoder.prepare(values)
     if not isinstance(prepared, Tensor | LazyValues):
         raise TypeError(f"{encoder.name}.prepare must return tensors, not text.")
-    yield from encodings(encoder, prepared)
+    yield from encodings(encoder, prepared, first, between_batches=between_batches)
 
 
 def encode_in_batches(encoder: Encoder, values: Tensor | LazyValues) -> Encoded:
@@ -81,14 +85,20 @@ def encode_in_batches(encoder: Encoder, values: Tensor | LazyValues) -> Encoded:
 
 
 def encodings(
-    encoder: Encoder, values: Tensor | LazyValues, size: int | None = None
+    encoder: Encoder,
+    values: Tensor | LazyValues,
+    first: int = 0,
+    *,
+    size: int | None = None,
+    between_batches: Callable[[], None] = lambda: None,
 ) -> Iterator[Encoded]:
     """Run ``encoder`` on its own device, batch after batch; the features land on the CPU."""
     encoder.eval()
     tensors = chain(encoder.parameters(), encoder.buffers())
     device = next((t.device for t in tensors), torch.device("cpu"))
     at_once = size = size or BATCH[device.type]
-    for rows in torch.arange(len(values)).split(size):
+    for rows in torch.arange(first, len(values)).split(size):
+        between_batches()
         inputs, features = values[rows].to(device), None
         while features is None:
             try:

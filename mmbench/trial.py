@@ -71,7 +71,8 @@ class Workbench:
     disturbed: Remembered = field(default_factory=Remembered)
     """What frozen encoders say of the disturbed rows of test."""
     between_steps: Callable[[], None] = go_on
-    """Of every training and diagnosis; may raise to leave it at once. Both can take minutes."""
+    """Of every training and diagnosis, and between batches of a frozen encoder; may raise to leave
+    it at once. Each can take minutes."""
 
     def load(self, resolved: Resolved, part: Part) -> Split:
         """A part of the task's data, read once per process; only the last task is kept."""
@@ -251,7 +252,7 @@ def ready(
     """
     data = {"data": data_key(resolved), "part": part}
     keys = {m: {**data, "params": dict(resolved.spec.encoders[m].params)} for m in encoders}
-    split = precompute(split, encoders, bench.cache, keys)
+    split = precompute(split, encoders, bench.cache, keys, bench.between_steps)
     return split.to(bench.device) if fits(split, bench.device) else split
 
 

@@ -18,7 +18,7 @@ from mmbench.datasets.synthetic import Synergy
 from mmbench.errors import SearchFailed
 from mmbench.feature_cache import FeatureCache
 from mmbench.plugins import Plugins, load_plugins
-from mmbench.search.attempt import Attempt
+from mmbench.search.attempt import Attempt, Stopped
 from mmbench.search.candidates import find_candidates
 from mmbench.search.handing_over import recover
 from mmbench.search.propose import default_proposals, propose
@@ -76,6 +76,10 @@ def refused(study: optuna.Study, trials: int | None = None, deadline: float | No
     return str(error.value)
 
 
+def stop() -> None:
+    raise Stopped
+
+
 def test_a_budget_for_references_alone_says_how_much_is_needed(
     plugins: Plugins, bench: Workbench, tmp_path: Path
 ) -> None:
@@ -85,6 +89,18 @@ def test_a_budget_for_references_alone_says_how_much_is_needed(
     attempt_all(study, asked, plugins, bench, 3)
     assert "were the references" in (said := refused(study, trials=3)) and "--trials 4" in said
     assert "the end of a log" in refused(study, trials=8), "workers died: it was not the budget"
+
+
+@pytest.mark.parametrize(("references", "said"), [(0, "trial of s had"), (3, "the 3 references")])
+def test_a_time_that_ended_in_the_first_trial_is_said_so(
+    plugins: Plugins, bench: Workbench, tmp_path: Path, references: int, said: str
+) -> None:
+    asked = request(plugins)
+    study = study_of(asked, plugins, tmp_path / "s")
+    attempt_all(study, asked, plugins, bench, references)
+    stopping = Workbench(bench.device, between_steps=stop)
+    assert attempt_all(study, asked, plugins, stopping, 1) == ["interrupted"]
+    assert said in (found := refused(study, deadline=0.0)) and "time was up" in found
 
 
 # limits

@@ -7,8 +7,9 @@ import multiprocessing
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -35,7 +36,7 @@ from mmbench.model import FusionModel
 from mmbench.plugins import load_plugins
 from mmbench.resolve import resolve
 from mmbench.spec import Component, TrialSpec
-from mmbench.trial import data_key
+from mmbench.trial import Workbench, data_key, ready
 from mmbench.types import Column, Encoded, Split
 
 
@@ -76,7 +77,8 @@ KEY = {"data": '["x",{},"1"]', "part": "train", "modality": "a", "encoder": "cou
 
 
 def ask(cache: FeatureCache, made: Encoder, key=KEY, size: int = 4) -> Encoded:
-    return cache.get_or_compute(key, len(VALUES), lambda: encodings(made, VALUES, size))
+    encode = partial(encodings, made, VALUES, size=size)
+    return cache.get_or_compute(key, len(VALUES), encode)
 
 
 def test_features_are_computed_once_and_are_the_encoders_own(tmp_path: Path) -> None:
@@ -111,7 +113,8 @@ def test_the_parts_of_a_frozen_encoder_are_not_visited_at_each_change_of_mode(
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
 def test_every_type_comes_back_as_it_was(tmp_path: Path, dtype: torch.dtype) -> None:
     features = Encoded(torch.randn(5, 2, 3).to(dtype), torch.rand(5, 2) > 0.5)
-    kept = FeatureCache(tmp_path).get_or_compute(KEY, 5, lambda: iter([features[:2], features[2:]]))
+    halves = [features[:2], features[2:]]
+    kept = FeatureCache(tmp_path).get_or_compute(KEY, 5, lambda _: iter(halves))
     assert kept.tokens.dtype == kept.pooled.dtype == dtype
     for name in ("tokens", "mask", "pooled"):
         assert torch.equal(getattr(kept, name), getattr(features, name))
@@ -273,7 +276,7 @@ def test_a_cache_that_cannot_be_written_is_named(tmp_path: Path) -> None:
 
 
 def test_nothing_is_left_of_what_could_not_be_finished(tmp_path: Path) -> None:
-    def breaks() -> Iterator[Encoded]:
+    def breaks(_: int) -> Iterator[Encoded]:
         yield Encoded.vector(torch.ones(2, 3))
         yield Encoded.vector(torch.ones(2, 7))
 
@@ -282,6 +285,56 @@ def test_nothing_is_left_of_what_could_not_be_finished(tmp_path: Path) -> None:
         cache.get_or_compute(KEY, 4, breaks)
     assert cache.entries() == []
     assert len(ask(cache, encoder(tmp_path))) == 6
+
+
+def stops_before(batch: int) -> Callable[[], None]:
+    """What is asked between batches: it raises before this one."""
+    left = iter(range(batch))
+
+    def ask() -> None:
+        if next(left, None) is None:
+            raise KeyboardInterrupt
+
+    return ask
+
+
+@pytest.mark.parametrize(
+    ("harm", "computed"), [(None, 1), ("cut", 3), ("killed", 3), ("finished", 0)]
+)
+def test_what_was_computed_before_a_stop_is_not_computed_again(
+    tmp_path: Path, harm: str | None, computed: int
+) -> None:
+    cache, made = FeatureCache(tmp_path / "cache"), encoder(tmp_path)
+    encode = partial(encodings, made, VALUES, size=2, between_batches=stops_before(2))
+    with pytest.raises(KeyboardInterrupt):
+        cache.get_or_compute(KEY, len(VALUES), encode)
+    (left,) = (entry.path for entry in cache.entries())
+    assert runs(tmp_path) == 2 and not cache.path(KEY).exists(), "no reader takes it for whole"
+    if harm == "cut":
+        (left / "mask.npy").write_bytes((left / "mask.npy").read_bytes()[:-1])
+    elif harm == "killed":
+        (left / "about.json").unlink()
+    elif harm == "finished":  # all but the last step
+        ask(cache, made, size=2)
+        cache.path(KEY).rename(left)
+    before = runs(tmp_path)
+    kept = ask(cache, made, size=2)
+    assert runs(tmp_path) == before + computed
+    assert torch.equal(kept.pooled, encode_in_batches(made, VALUES).pooled)
+    assert [damage(entry) for entry in cache.entries()] == [None]
+
+
+def test_who_is_to_stop_does_so_between_batches_of_a_frozen_encoder(tmp_path: Path) -> None:
+    c = Component
+    spec = TrialSpec(c("synergy"), {"a": c("mlp")}, c("only"), c("linear"))
+    resolved = resolve(spec, load_plugins())
+    bench = Workbench(
+        torch.device("cpu"), FeatureCache(tmp_path / "cache"), between_steps=stops_before(1)
+    )
+    rows = Split({"a": Column(torch.zeros(100, 4))}, torch.zeros(100))
+    with pytest.raises(KeyboardInterrupt):
+        ready(rows, "train", resolved, {"a": encoder(tmp_path)}, bench)
+    assert runs(tmp_path) == 1
 
 
 # larger than memory
@@ -315,7 +368,7 @@ def filled(cache: FeatureCache, *names: str) -> None:
     """Entries used in this order, a second apart."""
     for time, name in enumerate(names, start=1):
         key = {"data": name}
-        cache.get_or_compute(key, 100, lambda: iter([Encoded.vector(torch.zeros(100, 30))]))
+        cache.get_or_compute(key, 100, lambda _: iter([Encoded.vector(torch.zeros(100, 30))]))
         os.utime(cache.path(key) / "about.json", (time, time))
 
 
@@ -328,7 +381,7 @@ def test_the_least_recently_used_goes_first(tmp_path: Path) -> None:
     size = FeatureCache(tmp_path).entries()[0].nbytes
     cache = FeatureCache(tmp_path, limit=3 * size + size // 2)
     ask_again = {"data": "first"}  # no longer the one that was used longest ago
-    cache.get_or_compute(ask_again, 100, lambda: pytest.fail("it is there"))
+    cache.get_or_compute(ask_again, 100, lambda _: pytest.fail("it is there"))
     filled(cache, "fourth")
     assert kept(cache) == {"first", "third", "fourth"}
     assert sum(e.nbytes for e in cache.entries()) <= 3.5 * size

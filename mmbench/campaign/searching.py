@@ -113,7 +113,7 @@ def _watch(campaign: Campaign, pool: Pool, study: optuna.Study, run: SearchRun) 
             log(study, run)
             time.sleep(POLL_SECONDS)
     except KeyboardInterrupt:
-        campaign.listener.note("stopping after the epochs under way …")
+        campaign.listener.note("stopping after the step under way …")
         pool.stop()
         log(study, run)
         run.finish("KILLED")
@@ -132,7 +132,7 @@ def log(study: optuna.Study, run: SearchRun) -> None:
 
 def _check(study: optuna.Study, pool: Pool, campaign: Campaign) -> None:
     """Raise ``SearchFailed`` if there is nothing to evaluate, with the reason."""
-    done, name = attempted(study), campaign.name
+    done, name = [a for a in attempted(study) if a.state != "interrupted"], campaign.name
     if any(a.state == "finished" and not a.reference for a in done):
         return
     if violated := [a.record["violated"] for a in done if a.state == "violated"]:
@@ -146,12 +146,14 @@ def _check(study: optuna.Study, pool: Pool, campaign: Campaign) -> None:
             f"The {len(done)} trials of {name} were the references, which come first. Give "
             f"--trials {len(done) + 1} or more: the same command goes on."
         )
-    if not done and campaign.budget.time_is_up():
-        raise SearchFailed(
-            f"The time was up before the first trial of {name} had ended. Give a longer --timeout: "
-            f"the same command goes on."
-        )
     reasons = [a.record["reason"] for a in done if a.state == "failed"]
+    only_references = all(a.reference for a in done) and not (reasons or pool.died)
+    if only_references and campaign.budget.time_is_up():
+        after = f" after the {len(done)} references" if done else ""
+        raise SearchFailed(
+            f"The time was up before the first trial of {name}{after} had ended. Give a longer "
+            f"--timeout: the same command goes on, with the frozen features computed so far."
+        )
     why = f"The first failure: {reasons[0]}" if reasons else pool.last_words()
     raise SearchFailed(
         f"No trial of {name} finished ({len(reasons)} failed, {len(pool.died)} workers died). "

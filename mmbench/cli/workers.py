@@ -38,7 +38,7 @@ def worker(
 ) -> None:
     """Take trials from a study until its budget is spent; any number of workers may share one.
 
-    SIGTERM or Ctrl-C: it ends after the epoch under way and hands its trial back.
+    SIGTERM or Ctrl-C: it ends after the step under way and hands its trial back.
     """
     import logging
     import time

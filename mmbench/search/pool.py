@@ -66,7 +66,7 @@ class Pool:
         return bool(self.processes)
 
     def stop(self) -> None:
-        """Ask all workers to end after their epoch; kill those that do not in time."""
+        """Ask all workers to end after the step under way; kill those that do not in time."""
         for process in self.processes.values():
             process.terminate()
         deadline = time.monotonic() + GRACE_SECONDS

@@ -181,7 +181,8 @@ def _pruner(request: SearchRequest) -> optuna.pruners.BasePruner:
 class Stop:
     """Whether to stop: a signal came, the time is up, or the search that started us is gone.
 
-    Looked at between trials and between the steps of a training, never in the middle of a write.
+    Looked at between trials, between the steps of a training and between the batches of a frozen
+    encoder, never in the middle of a write.
     """
 
     def __init__(self, budget: Budget, parent: int | None) -> None:
