@@ -120,7 +120,7 @@ def within(encoder: Encoder) -> list[Encoder]:
 def code_digest(encoder: type[Encoder]) -> str:
     """Of the modules that an encoder is written in: other code, other features.
 
-    Of a plugin, all code that is in its package; of mmbench, which changes more often, what the
+    Of a plugin, all code of its distribution; of mmbench, which changes more often, what the
     encoder uses of its own.
     """
     own = [c for c in encoder.__mro__ if issubclass(c, Encoder) and c is not Encoder]
@@ -135,7 +135,7 @@ def code_digest(encoder: type[Encoder]) -> str:
 
 @cache
 def strangers_code(cls: type) -> str:
-    """A digest of the package, or the file, that a class of a plugin is from; else empty."""
+    """A digest of the distribution, or the file, that a class of a plugin is from; else empty."""
     package = cls.__module__.partition(".")[0]
     if package == "mmbench":
         return ""

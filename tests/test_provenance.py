@@ -23,7 +23,7 @@ from mmbench.campaign.searching import prepare
 from mmbench.errors import InvalidSpec, PluginDiffers
 from mmbench.evaluation.environment import environment
 from mmbench.features import FeatureCache
-from mmbench.installed.contents import content_sha256
+from mmbench.installed.contents import _sha256, code_sha256, content_sha256
 from mmbench.installed.offers import Offer, offers
 from mmbench.plugins import Plugins, load_plugins
 from mmbench.provenance import Used, departures, read_used, require, used_by
@@ -75,8 +75,6 @@ def test_the_hash_is_of_the_files_themselves(site: Site) -> None:
 
 
 def fresh_hash() -> str:
-    from mmbench.installed.contents import _sha256
-
     _sha256.cache_clear()
     return content_sha256(offers())
 
@@ -105,6 +103,26 @@ def test_a_package_counts_with_all_its_files(tmp_path: Path) -> None:
     (tmp_path / "b.py").write_text("1")
     one, other = (Offer(n, f"{n}.py", "file", str(tmp_path / f"{n}.py")) for n in "ab")
     assert len({content_sha256([one]), content_sha256([other]), content_sha256([one, other])}) == 3
+
+
+@pytest.mark.parametrize("said", ["RECORD", "top_level.txt"])
+def test_the_code_of_a_plugin_is_all_that_its_distribution_lets_import(
+    site: Site, said: str
+) -> None:
+    site.install("good", fusion("good"))
+    (info,) = site.folder.glob("*.dist-info")
+    helper = site.folder / "helpers" / "sound.py"
+    helper.parent.mkdir()
+    line = "helpers/sound.py,," if said == "RECORD" else "helpers"
+    digests = []
+    for rate, lines in ((1, ""), (1, line), (2, line)):
+        helper.write_text(f"RATE = {rate}")
+        with (info / said).open("a") as file:
+            file.write(f"{lines}\n" if lines else "")
+        _sha256.cache_clear()  # as in another process
+        digests.append(code_sha256("good"))
+    assert len(set(digests)) == 3
+    assert code_sha256("helpers") == digests[-1] != code_sha256("json")
 
 
 # what is recorded
@@ -228,8 +246,6 @@ def test_a_row_of_a_file_is_rerun_only_with_that_file(
 
 
 def forget_contents() -> None:
-    from mmbench.installed.contents import _sha256
-
     _sha256.cache_clear()
 
 

@@ -4,10 +4,10 @@ import hashlib
 import json
 from collections.abc import Iterable, Iterator
 from functools import cache
-from importlib.metadata import Distribution
+from importlib.metadata import Distribution, PackagePath
 from pathlib import Path
 
-from mmbench.installed.offers import Offer, top_level
+from mmbench.installed.offers import Offer, distributions, offered_by, top_level
 
 IGNORED = frozenset({"__pycache__"})
 
@@ -24,8 +24,24 @@ def content_sha256(offers: Iterable[Offer]) -> str:
 
 
 def code_sha256(package: str) -> str:
-    """SHA-256 over the Python files of a top-level package or module, wherever it lies."""
-    return _sha256(tuple(f for f in _module_files(package) if f[1].suffix == ".py"))
+    """SHA-256 over the Python files of a top-level package or module, wherever it lies.
+
+    Of a plugin, those that its distribution has beside it count as well: it may use them.
+    """
+    packages = {package}.union(*(p for p in map(_packages, distributions()) if package in p))
+    files = (file for name in sorted(packages) for file in _module_files(name))
+    return _sha256(tuple(f for f in files if f[1].suffix == ".py"))
+
+
+def _packages(dist: Distribution) -> set[str]:
+    """Its top-level packages and modules: those that its plugins are in, and what else there is.
+
+    An editable installation has no record of its files, but most say what can be imported.
+    """
+    recorded = {f.parts[0].removesuffix(".py") for f in _recorded(dist) if f.suffix == ".py"}
+    declared = (dist.read_text("top_level.txt") or "").split()
+    offered = (offer.package for offer in offered_by(dist))
+    return {p for p in {*offered, *declared, *recorded} if not p.startswith("__editable__")}
 
 
 def files_of(offer: Offer) -> list[tuple[str, Path]]:
@@ -34,12 +50,15 @@ def files_of(offer: Offer) -> list[tuple[str, Path]]:
         return [(offer.distribution, Path(offer.target))]
     if is_editable(offer.source):
         return list(_module_files(offer.package))
-    found = []
-    for file in offer.source.files or ():
+    return [(f.as_posix(), Path(str(f.locate()))) for f in _recorded(offer.source)]
+
+
+def _recorded(dist: Distribution) -> Iterator[PackagePath]:
+    """The files that it has installed beside its metadata."""
+    for file in dist.files or ():
         inside = ".." not in file.parts and not file.parts[0].endswith((".dist-info", ".data"))
         if inside and _counts(Path(file)):
-            found.append((file.as_posix(), Path(str(file.locate()))))
-    return found
+            yield file
 
 
 def _module_files(module: str) -> Iterator[tuple[str, Path]]:
