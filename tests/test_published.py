@@ -545,6 +545,30 @@ def test_every_kind_of_target_of_the_library(tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_numbers_as_people_write_them_are_read_as_in_a_table_of_ones_own(
+    tmp_path, caplog, monkeypatch
+):
+    datasets = pytest.importorskip("datasets")
+    from mmbench.datasets.huggingface import HuggingFace
+    from mmbench.tables import prepared
+
+    rows = {
+        "area": [f"{i},5" for i in range(40)],
+        "share": [f"{i}%" for i in range(40)],
+        "price": [f"1.{100 + i * i % 97},50 €" for i in range(40)],
+    }
+    datasets.Dataset.from_dict(rows).save_to_disk(tmp_path / "saved")
+    read = HuggingFace(path=str(tmp_path / "saved"), target="price")
+    assert dict(read.task.modalities) == {"table": "tabular"} and read.task.target == "regression"
+    assert read.load("train").columns["table"].values.unique().numel() >= 32
+    assert "price: numbers with a decimal comma were read as such" in caplog.text
+    classes = HuggingFace(path=str(tmp_path / "saved"), target="price", target_kind="multilabel")
+    assert "1.100,50 €" in classes.task.outputs
+    monkeypatch.setattr(prepared, "RULES", "other")
+    assert HuggingFace(path=str(tmp_path / "saved"), target="price").version != read.version
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
 @pytest.mark.parametrize(
     ("options", "words"),
     [

@@ -19,6 +19,7 @@ from mmbench.tables.fields import Fields
 from mmbench.tables.findings import Finding
 from mmbench.tables.kinds import Seems, infer_kind
 from mmbench.tables.modalities import Modalities, inferred
+from mmbench.tables.notation import plain_numbers
 from mmbench.tables.recipe import Recipe, joined_text
 from mmbench.tables.shapes import shape_of_sequences
 from mmbench.tables.splitting import NAMES, draw_parts
@@ -74,6 +75,7 @@ def read(path: str, config: str, columns: str, target: str, target_kind: str, se
             rows = rows.cast_column(name, type(feature)(decode=False))
             seems[name] = Seems(kind, "files of the data set")
     table = rows.select_columns([n for n in (*names, target) if n and n not in seems]).to_pandas()
+    table, written = _in_plain_numbers(table, target, target_kind)
     seems |= {n: _seems(table[n], pairs=not target) for n in names if n not in seems}
     made = inferred({name: seems[name] for name in names}, ())
     media = {
@@ -87,7 +89,7 @@ def read(path: str, config: str, columns: str, target: str, target_kind: str, se
         groups = np.arange(len(rows))
     else:
         found, findings, groups = _pairs(rows, table, made)
-    for finding in findings:
+    for finding in [*written, *findings]:
         log.warning("%s: %s: %s", path, finding.where, finding.says)
     parts = _parts(splits, found, groups, seed)
     recipe = _recipe(table, {m: of for m, of in made.items() if m not in media}, parts)
@@ -160,6 +162,18 @@ def _read(there: list[str], asked: str, target: str, kind: str, path: str) -> li
             "say learns nothing else. Take it out."
         )
     return names or [name for name in there if name != target]
+
+
+def _in_plain_numbers(
+    table: pd.DataFrame, target: str, target_kind: str
+) -> tuple[pd.DataFrame, list[Finding]]:
+    """Numbers as people write them are read, but for the sides of pairs."""
+
+    def may_be_numbers(name: str) -> bool:
+        return bool(target) and (name != target or target_kind in ("", "regression"))
+
+    table, _, findings = plain_numbers(table, may_be_numbers)
+    return table, findings
 
 
 def _seems(cells: pd.Series, *, pairs: bool) -> Seems:

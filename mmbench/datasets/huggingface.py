@@ -4,7 +4,8 @@
 on the hub (with a connection, or from the library's own cache). Nothing is loaded whole: pictures
 and sounds stay in the Arrow files, memory-mapped by the library, and are decoded when asked for.
 Without a validation or test split, or the targets of one, a tenth of the training rows each are
-drawn for it. For retrieval, ``columns`` names the pair.
+drawn for it. Numbers are read as those of a table of your own are. For retrieval, ``columns`` names
+the pair.
 """
 
 import numpy as np
@@ -41,11 +42,13 @@ class HuggingFace(Dataset):
                 "--set task.target=COLUMN. It takes pip install 'mmbench[huggingface]'."
             )
         from mmbench.datasets._library import read
+        from mmbench.tables.prepared import RULES
         from mmbench.tables.targets import METRIC
 
         self.image_size, self.samples = image_size, round(audio_seconds * 16_000)
         self.read = read(path, config, columns, target, target_kind, seed)
-        self.version = f"{self.read.digest}/size={image_size},seconds={audio_seconds},seed={seed}"
+        settings = f"size={image_size},seconds={audio_seconds},seed={seed}"
+        self.version = f"{self.read.digest}/{settings}/rules-{RULES}"
         asked = self.read.target
         self.task = Task(
             self.read.kinds, asked.kind, asked.outputs, METRIC[asked.kind], length=asked.length
