@@ -26,20 +26,32 @@ from torch import Tensor
 
 from mmbench.compression import AS_TRAINED, Compression, restructure
 from mmbench.compression.sparse import packed, unpacked
-from mmbench.contracts import Dataset
-from mmbench.errors import DataUnavailable, StorageError
+from mmbench.contracts import Dataset, Encoder, Fitted
+from mmbench.errors import DataUnavailable, MMBenchError, StorageError, brief
 from mmbench.model import FusionModel, build_encoders, build_model
 from mmbench.plugins import Plugins
-from mmbench.provenance import Used, read_used, require
+from mmbench.provenance import Used, require
 from mmbench.resolve import Resolved, resolve
-from mmbench.spec import TrialSpec, spec_from_json
+from mmbench.saved_json import (
+    COMPRESSION,
+    FITTED,
+    PLUGINS,
+    PREPROCESSING,
+    SPEC,
+    TASK,
+    read_compression,
+    read_fitted,
+    read_plugins,
+    read_preprocessing,
+    read_spec,
+    read_task,
+)
+from mmbench.spec import TrialSpec
 from mmbench.types import Column, Part, Split, Task
 
 log = logging.getLogger(__name__)
-PLUGINS = "plugins.json"
-PREPROCESSING = "preprocessing.json"
-COMPRESSION = "compression.json"
 WEIGHTS = "model.safetensors"
+ANEW = "Export it again, or train it anew."
 ANSWERED = 32
 """Requests whose scores are kept."""
 
@@ -84,9 +96,9 @@ def save_model(
     fitted = {m: encoder.fitted for m, encoder in model.encoders_by_modality.items()}
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "spec.json").write_text(json.dumps(resolved.spec.to_dict(), indent=2))
-        (folder / "fitted.json").write_text(json.dumps(fitted))
-        (folder / "task.json").write_text(json.dumps(asdict(resolved.task), indent=2))
+        (folder / SPEC).write_text(json.dumps(resolved.spec.to_dict(), indent=2))
+        (folder / FITTED).write_text(json.dumps(fitted))
+        (folder / TASK).write_text(json.dumps(asdict(resolved.task), indent=2))
         (folder / PLUGINS).write_text(json.dumps(list(used), indent=2))
         if (preprocessing := resolved.dataset.preprocessing()) is not None:
             text = json.dumps(preprocessing, ensure_ascii=False)
@@ -116,26 +128,14 @@ def load_model(folder: Path, plugins: Plugins, device: torch.device) -> SavedMod
     """
     requests = load_requests(folder)
     with _readable(folder):
-        spec = spec_from_json((folder / "spec.json").read_text())
-        fitted: dict[str, Any] = json.loads((folder / "fitted.json").read_text())
-        plugins_file = folder / PLUGINS
-        used = json.loads(plugins_file.read_text()) if plugins_file.exists() else []  # older ones
+        spec, task, used = read_spec(folder), read_task(folder), read_plugins(folder)
+        fitted, how = read_fitted(folder, spec.encoders), read_compression(folder)
+        preprocessing = read_preprocessing(folder)
         weights = unpacked(load_file(folder / WEIGHTS))
-        task = _task(json.loads((folder / "task.json").read_text()))
-        preprocessing = None
-        if (folder / PREPROCESSING).exists():
-            preprocessing = json.loads((folder / PREPROCESSING).read_text(encoding="utf-8"))
-        how = _compression(folder / COMPRESSION)
-    for difference in require(
-        read_used(used, f"{folder / PLUGINS}"), plugins, f"the model in {folder}", anyway=True
-    ):
+    for difference in require(used, plugins, f"the model in {folder}", anyway=True):
         log.warning("the model in %s: %s", folder, difference)
     resolved = resolve(spec, plugins, Elsewhere(task))
-    if not all(isinstance(fitted.get(m), dict) for m in resolved.encoders):
-        raise DataUnavailable(
-            f"The saved model in {folder} is damaged: fitted.json is not its own."
-        )
-    model = build_model(resolved, build_encoders(resolved, fitted))
+    model = build_model(resolved, _encoders(resolved, fitted, folder))
     restructure(model, how)
     try:
         model.load_state_dict(weights)
@@ -148,13 +148,14 @@ def load_model(folder: Path, plugins: Plugins, device: torch.device) -> SavedMod
     return SavedModel(resolved.spec, model.to(device).eval(), requests, task, preprocessing, how)
 
 
-def _compression(path: Path) -> Compression:
-    return Compression(**json.loads(path.read_text())) if path.exists() else AS_TRAINED
-
-
-def _task(data: dict[str, Any]) -> Task:
-    tuples = {name: tuple(data.get(name, ())) for name in ("outputs", "mirrored")}
-    return Task(**{**data, **tuples})
+def _encoders(resolved: Resolved, fitted: Mapping[str, Fitted], folder: Path) -> dict[str, Encoder]:
+    try:
+        return build_encoders(resolved, fitted)
+    except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+        raise DataUnavailable(
+            f"What {folder / FITTED} holds does not fit the encoders installed here: "
+            f"{brief(error)}. It is damaged, or they have changed since. {ANEW}"
+        ) from error
 
 
 def load_requests(folder: Path) -> Split:
@@ -197,8 +198,10 @@ def _readable(folder: Path) -> Iterator[None]:
     except FileNotFoundError as error:
         missing = error.filename or error  # safetensors gives a message alone
         raise DataUnavailable(f"{folder} is no saved model: {missing} is missing.") from None
-    except (SafetensorError, json.JSONDecodeError) as error:
-        raise DataUnavailable(f"The saved model in {folder} is damaged: {error}.") from None
+    except (SafetensorError, KeyError) as error:
+        raise DataUnavailable(f"The saved model in {folder} is damaged: {error}. {ANEW}") from None
+    except MMBenchError as error:
+        raise DataUnavailable(f"The saved model in {folder} is damaged: {error} {ANEW}") from None
 
 
 def _contiguous(state: dict[str, Tensor]) -> dict[str, Tensor]:

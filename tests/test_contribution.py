@@ -22,8 +22,8 @@ from mmbench.final import evaluate_seed
 from mmbench.leaderboard.diagnoses import Contribution, Representation
 from mmbench.leaderboard.rank import rank
 from mmbench.leaderboard.render import markdown
-from mmbench.leaderboard.shape import read_as
 from mmbench.plugins import load_plugins
+from mmbench.shape import read_as
 from mmbench.spec import Component, TrainSpec, TrialSpec
 from mmbench.trial import TrialResult, Workbench, main_metric, run_trial
 from mmbench.types import MISSING, Column, Encoded, Split

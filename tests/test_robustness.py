@@ -37,11 +37,11 @@ from mmbench.leaderboard.diagnoses import Robustness
 from mmbench.leaderboard.rank import rank
 from mmbench.leaderboard.render import markdown
 from mmbench.leaderboard.robustness_table import concat_rows, relative
-from mmbench.leaderboard.shape import read_as
 from mmbench.metrics.classification import Accuracy, MacroF1
 from mmbench.parts import PARTS
 from mmbench.plugins import Plugins, load_plugins
 from mmbench.resolve import Resolved, resolve_dataset
+from mmbench.shape import read_as
 from mmbench.spec import Component, TrainSpec, TrialSpec
 from mmbench.trial import Workbench
 from mmbench.types import MISSING, Column, Encoded, Part, Split, Task, Values

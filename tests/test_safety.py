@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from command_line import mmbench
 
 from mmbench.contracts import Encoder
 from mmbench.errors import DataUnavailable, InvalidSpec, MMBenchError, UnknownName
@@ -197,6 +198,33 @@ def test_a_saved_model_with_hostile_json_is_refused(saved: Path, tmp_path: Path,
     (folder / f"{file}.json").write_text(json.dumps({"__class__": "os.system", "a": "reboot"}))
     with pytest.raises(MMBenchError):
         load_model(folder, load_plugins(), torch.device("cpu"))
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "says"),
+    [
+        ("task", "[]", "task.json is an object"),
+        ("task", "{}", "task.json lacks the field modalities, target, outputs, metric"),
+        ("task", "", "task.json is one JSON object; it holds nothing"),
+        ("spec", "[]", "spec.json: "),
+        ("fitted", "[]", "fitted.json is an object with an object for each of a, b"),
+        ("fitted", '{"a": {}, "b": {}}', "does not fit the encoders installed here"),
+        ("plugins", "nonsense", "plugins.json is not JSON"),
+        ("compression", "[]", "compression.json is an object"),
+        ("preprocessing", "[]", "preprocessing.json is an object"),
+        ("preprocessing", '{"recipe": {}, "scale": [0, 1]}', "preprocessing.json: recipe is none"),
+    ],
+)
+def test_a_damaged_file_of_a_saved_model_is_named_with_its_fault(
+    saved: Path, tmp_path: Path, file: str, content: str, says: str
+) -> None:
+    folder = shutil.copytree(saved, tmp_path / "model")
+    (folder / f"{file}.json").write_text(content)
+    (tmp_path / "rows.csv").write_text("a\n1\n")
+    done = mmbench(tmp_path, "predict", "model", "--input", "rows.csv")
+    assert done.returncode == 2 and "Traceback" not in done.stderr
+    said = " ".join(done.stderr.split())
+    assert says in said and "model" in said and "Export it again, or train it anew" in said
 
 
 # specs and rows

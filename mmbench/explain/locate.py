@@ -7,7 +7,8 @@ from mmbench.errors import DataUnavailable, MMBenchError
 from mmbench.final import MODEL, evaluate_seed
 from mmbench.leaderboard.row import Row
 from mmbench.plugins import Plugins
-from mmbench.saved import COMPRESSION, WEIGHTS
+from mmbench.saved import WEIGHTS
+from mmbench.saved_json import COMPRESSION
 from mmbench.spec import spec_from_dict, spec_from_json
 from mmbench.training import OnEpoch
 from mmbench.trial import Workbench, ignore

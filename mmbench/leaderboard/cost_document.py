@@ -6,7 +6,7 @@ from typing import Any
 
 from typing_extensions import TypedDict
 
-from mmbench.leaderboard.shape import read_as
+from mmbench.shape import read_as
 
 
 class _Latency(TypedDict):

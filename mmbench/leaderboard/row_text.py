@@ -9,7 +9,7 @@ from mmbench.errors import InvalidSpec
 from mmbench.leaderboard.by_class import check_classes
 from mmbench.leaderboard.diagnoses import predictions_file
 from mmbench.leaderboard.row import SCHEMA, Row
-from mmbench.leaderboard.shape import read_as
+from mmbench.shape import read_as
 
 MEASURED = (
     "latency_ms_p50", "latency_ms_p90", "latency_ms_p95", "peak_memory_mib", "parameters",

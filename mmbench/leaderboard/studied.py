@@ -9,7 +9,7 @@ from typing import Any
 from typing_extensions import TypedDict
 
 from mmbench.errors import InvalidSpec
-from mmbench.leaderboard.shape import read_as
+from mmbench.shape import read_as
 
 STATES = ("finished", "pruned", "violated", "failed")
 """How a trial ends that counts against the budget; an interrupted one is tried again."""

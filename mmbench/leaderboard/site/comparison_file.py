@@ -10,7 +10,7 @@ from typing_extensions import TypedDict
 from mmbench.errors import InvalidSpec, StorageError
 from mmbench.leaderboard.row import Row
 from mmbench.leaderboard.row_files import read_rows
-from mmbench.leaderboard.shape import read_as
+from mmbench.shape import read_as
 
 
 class Against(TypedDict):
