@@ -12,7 +12,7 @@ from itertools import combinations
 
 from torch import Tensor
 
-from mmbench.errors import Leak, UnusableData
+from mmbench.errors import Leak
 from mmbench.types import MISSING, Column, Encoded, Part, Split
 
 PARTS: tuple[Part, ...] = ("train", "val", "test")
@@ -68,15 +68,6 @@ def check_parts(parts: Mapping[Part, Split], name: str, *, rows_may_recur: bool 
         raise Leak(
             f"dataset {name!r}: {'; '.join(shared)}. Split by source, and put rows with equal "
             f"values into one part."
-        )
-
-
-def check_filled(split: Split, part: Part, name: str) -> None:
-    """Raise ``UnusableData`` if the part of the data set ``name`` has no rows."""
-    if not len(split):
-        raise UnusableData(
-            f"The part {part} of {name} has no rows. Look over its files and its parameters: "
-            "mmbench describe task says what they are."
         )
 
 

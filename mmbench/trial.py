@@ -18,8 +18,9 @@ from mmbench.contracts import Fitted as FittedEncoder
 from mmbench.errors import DeviceUnavailable
 from mmbench.feature_cache import FeatureCache
 from mmbench.features import precompute, prepare, strangers_code
+from mmbench.loading import load_part
 from mmbench.model import FusionModel, build_encoders, build_model, build_objective
-from mmbench.parts import PARTS, check_filled, check_parts, split_digest
+from mmbench.parts import PARTS, check_parts, split_digest
 from mmbench.pieces import within_memory
 from mmbench.plugins import Plugins
 from mmbench.remembered import Remembered
@@ -80,9 +81,8 @@ class Workbench:
         if any(other != task for other, _ in self.loaded):
             self.loaded.clear()
         if (task, part) not in self.loaded:
-            split = resolved.dataset.load(part)
-            check_filled(split, part, resolved.spec.task.name)
-            self.loaded[task, part] = split
+            name = resolved.spec.task.name
+            self.loaded[task, part] = load_part(resolved.dataset, part, name)
         return self.loaded[task, part]
 
     def splits(self, resolved: Resolved) -> dict[str, str]:

@@ -92,6 +92,43 @@ def test_what_leaks_is_refused_before_it_is_trained_and_by_the_kit(plugins: Plug
         run_trial(spec, plugins, bench, lambda *_: pytest.fail("it was trained"))
 
 
+CHANGED: dict[str, Callable[[Split], object]] = {
+    "is None, not a Split": lambda split: None,
+    "lacks the column b, which its task names": lambda split: replace(
+        split, columns={"a": split.columns["a"]}
+    ),
+    "has the column c; its task has the modalities a, b": lambda split: split.with_column(
+        "c", split.columns["a"]
+    ),
+    "has a Tensor for 'a', not a Column": lambda split: split.with_column(
+        "a", split.columns["a"].values
+    ),
+    "has 399 targets and 400 rows of 'a'": lambda split: replace(split, target=split.target[:-1]),
+    "has a list as its target, not a tensor": lambda split: replace(
+        split, target=split.target.tolist()
+    ),
+    "has a target of the shape (400, 1); for classification it is (rows)": lambda split: replace(
+        split, target=split.target.unsqueeze(1)
+    ),
+    "has classes 0 to 2; its task has 0 to 1": lambda split: replace(
+        split, target=split.target * 2
+    ),
+}
+
+
+@pytest.mark.parametrize("says", CHANGED)
+@pytest.mark.parametrize("command", ["run", "hygiene"])
+def test_a_part_that_is_not_what_its_task_says_is_refused_in_words(
+    call, monkeypatch: pytest.MonkeyPatch, command: str, says: str
+) -> None:
+    load = Synergy.load
+    monkeypatch.setattr(Leaking, "load", lambda self, part: CHANGED[says](load(self, part)))
+    spec = ("--fusion", "concat", "--encoder", "mlp") if command == "run" else ()
+    code, said = call(command, "--task", "leaking", "--set", "task.size=400", *spec)
+    assert code == 2 and "Traceback" not in said
+    assert f"The part train of leaking {says}" in said and "mmbench plugins check leaking" in said
+
+
 def test_the_search_does_not_look_for_leaks_into_test(plugins: Plugins, tmp_path) -> None:
     bench = Workbench(torch.device("cpu"), FeatureCache(tmp_path))
     spec = TrialSpec(

@@ -18,13 +18,14 @@ def hygiene(
     as_json: AsJson = False,
 ) -> None:
     """Check that no source and no whole row of a task is in two of its parts; exit code 1 if so."""
+    from mmbench.loading import load_part
     from mmbench.parts import PARTS, overlaps, split_digest
     from mmbench.plugins import load_plugins
     from mmbench.resolve import resolve_dataset
 
     given = settings(set_, ("task",))
     _, dataset = resolve_dataset(task.but(given.get("task", {})), load_plugins())
-    parts = {part: dataset.load(part) for part in PARTS}
+    parts = {part: load_part(dataset, part, task.name) for part in PARTS}
     shared = overlaps(parts)
     document: dict[str, Any] = {
         "task": task.name,

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from mmbench.contracts import Encoder
 from mmbench.errors import Incompatible, InvalidParameter
 from mmbench.features import prepare
+from mmbench.loading import load_part
 from mmbench.plugins import Plugins
 from mmbench.resolve import Resolved, resolve
 from mmbench.saved import SavedModel, load_model
@@ -72,7 +73,7 @@ def subject(
             f"{resolved.spec.task.name} is sequence: it has one answer at each place. `mmbench "
             f"explain` takes tasks of which one output can be explained."
         )
-    test = resolved.dataset.load("test")
+    test = load_part(resolved.dataset, "test", resolved.spec.task.name)
     if not 0 <= sample < len(test):
         raise InvalidParameter(
             f"--sample {sample}: the test part of {resolved.spec.task.name} has {len(test):,} "
