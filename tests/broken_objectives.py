@@ -136,6 +136,12 @@ class SeedsEachEpoch(SumOfSquares):
         torch.manual_seed(epoch)
 
 
+class SeedsEachStep(SumOfSquares):
+    def step(self, model, batch, update):
+        torch.manual_seed(0)
+        return super().step(model, batch, update)
+
+
 class DividesByItsWeight(SumOfSquares):
     def __init__(self, task, dims, fused_dim, *, weight: Annotated[float, Range(0.0, 1.0)] = 0.5):
         super().__init__(task, dims, fused_dim)

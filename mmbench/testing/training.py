@@ -105,6 +105,31 @@ def training_is_repeatable(cls: type[Objective], **params: Any) -> None:
             )
 
 
+def a_step_sets_no_random_state(cls: type[Objective], **params: Any) -> None:
+    """Each batch draws its own dropout, by the trial's seed: no step sets the random state."""
+    for kind in sorted(cls.targets):
+        drawn = [_drawn_after_an_epoch(Practice(cls, kind, params, train=SHORT), n) for n in (1, 2)]
+        assert drawn[0] != drawn[1], (
+            f"objective {cls.name!r} of {kind}: `rows`, `loss` or `step` sets torch's random "
+            f"state, so that every batch draws the same dropout, whatever the seed. Leave "
+            f"torch.manual_seed alone; what is always to be the same is drawn with "
+            f"generator=torch.Generator().manual_seed(0)."
+        )
+
+
+def _drawn_after_an_epoch(practice: Practice, seed: int) -> float:
+    """What torch draws next after an epoch that began with this random state."""
+    started = practice.start()
+    model, trainer = started.model, started.trainer
+    trainer.objective.begin(model, started.course)
+    trainer.objective.begin_epoch(0, model, started.course)
+    optimizer = trainer.optimizer(model, spared=trainer.objective)
+    torch.manual_seed(seed)
+    rows = trainer.objective.rows(torch.arange(len(started.train)), torch.Generator())
+    trainer.train_epoch(model, started.train, rows, optimizer, 0, 2)
+    return float(torch.rand(()))
+
+
 def training_moves_every_part(cls: type[Objective], **params: Any) -> None:
     """Every trainable parameter of the model and of the objective has left its place."""
     for kind in sorted(cls.targets):
@@ -193,6 +218,7 @@ def training_checks() -> tuple[Check, ...]:
     checks = (
         training_solves_the_task,
         training_is_repeatable,
+        a_step_sets_no_random_state,
         training_moves_every_part,
         training_takes_what_tasks_bring,
         training_leaves_the_data_alone,
