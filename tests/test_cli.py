@@ -228,3 +228,37 @@ def test_what_a_component_prints_is_no_part_of_the_json(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "mmbench", "plugins", "check", "loud.py", "--json"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert json.loads(done.stdout)["kept"] is True and "fusing" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "command", ["describe task vqa", "list encoders --json", "list --help", "list"]
+)
+def test_a_command_whose_reader_has_gone_ends_in_silence(command: str, tmp_path: Path) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(
+        [sys.executable, "-m", "mmbench", *command.split()],
+        stdout=writer, stderr=writer if command == "list" else subprocess.PIPE, cwd=tmp_path,
+    )  # fmt: skip
+    os.close(writer)
+    assert done.returncode == 141 and not done.stderr
+
+
+def test_a_pipe_that_breaks_elsewhere_is_an_error_to_be_seen(
+    call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def breaks() -> None:
+        raise BrokenPipeError("the database has gone")
+
+    monkeypatch.setattr("mmbench.plugins.load_plugins", breaks)
+    with pytest.raises(ConnectionError, match="the database has gone"):
+        call("run", "--task", "synergy", "--fusion", "concat")
+
+
+def test_output_that_cannot_be_written_is_said(tmp_path: Path) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "mmbench", "list", "tasks"],
+            stdout=full, stderr=subprocess.PIPE, cwd=tmp_path, text=True,
+        )  # fmt: skip
+    assert done.returncode == 2 and done.stderr.startswith("mmbench: What is printed cannot be")

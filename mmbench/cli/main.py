@@ -30,7 +30,7 @@ from mmbench.cli import (
     workers,
 )
 from mmbench.cli.data_options import takes_data
-from mmbench.cli.output import stdout_for_all, stdout_for_json
+from mmbench.cli.output import stdout_for_all, stdout_for_json, until_its_reader_goes
 from mmbench.cli.plugin_files import files_among, plugin_option, use_files
 from mmbench.errors import MMBenchError
 from mmbench.threads import one_unless_told
@@ -61,6 +61,13 @@ class Commands(TyperGroup):
             use_files(files_among(args[1:]))
             stdout_for_all()
         return super().resolve_command(ctx, args)
+
+    def invoke(self, ctx: Any) -> Any:
+        """A pipe that breaks elsewhere than on stdout would end the command in silence."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError as error:
+            raise ConnectionError(str(error)) from error
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         """Ours, then those of plugins, as far as they are known without importing anything."""
@@ -143,13 +150,13 @@ def main() -> None:
     """Run a command. What the user can mend is one message and exit code 2, never a traceback."""
     one_unless_told()
     try:
-        with stdout_for_json() if "--json" in sys.argv else nullcontext():
+        with (
+            until_its_reader_goes(),
+            stdout_for_json() if "--json" in sys.argv else nullcontext(),
+        ):
             app()
     except MMBenchError as error:
         typer.secho(f"mmbench: {error}", fg="red", err=True)
         sys.exit(USAGE_ERROR)
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
-    except BrokenPipeError:  # the reader (head, less) had enough
-        sys.stderr.close()
-        sys.exit(0)

@@ -1,15 +1,69 @@
-"""What a command says to machines: one JSON document on stdout, and nothing beside it."""
+"""What a command says to machines: one JSON document on stdout, and nothing beside it.
 
+And what becomes of a command whose reader, such as ``head``, has had enough.
+"""
+
+import io
 import json
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
 
 import typer
 
+from mmbench.errors import StorageError
+
+CLOSED = 141
+"""What a shell shows of a tool that wrote to a pipe which nobody reads: 128 and SIGPIPE."""
 _kept: list[TextIO] = []
 """The real stdout, while everybody else writes to stderr."""
+
+
+class _UntilClosed(io.FileIO):
+    """A standard stream: when its reader has gone, the program ends without a word.
+
+    It alone: any other pipe that breaks, such as one to a database, is an error to be seen.
+    """
+
+    def write(self, content: "ReadableBuffer") -> int:
+        try:
+            return super().write(content)
+        except OSError as error:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), self.fileno())  # for what is in buffers yet
+            if isinstance(error, BrokenPipeError):
+                raise SystemExit(CLOSED) from None
+            raise StorageError(
+                f"What is printed cannot be written: {error.strerror}. Send it elsewhere."
+            ) from None
+
+
+@contextmanager
+def until_its_reader_goes() -> Iterator[None]:
+    """What runs inside ends with who reads its output; streams of somebody else are left alone."""
+    ours = []
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is getattr(sys, f"__{name}__") and isinstance(stream, io.TextIOWrapper):
+            raw = io.BufferedWriter(_UntilClosed(stream.fileno(), "wb", closefd=False))
+            kept = io.TextIOWrapper(
+                raw,
+                stream.encoding,
+                stream.errors,
+                line_buffering=stream.line_buffering,
+                write_through=stream.write_through,
+            )
+            setattr(sys, name, kept)
+            ours.append(kept)
+    try:
+        yield
+    finally:
+        for kept in ours:
+            kept.flush()
 
 
 @contextmanager
