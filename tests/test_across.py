@@ -1,5 +1,6 @@
 """Methods ranked over several tasks, each formula against a slow and obvious one."""
 
+import io
 import json
 import math
 import random
@@ -29,6 +30,7 @@ from mmbench.leaderboard.across.significance import (
     sign_tests,
     significance,
 )
+from mmbench.leaderboard.across.terminal import terminal_table
 from mmbench.leaderboard.across.words import words
 from mmbench.leaderboard.row import Row
 from mmbench.leaderboard.row_files import write_row
@@ -543,3 +545,19 @@ def test_bad_options_say_what_is_allowed(
     monkeypatch.chdir(tmp_path)
     assert run(monkeypatch, *arguments.split()) == 2
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("width", "last"), [(40, "win rate"), (60, "on tasks"), (200, "second")])
+def test_a_narrow_terminal_drops_columns_and_cuts_no_figure(width: int, last: str) -> None:
+    from rich.console import Console
+
+    rows = board("first", concat=0.5, sum=0.4) + board("second", concat=0.6, sum=0.7)
+    found = across(rows)
+    table = terminal_table(found, width)
+    assert table.columns[-1].header.replace("\n", " ").startswith(last)
+    console = Console(width=width, file=io.StringIO(), record=True)
+    console.print(table)
+    text = console.export_text()
+    assert "…" not in text
+    figures = [column for column in table.columns if column.no_wrap]
+    assert all(str(cell) in text for column in figures for cell in column.cells)

@@ -1,5 +1,6 @@
 """A controlled comparison: what is equal, what is tested, what is left behind."""
 
+import io
 import itertools
 import json
 from dataclasses import replace
@@ -24,6 +25,7 @@ from mmbench.comparison.draws import SharedDraws
 from mmbench.comparison.job import Comparison
 from mmbench.comparison.page import write_comparison
 from mmbench.comparison.pictures import front
+from mmbench.comparison.terminal import terminal_table
 from mmbench.comparison.tuning import tune
 from mmbench.comparison.verdicts import expected_best
 from mmbench.contracts import Fusion
@@ -376,6 +378,23 @@ def test_a_contestant_that_fails_is_named_and_stops_nobody(
     assert set(outcome.rows) == {"concat", "product", "majority", "only-a", "only-b"}
     page = write_comparison(tmp_path / "page", outcome, {"x": "why"}, ["mmbench", "compare"])
     assert "a bug of this fusion" in page.read_text() and "## Left out" in page.read_text()
+    assert [shown(outcome, width) for width in (40, 60, 200)] == [
+        "on test", "verdict", "fusion's parameters"
+    ]  # fmt: skip
+
+
+def shown(outcome, width: int) -> str:
+    """The last column on a terminal so wide, on which no figure is cut."""
+    from rich.console import Console
+
+    table = terminal_table(outcome, width)
+    console = Console(width=width, file=io.StringIO(), record=True)
+    console.print(table)
+    text = console.export_text()
+    figures = [c for c in table.columns if c.no_wrap]
+    lines = [line for c in figures for cell in c.cells for line in str(cell).splitlines()]
+    assert "…" not in text and [line for line in lines if line not in text] == []
+    return table.columns[-1].header.replace("\n", " ")
 
 
 def test_tuning_never_loads_the_test_part(plugins, tmp_path, monkeypatch):

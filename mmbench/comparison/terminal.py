@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Literal
+from itertools import accumulate
+from typing import TYPE_CHECKING
 
 from mmbench.comparison import cells
 from mmbench.leaderboard import cells as figures
+from mmbench.leaderboard.columns import Column, Side, fitting, table_of
 from mmbench.leaderboard.rank import latency_vs_concat
 
 if TYPE_CHECKING:
@@ -16,27 +18,20 @@ if TYPE_CHECKING:
     from mmbench.comparison.verdicts import Verdict
     from mmbench.leaderboard.row import Row
 
-Cell = Callable[[int, "Verdict", "Outcome"], str]
-Column = tuple[str, Literal["left", "right"], Cell]
-ROOMY = 140
-"""Characters a line from which every column has room."""
+Told = tuple[str, Side, Callable[[int, "Verdict", "Outcome"], str]]
+"""A column by its title, its side and what it says of a contestant."""
+WORDS = frozenset({"", "difference", "verdict"})
 
 
-def terminal_table(outcome: Outcome, width: int = ROOMY) -> Table:
+def terminal_table(outcome: Outcome, width: int) -> Table:
     """One line for each contestant, best first; a narrow one leaves figures to the page."""
-    from rich import box
-    from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, caption_justify="left")
-    columns = WIDE if width >= ROOMY else NARROW
-    for title, side, _ in columns:
-        table.add_column(title, justify=side, overflow="fold", no_wrap=bool(title))
-    place = 0
-    for v in outcome.verdicts:
-        place += not v.reference
+    columns = fitting(_columns(WIDE, outcome), _columns(NARROW, outcome), width)
+    table = table_of(columns)
+    for line, v in enumerate(outcome.verdicts):
         style = "dim" if v.reference else "bold" if v.leads else ""
-        table.add_row(*(Text(cell(place, v, outcome)) for *_, cell in columns), style=style)
+        table.add_row(*(Text(column.texts[line]) for column in columns), style=style)
     table.caption = Text(
         "bold: not shown to be worse than the first; dim: references; verdicts by a paired test, "
         "corrected for their number",
@@ -45,13 +40,22 @@ def terminal_table(outcome: Outcome, width: int = ROOMY) -> Table:
     return table
 
 
+def _columns(told: Sequence[Told], outcome: Outcome) -> list[Column]:
+    places = list(accumulate(int(not v.reference) for v in outcome.verdicts))
+    lines = list(zip(places, outcome.verdicts, strict=True))
+    return [
+        Column(title, side, [cell(place, v, outcome) for place, v in lines], title in WORDS)
+        for title, side, cell in told
+    ]
+
+
 def _row(v: Verdict, outcome: Outcome) -> Row:
     return outcome.rows[v.label]
 
 
 def _score(_: int, v: Verdict, outcome: Outcome) -> str:
     main = _row(v, outcome).main
-    return f"{figures.score(main['mean'])} {figures.interval(main['low'], main['high'])}"
+    return f"{figures.score(main['mean'])}\n{figures.interval(main['low'], main['high'])}"
 
 
 def _relative(_: int, v: Verdict, outcome: Outcome) -> str:
@@ -59,7 +63,7 @@ def _relative(_: int, v: Verdict, outcome: Outcome) -> str:
     return figures.NONE if ratio is None else f"{ratio:.2f}×"
 
 
-NARROW: Sequence[Column] = (
+NARROW: Sequence[Told] = (
     ("#", "right", lambda place, v, _: figures.NONE if v.reference else str(place)),
     ("", "left", lambda _, v, __: v.label),
     ("on test", "left", _score),
@@ -67,7 +71,7 @@ NARROW: Sequence[Column] = (
     ("verdict", "left", lambda _, v, __: cells.verdict(v.yardstick)),
     ("p50 ms", "right", lambda _, v, o: figures.milliseconds(_row(v, o).latency_ms_p50)),
 )
-WIDE: Sequence[Column] = (
+WIDE: Sequence[Told] = (
     *NARROW[:3],
     ("mean\nrank", "right", lambda _, v, __: f"{v.mean_rank:.1f}"),
     ("difference", "left", lambda _, v, __: cells.difference(v.yardstick)),

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from mmbench.leaderboard import cells
+from mmbench.leaderboard.columns import Column, Side, fitting, table_of
 from mmbench.leaderboard.rank import Standing
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-Cell = Callable[[Standing], str]
-Column = tuple[str, Literal["left", "right"], Cell]
-WRAPPED = frozenset({"encoders", "fusion", "configuration"})
-"""Columns of names of any length; figures are never broken over two lines."""
-ROOM_FOR_NAMES = 12
-"""Characters that a column of names has at least."""
-BETWEEN = 2
-"""Characters between two columns, and around all."""
+Told = tuple[str, Side, Callable[[Standing], str]]
+"""A column by its title, its side and what it says of a row."""
+NAMES = frozenset({"encoders", "fusion", "configuration"})
+"""Columns of names of any length."""
 
 
 def terminal_table(standings: Sequence[Standing], width: int) -> Table:
@@ -27,33 +24,27 @@ def terminal_table(standings: Sequence[Standing], width: int) -> Table:
     A narrow one drops what the Markdown page also says, a very narrow one the last columns. A blank
     line sets apart versions and hardware that are not ranked together.
     """
-    from rich import box
-    from rich.table import Table
     from rich.text import Text
 
     letters = cells.machines([s.row for s in standings])
-    columns = _wide(standings, letters)
-    if len(_with_room(columns, standings, width)) < len(columns):
-        columns = _with_room(_narrow(standings, letters), standings, width)
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, caption_justify="left")
-    for title, side, _ in columns:
-        names = title in WRAPPED
-        table.add_column(
-            title, justify=side, overflow="fold", no_wrap=not names,
-            min_width=ROOM_FOR_NAMES if names else None,
-        )  # fmt: skip
+    wide, narrow = (
+        [Column(title, side, [*map(cell, standings)], title in NAMES) for title, side, cell in of]
+        for of in (_wide(standings, letters), _narrow(standings, letters))
+    )
+    columns = fitting(wide, narrow, width)
+    table = table_of(columns)
     last = None
-    for standing in standings:
+    for line, standing in enumerate(standings):
         board = (standing.row.task_version, standing.group)
         if last is not None and board != last:
             table.add_section()
         last = board
-        table.add_row(*(Text(cell(standing)) for *_, cell in columns), style=_style(standing))
+        table.add_row(*(Text(column.texts[line]) for column in columns), style=_style(standing))
     table.caption = Text("\n".join(_legend(standings, letters)), style="dim")
     return table
 
 
-def _wide(standings: Sequence[Standing], letters: dict[str, str]) -> list[Column]:
+def _wide(standings: Sequence[Standing], letters: dict[str, str]) -> list[Told]:
     return [
         ("", "right", cells.rank_cell),
         ("encoders", "left", _encoders),
@@ -72,7 +63,7 @@ def _wide(standings: Sequence[Standing], letters: dict[str, str]) -> list[Column
     ]
 
 
-def _narrow(standings: Sequence[Standing], letters: dict[str, str]) -> list[Column]:
+def _narrow(standings: Sequence[Standing], letters: dict[str, str]) -> list[Told]:
     return [
         ("", "right", cells.rank_cell),
         ("configuration", "left", _configuration),
@@ -83,22 +74,6 @@ def _narrow(standings: Sequence[Standing], letters: dict[str, str]) -> list[Colu
         ("para-\nmeters", "right", lambda s: cells.count(s.row.parameters)),
         ("on", "left", lambda s: letters[s.row.hardware]),
     ]
-
-
-def _with_room(
-    columns: Sequence[Column], standings: Sequence[Standing], width: int
-) -> list[Column]:
-    """Those that have room, from the left: a figure cut short would be another figure."""
-    kept: list[Column] = []
-    width -= BETWEEN
-    for title, side, cell in columns:
-        texts = [title, *map(cell, standings)]
-        longest = max(len(line) for text in texts for line in (text or " ").splitlines())
-        width -= (ROOM_FOR_NAMES if title in WRAPPED else longest) + BETWEEN
-        if width < 0:
-            break
-        kept.append((title, side, cell))
-    return kept
 
 
 def _metric(standings: Sequence[Standing]) -> str:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from mmbench.leaderboard.across import figures
 from mmbench.leaderboard.across.words import elo_cell
+from mmbench.leaderboard.columns import Column, fitting, table_of
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -13,40 +14,49 @@ if TYPE_CHECKING:
     from mmbench.leaderboard.across.summary import Across
 
 BY_TASK = 7
-"""Tasks up to which each has a column, and the width in characters that a column takes."""
-COLUMN, REST = 16, 80
+"""Tasks up to which each has a column."""
 
 
 def terminal_table(found: Across, width: int) -> Table:
     """Best average rank first; with scores by task where there is room, and fewer than eight."""
-    from rich import box
-    from rich.table import Table
     from rich.text import Text
 
-    tasks = found.tasks
-    shown = tasks if len(tasks) <= BY_TASK and width >= REST + COLUMN * len(tasks) else []
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, caption_justify="left")
-    table.add_column("", justify="right")
-    table.add_column("method", overflow="fold")
-    for title in ("average\nrank", "Elo", "win\nrate", "×\nconcat", "on\ntasks"):
-        table.add_column(title, justify="right", no_wrap=True)
-    for task in shown:
-        table.add_column(f"{task.task}\n{task.metric}", justify="right", no_wrap=True)
-    for place, method in enumerate(found.methods, start=1):
-        line = [
-            str(place),
-            figures.name(method),
-            figures.rank(method.average_rank),
-            elo_cell(method.elo),
-            figures.share(method.win_rate),
-            figures.ratio(method.latency_vs_concat),
-            f"{method.tasks}/{len(tasks)}",
-            *(figures.on_task(method.cells[task.task]) for task in shown),
-        ]
-        table.add_row(*map(Text, line), style="dim" if method.reference else "")
-    if shown:
+    overall, by_task = _overall(found), _by_task(found)
+    columns = fitting([*overall, *by_task], overall, width)
+    table = table_of(columns)
+    for line, method in enumerate(found.methods):
+        style = "dim" if method.reference else ""
+        table.add_row(*(Text(column.texts[line]) for column in columns), style=style)
+    if len(columns) > len(overall):
         table.caption = Text(
             f"by task: score (rank); {figures.STANDS_IN} the majority baseline stands in",
             style="dim",
         )
     return table
+
+
+def _overall(found: Across) -> list[Column]:
+    methods, tasks = found.methods, len(found.tasks)
+    figures_of = {
+        "average\nrank": [figures.rank(m.average_rank) for m in methods],
+        "Elo": [elo_cell(m.elo) for m in methods],
+        "win\nrate": [figures.share(m.win_rate) for m in methods],
+        "×\nconcat": [figures.ratio(m.latency_vs_concat) for m in methods],
+        "on\ntasks": [f"{m.tasks}/{tasks}" for m in methods],
+    }
+    return [
+        Column("", "right", [str(place) for place in range(1, len(methods) + 1)]),
+        Column("method", "left", [figures.name(m) for m in methods], names=True),
+        *(Column(title, "right", texts) for title, texts in figures_of.items()),
+    ]
+
+
+def _by_task(found: Across) -> list[Column]:
+    tasks = found.tasks if len(found.tasks) <= BY_TASK else []
+    return [
+        Column(
+            f"{task.task}\n{task.metric}", "right",
+            [figures.on_task(method.cells[task.task]) for method in found.methods],
+        )
+        for task in tasks
+    ]  # fmt: skip
