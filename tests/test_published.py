@@ -170,6 +170,30 @@ def test_vqa_v2_classes_are_frequent_training_answers(tmp_path):
     assert len(train.columns["image"].values) < len(train)
 
 
+def test_vqa_v2_questions_without_an_answer_are_counted_and_left_out(tmp_path):
+    whole, root = loaded("vqa-v2", tmp_path / "whole"), tmp_path / "root"
+    vqa_v2(root)
+    for year in ("train2014", "val2014"):
+        path = root / f"v2_mscoco_{year}_annotations.json"
+        found = json.loads(path.read_text())["annotations"]
+        write(path, {"annotations": [a for a in found if a["image_id"] != 1]})
+    task = VQAv2(root=str(root))
+    assert task.task.outputs == ("<other>", "no", "yes")
+    n = [sum(len(one.load(part)) for part in PARTS) for one in (whole, task)]
+    assert n[0] - n[1] == 4
+    assert any("4 rows have no usable target" in f.says for f in task.prepared.findings)
+
+
+@pytest.mark.parametrize("there", [(), ("dog",), ("train/dog", "cat")])
+def test_av_folders_that_are_not_whole_are_told_the_layout(tmp_path, there):
+    for folder in there:
+        picture(tmp_path / folder / "clip.jpg", 0)
+    with pytest.raises(DataUnavailable) as error:
+        AVFolders(root=str(tmp_path))
+    for part in (f"{tmp_path}/train/CLASS/clip.wav", "clip.jpg", f"{tmp_path}/test"):
+        assert part in str(error.value)
+
+
 def test_mm_imdb_reads_the_longest_plot(tmp_path):
     task = loaded("mm-imdb", tmp_path / "root")
     assert task.task.outputs == ("Comedy", "Drama", "Horror")

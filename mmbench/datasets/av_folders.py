@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
 SEED = 2026
+LAYOUT = (
+    "expected are {root}/train/CLASS/clip.wav with clip.jpg or a folder clip/ of frames beside it, "
+    "the same under {root}/val and {root}/test, or {root}/CLASS/… without parts"
+)
 
 
 class AVFolders(PublishedTable):
@@ -38,9 +42,10 @@ class AVFolders(PublishedTable):
             return [f"{root} is no folder"]
         clips = list(_clips(root))
         if not clips:
-            return [f"{root} has no CLASS/clip.wav, CLASS/clip.jpg or CLASS/clip/ in it"]
+            return [f"{root} has no clip in it: {LAYOUT.format(root=root)}"]
         if len({clip["label"] for clip in clips}) < 2:
-            return [f"{root} has one class, {clips[0]['label']!r}; two are needed"]
+            one = f"{root} has one class, {clips[0]['label']!r}; two are needed"
+            return [f"{one}: {LAYOUT.format(root=root)}"]
         return []
 
     @classmethod
@@ -51,7 +56,10 @@ class AVFolders(PublishedTable):
         if (table["part"] == "").all():
             table["part"] = [_drawn(name) for name in table["source"]]
         elif (table["part"] == "").any():
-            raise DataUnavailable(f"{root} mixes folders of parts (train, val, test) with classes.")
+            raise DataUnavailable(
+                f"{root} mixes folders of parts (train, val, test) with classes: "
+                f"{LAYOUT.format(root=root)}."
+            )
         return table
 
 

@@ -60,11 +60,13 @@ class VQAv2(PublishedTable):
         train = table["part"] == "train"
         drawn = pd.Series(list(validation_sources(table["source"].tolist(), VALIDATION, SEED)))
         table.loc[train & drawn, "part"] = "val"
-        counts = Counter(table.loc[table["part"] == "train", "label"])
+        answered = table["label"].notna()  # rows without an answer are counted and left out later
+        counts = Counter(table.loc[answered & (table["part"] == "train"), "label"])
         classes = [answer for answer, n in counts.items() if n >= cls.least]
         known = table["label"].isin(classes)
-        table.loc[~known, "label"] = OTHER
-        return table[known | (table["part"] != "train")].reset_index(drop=True)
+        table.loc[answered & ~known, "label"] = OTHER
+        kept = known | ~answered | (table["part"] != "train")
+        return table[kept].reset_index(drop=True)
 
 
 def _year(root: Path, part: str, year: str) -> "pd.DataFrame":
