@@ -9,6 +9,7 @@ import logging
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -65,8 +66,7 @@ class FeatureCache:
     """States of files whose every byte this process has checked: the next trial need not."""
 
     def path(self, key: Mapping[str, object]) -> Path:
-        text = canonical_json({"schema": SCHEMA, **key})
-        digest = hashlib.sha256(text.encode()).hexdigest()
+        digest = digest_of(key)
         return self.root / digest[:2] / digest
 
     def get_or_compute(
@@ -96,6 +96,7 @@ class FeatureCache:
         if not path.exists():
             return None
         try:
+            key_of(path)
             features = read_features(path)
             state = state_of_files(path)
             if state not in self.checked:
@@ -103,7 +104,7 @@ class FeatureCache:
                 self.checked.add(state)
         except Damaged as error:
             log.warning("cached features %s are corrupt (%s): rebuilding them", path, error)
-            shutil.rmtree(path)
+            _delete(path)
             return None
         os.utime(path / ABOUT)  # used now
         return features
@@ -160,6 +161,26 @@ class FeatureCache:
         return sorted((e for e in found if e is not None), key=lambda e: -e.used)
 
 
+def digest_of(key: Mapping[str, object]) -> str:
+    """The name of the entry for a key."""
+    return hashlib.sha256(canonical_json({"schema": SCHEMA, **key}).encode()).hexdigest()
+
+
+def key_of(path: Path) -> Mapping[str, Any]:
+    """What the features of an entry are of; ``Damaged`` unless that is what it is named by."""
+    key: Mapping[str, Any] = read_about(path)["key"]
+    if digest_of(key) != path.name:
+        raise Damaged(f"{ABOUT} describes other features")
+    return key
+
+
+def _delete(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
 def _unlike_the_cache(encode: Callable[[int], Iterator[Encoded]], first: int) -> Iterator[Encoded]:
     """The same; a fault of the files that are encoded is told from one of the cache's own."""
     try:
@@ -175,7 +196,7 @@ def entry_at(path: Path) -> Entry | None:
         nbytes = sum(f.stat().st_size for f in files)
         if path.suffix or path / ABOUT not in files:
             return Entry(path, None, nbytes, 0.0)
-        return Entry(path, read_about(path)["key"], nbytes, (path / ABOUT).stat().st_mtime)
+        return Entry(path, key_of(path), nbytes, (path / ABOUT).stat().st_mtime)
     except FileNotFoundError:
         return None
     except Damaged:
@@ -183,15 +204,9 @@ def entry_at(path: Path) -> Entry | None:
 
 
 def remove(entry: Entry) -> bool:
-    """Delete an entry, unless a process is reading or writing it at this moment."""
-    try:
-        with FileLock(entry.lock, timeout=0):
-            if entry.path.is_dir():
-                shutil.rmtree(entry.path, ignore_errors=True)
-            else:
-                entry.path.unlink(missing_ok=True)
-    except Timeout:
-        return False
+    """Delete an entry, unless a process is reading or writing it at this moment, or it may not."""
+    with suppress(Timeout, OSError), FileLock(entry.lock, timeout=0):
+        _delete(entry.path)
     return not entry.path.exists()
 
 

@@ -129,7 +129,8 @@ def read_about(folder: Path) -> dict[str, Any]:
     """What the features in ``folder`` are; ``Damaged`` if that cannot be read."""
     try:
         about = json.loads((folder / ABOUT).read_text())
-        return {name: about[name] for name in ("key", "values", "dtypes", "sha256")}
+        found = {part: dict(about[part]) for part in ("key", "dtypes", "sha256")}
+        return {**found, "values": int(about["values"])}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise Damaged(f"{ABOUT}: {error}") from error
 
@@ -164,4 +165,8 @@ def _tensor_of(array: np.ndarray[Any, Any], dtype: str) -> Tensor:
     with warnings.catch_warnings():  # torch warns that it cannot protect a read-only map
         warnings.filterwarnings("ignore", "The given NumPy array is not writable")
         tensor = torch.from_numpy(array)
-    return tensor.view(torch.bfloat16) if dtype == str(torch.bfloat16) else tensor
+    if dtype == str(torch.bfloat16) and tensor.dtype == torch.int16:
+        return tensor.view(torch.bfloat16)
+    if dtype != str(tensor.dtype):
+        raise ValueError(f"{ABOUT} says {dtype} of what is {tensor.dtype}")
+    return tensor

@@ -144,6 +144,55 @@ def test_a_corrupt_file_is_rebuilt_and_said(
     assert torch.equal(again.pooled, good)
 
 
+def test_no_bit_of_what_describes_the_features_goes_over_unseen(tmp_path: Path) -> None:
+    """Of half precision, which numpy does not know: the description alone tells it."""
+    cache, features = FeatureCache(tmp_path), Encoded.vector(torch.ones(6, 4).bfloat16())
+    cache.get_or_compute(KEY, 6, lambda: iter([features]))
+    path = cache.path(KEY) / "about.json"
+    content = path.read_bytes()
+    for at in range(len(content)):
+        path.write_bytes(content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :])
+        (entry,) = cache.entries()
+        assert damage(entry) is not None, f"byte {at}"
+
+
+@pytest.mark.parametrize("part", ["key", "dtypes", "sha256"])
+@pytest.mark.parametrize("value", [None, ["x"], {}, {"params": None}])
+def test_a_description_of_another_form_is_damage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, part: str, value: object
+) -> None:
+    monkeypatch.setenv("MMBENCH_CACHE", str(tmp_path))
+    cache, made = FeatureCache(tmp_path / "features"), encoder(tmp_path)
+    ask(cache, made)
+    path = cache.path(KEY) / "about.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), part: value}))
+    assert command("list")[0] == 0 and command("verify")[0] == 1
+    another = FeatureCache(cache.root)  # as another process would have it
+    assert len(ask(another, made)) == 6 and command("verify")[0] == 0
+
+
+def test_a_file_in_the_place_of_an_entry_makes_room_for_it(tmp_path: Path) -> None:
+    cache = FeatureCache(tmp_path / "cache")
+    cache.path(KEY).parent.mkdir(parents=True)
+    cache.path(KEY).write_text("")
+    assert len(ask(cache, encoder(tmp_path))) == 6
+
+
+def test_what_may_not_be_deleted_is_left_and_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As of another user in a shared folder."""
+
+    def refused(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setenv("MMBENCH_CACHE", str(tmp_path))
+    filled(FeatureCache(tmp_path / "features"), "theirs")
+    monkeypatch.setattr("mmbench.feature_cache.FileLock", refused)
+    code, output = command("clear")
+    assert code == 0 and "0 entries removed" in output and "1 in use, or of another" in output
+
+
 def test_content_is_checked_once_in_each_process_and_after_each_change(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

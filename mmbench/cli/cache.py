@@ -65,7 +65,7 @@ def verify(ids: Ids = None, as_json: AsJson = False) -> None:
 
 @cache.command("clear")
 def clear(ids: Ids = None, as_json: AsJson = False) -> None:
-    """Delete features; what a process uses at this moment is left."""
+    """Delete features; what a process uses at this moment, or another user owns, is left."""
     from mmbench.feature_cache import remove
 
     chosen = _chosen(ids)
@@ -74,7 +74,11 @@ def clear(ids: Ids = None, as_json: AsJson = False) -> None:
     if as_json:
         print_json({"removed": [e.id for e in gone], "bytes": freed})
         return
-    left = f"; {len(chosen) - len(gone)} in use are left" if len(gone) < len(chosen) else ""
+    left = (
+        f"; {len(chosen) - len(gone)} in use, or of another user, are left"
+        if len(gone) < len(chosen)
+        else ""
+    )
     typer.echo(f"{len(gone)} entries removed, {freed / 2**20:.1f} MiB freed{left}")
 
 
