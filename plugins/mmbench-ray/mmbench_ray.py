@@ -85,7 +85,7 @@ class Fleet:
         for task in self.tasks:
             ray.cancel(task)
         if self.tasks:
-            ray.wait(list(self.tasks), num_returns=len(self.tasks), timeout=GRACE_SECONDS)
+            ray.wait(list(self.tasks), num_returns=len(self.tasks), timeout=2 * GRACE_SECONDS)
 
 
 def run_worker(arguments: Sequence[str]) -> tuple[int, str]:
@@ -104,7 +104,11 @@ def run_worker(arguments: Sequence[str]) -> tuple[int, str]:
                 time.sleep(0.2)
         except BaseException:
             process.terminate()
-            process.wait(GRACE_SECONDS)
+            try:
+                process.wait(GRACE_SECONDS)
+            except subprocess.TimeoutExpired:  # in the middle of a long call: its lease ends
+                process.kill()
+                process.wait()
             raise
         log.seek(0)
         lines = log.read().strip().splitlines()
@@ -129,6 +133,10 @@ def place(
     """Place the workers of a study on a Ray cluster; those that die are placed again."""
     import ray
 
+    if gpus > 1 and not gpus.is_integer():
+        raise WorkersFailed(
+            f"--gpus {gpus:g}: Ray gives a worker a part of one GPU or whole ones, as 0.5 or 2."
+        )
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # report nothing unasked
     arguments = ["--storage", storage, "--threads", str(threads)]
     arguments += ["--study", study] if study else []
@@ -138,7 +146,7 @@ def place(
         ray.init(
             address, logging_level="warning", include_dashboard=False if address is None else None
         )
-    except ConnectionError as error:
+    except (ConnectionError, ValueError) as error:  # nobody there, or no address at all
         raise WorkersFailed(f"There is no Ray cluster at {address}: {error}") from None
     there = ray.cluster_resources()
     typer.echo(f"Ray has {there.get('CPU', 0):g} CPUs and {there.get('GPU', 0):g} GPUs; ", nl=False)

@@ -10,12 +10,14 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import mmbench_ray
 import psutil
 import pytest
 import typer
-from mmbench_ray import WorkersFailed, place, register_commands
+from mmbench_ray import WorkersFailed, place, register_commands, run_worker
 from typer.testing import CliRunner
 
 from mmbench.testing import check_installed
@@ -97,13 +99,44 @@ def test_workers_that_are_killed_are_placed_again(
     assert not psutil.pid_exists(second) or psutil.Process(second).status() == psutil.STATUS_ZOMBIE
 
 
-def test_no_cluster_is_an_error_that_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("error", [ConnectionError, ValueError])
+def test_no_cluster_is_an_error_that_says_so(
+    monkeypatch: pytest.MonkeyPatch, error: type[Exception]
+) -> None:
     def none(*_: object, **__: object) -> None:
-        raise ConnectionError("could not find any running Ray instance")
+        raise error("could not find any running Ray instance")
 
     monkeypatch.setattr("ray.init", none)
     with pytest.raises(WorkersFailed, match="no Ray cluster at auto: could not find"):
         place("s.journal", address="auto")
+
+
+def test_one_and_a_half_gpus_are_refused_before_ray_is_asked() -> None:
+    with pytest.raises(WorkersFailed, match=r"--gpus 1\.5"):
+        place("s.journal", gpus=1.5)
+
+
+def test_a_worker_that_does_not_stop_when_it_is_told_to_is_killed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As one that is in the middle of a long call; the task is cancelled meanwhile."""
+    deaf = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(60)"
+    started, real = [], subprocess.Popen
+
+    def start(_command: list[str], **options: Any) -> subprocess.Popen[bytes]:
+        started.append(real([sys.executable, "-c", deaf], **options))
+        time.sleep(1)  # it has to be deaf by then
+        return started[0]
+
+    def cancelled(_seconds: float) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(mmbench_ray, "GRACE_SECONDS", 0.1)
+    monkeypatch.setattr(mmbench_ray.subprocess, "Popen", start)
+    monkeypatch.setattr(mmbench_ray, "time", SimpleNamespace(sleep=cancelled))
+    with pytest.raises(KeyboardInterrupt):
+        run_worker([])
+    assert started[0].returncode == -signal.SIGKILL
 
 
 def test_it_is_found_by_its_entry_point_and_the_readmes_flags_are_its_own() -> None:
