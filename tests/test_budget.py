@@ -12,7 +12,7 @@ from torch import Tensor
 from mmbench.campaign.earlier import earlier_studies
 from mmbench.campaign.job import Campaign
 from mmbench.campaign.places import Crew, Places
-from mmbench.campaign.searching import _check
+from mmbench.campaign.searching import _check, _tell_of_deaths, _watch
 from mmbench.contracts import Capabilities, Fusion
 from mmbench.datasets.synthetic import Synergy
 from mmbench.errors import SearchFailed
@@ -21,6 +21,7 @@ from mmbench.plugins import Plugins, load_plugins
 from mmbench.search.attempt import Attempt, Stopped
 from mmbench.search.candidates import find_candidates
 from mmbench.search.handing_over import recover
+from mmbench.search.pool import MAX_RESTARTS, Pool
 from mmbench.search.propose import default_proposals, propose
 from mmbench.search.request import SearchRequest, study_name
 from mmbench.search.storage import open_storage
@@ -101,6 +102,31 @@ def test_a_time_that_ended_in_the_first_trial_is_said_so(
     stopping = Workbench(bench.device, between_steps=stop)
     assert attempt_all(study, asked, plugins, stopping, 1) == ["interrupted"]
     assert said in (found := refused(study, deadline=0.0)) and "time was up" in found
+
+
+class Mortal(Pool):
+    """Its workers die at once."""
+
+    def _start(self, number: int) -> None:
+        self.processes[number] = SimpleNamespace(poll=lambda: -9)  # type: ignore[assignment]
+
+
+def test_workers_that_die_are_followed_by_others_as_long_as_that_leads_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Twenty that each leave a trial done, then others that do not; the user hears of it."""
+    pool, notes, study = Mortal([], 1, 1, tmp_path).start(), list[str](), optuna.create_study()
+    listener = SimpleNamespace(searching=lambda *_: None, note=notes.append)
+    campaign = SimpleNamespace(budget=Budget(trials=500), listener=listener)
+    searching = "mmbench.campaign.searching"
+    monkeypatch.setattr(f"{searching}.POLL_SECONDS", 0)
+    monkeypatch.setattr(
+        f"{searching}.snapshot", lambda _: SimpleNamespace(done=min(20, len(pool.died)))
+    )
+    _watch(campaign, pool, study, SimpleNamespace())  # type: ignore[arg-type]
+    assert len(pool.died) == 20 + MAX_RESTARTS + 1
+    _tell_of_deaths(study, pool, campaign)  # type: ignore[arg-type]
+    assert "29 workers died" in notes[0] and "20 trials are done" in notes[0]
 
 
 # limits

@@ -54,6 +54,7 @@ def search(campaign: Campaign) -> optuna.Study:
     for warning in pool.warnings():
         campaign.listener.note(warning)
     _check(study, pool, campaign)
+    _tell_of_deaths(study, pool, campaign)
     return study
 
 
@@ -107,9 +108,13 @@ def worker_arguments(campaign: Campaign) -> list[str]:
 
 
 def _watch(campaign: Campaign, pool: Pool, study: optuna.Study, run: SearchRun) -> None:
+    done = 0
     try:
         while pool.alive():
-            campaign.listener.searching(snapshot(study), campaign.budget)
+            now = snapshot(study)
+            if now.done > done:
+                done, pool.restarts = now.done, 0
+            campaign.listener.searching(now, campaign.budget)
             log(study, run)
             time.sleep(POLL_SECONDS)
     except KeyboardInterrupt:
@@ -160,6 +165,16 @@ def _check(study: optuna.Study, pool: Pool, campaign: Campaign) -> None:
         f"{why or 'The budget was too small for one trial.'}\n"
         f"Logs: {pool.logs}. The same command tries again."
     )
+
+
+def _tell_of_deaths(study: optuna.Study, pool: Pool, campaign: Campaign) -> None:
+    """Nobody should take what workers that died have left for the whole of a search."""
+    if pool.died and not _spent(campaign, study) and not campaign.budget.time_is_up():
+        campaign.listener.note(
+            f"{len(pool.died)} workers died, and no more are started: {snapshot(study).done} "
+            f"trials are done, the budget is not spent. The same command goes on. "
+            f"Logs: {pool.logs}."
+        )
 
 
 def _beyond(violated: Mapping[str, Mapping[str, float]]) -> str:

@@ -12,6 +12,7 @@ GRACE_SECONDS = 30.0
 POLL_SECONDS = 0.5
 """Between two looks at the workers."""
 MAX_RESTARTS = 8
+"""Without anything done meanwhile."""
 WARNING = "warning: "
 """How a worker's log marks what the user should hear of."""
 
@@ -20,8 +21,8 @@ WARNING = "warning: "
 class Pool:
     """``n`` processes of one ``mmbench`` command; each gets its own number and log file.
 
-    A worker that dies (killed for memory, say) is started again, a few times; its trial is taken up
-    by whoever recovers the study next.
+    A worker that dies (killed for memory, say) is started again, as long as that leads on; its
+    trial is taken up by whoever recovers the study next.
     """
 
     arguments: Sequence[str]
@@ -31,6 +32,8 @@ class Pool:
     processes: dict[int, subprocess.Popen[bytes]] = field(default_factory=dict)
     died: list[int] = field(default_factory=list)
     """The exit codes of workers that did not end by themselves."""
+    restarts: int = 0
+    """How many were started again; whoever sees that they have done something sets it to 0."""
 
     def start(self) -> "Pool":
         self.logs.mkdir(parents=True, exist_ok=True)
@@ -61,7 +64,8 @@ class Pool:
             del self.processes[number]
             if code != 0:
                 self.died.append(code)
-                if len(self.died) <= MAX_RESTARTS:
+                if self.restarts < MAX_RESTARTS:
+                    self.restarts += 1
                     self._start(number)
         return bool(self.processes)
 
