@@ -26,6 +26,8 @@ from mmbench.types import Encoded, Features
 
 SHRINK = 4
 """By how much pieces get smaller when memory runs out."""
+OUT_OF_MEMORY = ("can't allocate memory", "CUDA error: out of memory", "_STATUS_ALLOC_FAILED")
+"""What torch says, in a mere ``RuntimeError``: on the CPU, of the driver, of cuBLAS and cuDNN."""
 log = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
@@ -118,7 +120,7 @@ def ran_out(error: Exception) -> bool:
     """Whether it says that memory, of the host or of a GPU, is used up."""
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
-    return "can't allocate memory" in str(error)  # torch has no class for it on the CPU
+    return any(words in str(error) for words in OUT_OF_MEMORY)
 
 
 def free_memory() -> None:

@@ -163,6 +163,12 @@ def test_only_a_lack_of_memory_is_taken_for_one() -> None:
     with pytest.raises(RuntimeError) as caught:
         torch.empty(2**55)
     assert ran_out(caught.value) and not ran_out(RuntimeError("wires crossed"))
+    for words in (
+        "CUDA error: out of memory",
+        "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`",
+        "cuDNN error: CUDNN_STATUS_ALLOC_FAILED",
+    ):
+        assert ran_out(RuntimeError(words))
 
 
 def test_pieces_keep_the_activations_of_one_piece() -> None:
