@@ -19,6 +19,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import optuna
+import psutil
 import psycopg
 import pytest
 import yaml
@@ -315,6 +316,20 @@ def test_a_copy_of_this_machine_is_another(
     monkeypatch.setattr(lease, "BOOT", tmp_path / "nowhere" if hidden else boot)
     assert recover(study) == 0
     monkeypatch.undo()
+    assert recover(study) == 1
+
+
+def test_a_clock_that_is_set_kills_no_worker(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Linux knows how long after the machine a process began; the rest is the present clock's."""
+    study, trial = signed(str(tmp_path / "j"))
+    linux = psutil._psplatform  # type: ignore[attr-defined]
+    real = linux.boot_time
+    monkeypatch.setattr(linux, "boot_time", lambda: real() + 3600)
+    assert recover(study) == 0
+    mine = worker_identity()
+    trial.set_user_attr(WORKER, {**mine, "started": mine["started"] - 5})  # its number came again
     assert recover(study) == 1
 
 

@@ -32,7 +32,13 @@ BOOT, PROCESSES = Path("/proc/sys/kernel/random/boot_id"), Path("/proc/self/ns/p
 def worker_identity() -> dict[str, Any]:
     """Who runs a trial, so that another process can tell whether it still lives."""
     me = psutil.Process()
-    return {"host": this_machine(), "pid": me.pid, "started": me.create_time()}
+    return {"host": this_machine(), "pid": me.pid, "started": _started(me)}
+
+
+def _started(process: psutil.Process) -> float:
+    """In seconds since the machine was: a clock that is set meanwhile moves both."""
+    since_boot: float = process.create_time() - psutil.boot_time()
+    return since_boot
 
 
 def this_machine() -> str:
@@ -112,7 +118,6 @@ def _is_gone(signature: dict[str, Any]) -> bool:
         process = psutil.Process(signature["pid"])
         if process.status() == psutil.STATUS_ZOMBIE:
             return True
-        born: float = process.create_time()
-        return abs(born - float(signature["started"])) > 1  # its number was used again
+        return abs(_started(process) - float(signature["started"])) > 1  # its number came again
     except psutil.NoSuchProcess:
         return True
