@@ -144,8 +144,8 @@ class FeatureCache:
             limit = cache_limit(self.root, held) if self.limit is None else self.limit
             if nbytes > limit:
                 raise StorageError(
-                    f"The features of one frozen encoder take {nbytes / GIB:.2f} GiB; the cache "
-                    f"{self.root} may hold {limit / GIB:.2f} GiB. Set {LIMIT} to more, or "
+                    f"The features of one frozen encoder take {nbytes / GIB:.3g} GiB; the cache "
+                    f"{self.root} may hold {limit / GIB:.3g} GiB. Set {LIMIT} to more, or "
                     "MMBENCH_CACHE to a folder on a larger disk."
                 )
             for entry in sorted(entries, key=lambda e: e.used):
