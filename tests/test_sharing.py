@@ -472,6 +472,20 @@ def test_workers_import_nothing_from_the_folder_that_they_are_started_in(
     assert "There is no study" in pool.last_words()
 
 
+def test_what_earlier_workers_warned_of_is_not_said_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A search that goes on writes on in the same logs."""
+    log = tmp_path / "worker-0.log"
+    log.write_text("warning: an old one\nold words\n")
+    monkeypatch.setattr(Pool, "_start", lambda *_: None)
+    pool = Pool([], n=1, threads=1, logs=tmp_path).start()
+    assert pool.warnings() == [] and pool.last_words() == ""
+    with log.open("a") as file:
+        file.write("warning: a new one\n")
+    assert pool.warnings() == ["a new one"] and pool.last_words() == "warning: a new one"
+
+
 def test_errors_name_the_driver_and_hide_the_password(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(StorageError, match="Optuna cannot open") as refused:
         open_storage("postgresql://me:secret@127.0.0.1:1/x")

@@ -29,6 +29,8 @@ class Pool:
     n: int
     threads: int
     logs: Path
+    old: dict[Path, int] = field(default_factory=dict)
+    """Bytes of each log that workers of earlier pools have written: the same search, gone on."""
     processes: dict[int, subprocess.Popen[bytes]] = field(default_factory=dict)
     died: list[int] = field(default_factory=list)
     """The exit codes of workers that did not end by themselves."""
@@ -37,6 +39,7 @@ class Pool:
 
     def start(self) -> "Pool":
         self.logs.mkdir(parents=True, exist_ok=True)
+        self.old = {log: log.stat().st_size for log in self._logs()}
         for number in range(self.n):
             self._start(number)
         return self
@@ -86,14 +89,21 @@ class Pool:
         """What the workers warned of, each thing once."""
         lines = [
             line.removeprefix(WARNING)
-            for log in sorted(self.logs.glob("worker-*.log"))
-            for line in log.read_text(errors="replace").splitlines()
+            for log in sorted(self._logs())
+            for line in self._said(log).splitlines()
             if line.startswith(WARNING)
         ]
         return list(dict.fromkeys(lines))
 
     def last_words(self) -> str:
         """The end of the log of a worker that died, for an error message."""
-        logs = sorted(self.logs.glob("worker-*.log"), key=lambda p: p.stat().st_mtime)
-        text = logs[-1].read_text(errors="replace").strip() if logs else ""
+        logs = sorted(self._logs(), key=lambda p: p.stat().st_mtime)
+        text = self._said(logs[-1]).strip() if logs else ""
         return "\n".join(text.splitlines()[-8:])
+
+    def _logs(self) -> list[Path]:
+        return list(self.logs.glob("worker-*.log"))
+
+    def _said(self, log: Path) -> str:
+        """What was added to a log by these workers."""
+        return log.read_bytes()[self.old.get(log, 0) :].decode(errors="replace")
