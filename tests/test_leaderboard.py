@@ -22,6 +22,7 @@ from mmbench.leaderboard.render import markdown, write_board
 from mmbench.leaderboard.row import Gain, Row, public
 from mmbench.leaderboard.row_files import read_rows, write_row
 from mmbench.leaderboard.row_text import row_from_dict
+from mmbench.leaderboard.shape import MAY_BE_LARGER
 from mmbench.leaderboard.terminal import terminal_table
 
 CPU, GPU = "2-core Xeon, 8 GiB", "NVIDIA H200"
@@ -134,6 +135,13 @@ def test_a_bad_row_names_its_field(changes: dict[str, Any], reason: str) -> None
     with pytest.raises(InvalidSpec, match="the file") as error:
         row_from_dict({**make_row(1).to_dict(), **changes}, "the file")
     assert reason in str(error.value)
+
+
+@pytest.mark.parametrize("before", [":", ": ", "[", ",", "[1, ", ":-", ":\n\t", ": -"])
+def test_integers_beyond_64_bits_are_found_wherever_they_may_stand(before: str) -> None:
+    assert MAY_BE_LARGER.search(f'{{"a"{before}{2**63}')
+    fraction = f"0.{2**70}"
+    assert not MAY_BE_LARGER.search(f'{{"a"{before}{fraction}'), "read once, not twice"
 
 
 def test_bad_files_are_named_and_the_rest_is_read(tmp_path: Path) -> None:
