@@ -9,7 +9,7 @@ import logging
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -32,6 +32,8 @@ from mmbench.spec import canonical_json
 from mmbench.types import Encoded
 
 SCHEMA = 2
+WAIT_SECONDS = 1.0
+"""For another process that computes the same, between two looks at whether to go on."""
 log = logging.getLogger(__name__)
 
 
@@ -70,17 +72,22 @@ class FeatureCache:
         return self.root / digest[:2] / digest
 
     def get_or_compute(
-        self, key: Mapping[str, object], n_values: int, encode: Callable[[int], Iterator[Encoded]]
+        self,
+        key: Mapping[str, object],
+        n_values: int,
+        encode: Callable[[int], Iterator[Encoded]],
+        waiting: Callable[[], None] = lambda: None,
     ) -> Encoded:
         """The features of ``key`` as memory maps; of all processes that ask at once, one computes.
 
         ``encode`` gives the features of the values from a given one to the last of ``n_values``,
-        in order, batch by batch.
+        in order, batch by batch. ``waiting`` is called each second that another process computes
+        them, which can take minutes; it may raise to leave.
         """
         path = self.path(key)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            with FileLock(path.with_name(f"{path.name}.lock")):
+            with _taken(FileLock(path.with_name(f"{path.name}.lock")), waiting):
                 features = self._read(path)
                 if features is None:
                     self._write(path, key, n_values, encode)
@@ -159,6 +166,13 @@ class FeatureCache:
         """All there is, the most recently used first."""
         found = [entry_at(p) for p in self.root.glob("??/*") if p.suffix != ".lock"]
         return sorted((e for e in found if e is not None), key=lambda e: -e.used)
+
+
+def _taken(lock: FileLock, waiting: Callable[[], None]) -> AbstractContextManager[object]:
+    while True:
+        with suppress(Timeout):
+            return lock.acquire(timeout=WAIT_SECONDS)
+        waiting()
 
 
 def digest_of(key: Mapping[str, object]) -> str:

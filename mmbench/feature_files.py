@@ -1,7 +1,7 @@
 """Features on disk: a folder of npy files, written a batch at a time and read through memory maps.
 
 tokens.npy mask.npy pooled.npy   as ``Encoded`` holds them
-about.json                       what they are features of, of how many values, the files' SHA-256
+about.json                       what they are features of, and the SHA-256 of each file
 
 Neither writing nor reading holds more than a batch in memory. A writing that is asked to stop
 leaves its whole batches, and the next one goes on from there.
@@ -10,6 +10,7 @@ leaves its whole batches, and the next one goes on from there.
 import hashlib
 import io
 import json
+import math
 import shutil
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -53,7 +54,7 @@ def write_features(
     reserve(sum((n_values - done) * getattr(first, n)[:1].nbytes for n in NAMES if len(first)))
     folder.mkdir(parents=True, exist_ok=True)
     dtypes = {name: str(getattr(first, name).dtype) for name in NAMES}
-    about: dict[str, Any] = {"key": key, "values": done, "dtypes": dtypes, "sha256": {}}
+    about: dict[str, Any] = {"key": key, "dtypes": dtypes, "sha256": {}}
     try:
         with ExitStack() as stack:
             files = {n: stack.enter_context((folder / f"{n}.npy").open("a+b")) for n in NAMES}
@@ -61,8 +62,7 @@ def write_features(
             for batch in chain([first], batches):
                 for name, array in arrays.items():
                     array.append(getattr(batch, name))
-                whole = {name: array.digest.hexdigest() for name, array in arrays.items()}
-                about |= {"values": about["values"] + len(batch), "sha256": whole}
+                about["sha256"] = {n: array.digest.hexdigest() for n, array in arrays.items()}
     finally:
         (folder / ABOUT).write_text(json.dumps(about, indent=2))
 
@@ -74,10 +74,19 @@ def _done_before(folder: Path) -> int:
     """
     try:
         check_content(folder)
-        return int(read_about(folder)["values"])
+        return _rows_in(folder / "pooled.npy")
     except Damaged:
         shutil.rmtree(folder, ignore_errors=True)
         return 0
+
+
+def _rows_in(path: Path) -> int:
+    """How many have been written; the header says how many there will be."""
+    with path.open("rb") as file:
+        npy.read_magic(file)
+        shape, _, kind = npy.read_array_header_2_0(file)
+        written = path.stat().st_size - file.tell()
+    return int(written // (kind.itemsize * math.prod(shape[1:])))
 
 
 class _GrowingArray:
@@ -129,8 +138,7 @@ def read_about(folder: Path) -> dict[str, Any]:
     """What the features in ``folder`` are; ``Damaged`` if that cannot be read."""
     try:
         about = json.loads((folder / ABOUT).read_text())
-        found = {part: dict(about[part]) for part in ("key", "dtypes", "sha256")}
-        return {**found, "values": int(about["values"])}
+        return {part: dict(about[part]) for part in ("key", "dtypes", "sha256")}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise Damaged(f"{ABOUT}: {error}") from error
 

@@ -64,7 +64,7 @@ def precompute(
             "weights": weights(encoder),
         }
         compute = partial(_encodings_of, encoder, column.values, between_batches)
-        features = cache.get_or_compute(key, len(column.values), compute)
+        features = cache.get_or_compute(key, len(column.values), compute, between_batches)
         columns[modality] = Column(features, column.index)
     return Split(columns, split.target, split.slices, split.source)
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from filelock import FileLock
 from memory_limited import in_own_process
 from torch import Tensor, nn
 from typer.testing import CliRunner
@@ -36,7 +37,7 @@ from mmbench.model import FusionModel
 from mmbench.plugins import load_plugins
 from mmbench.resolve import resolve
 from mmbench.spec import Component, TrialSpec
-from mmbench.trial import Workbench, data_key, ready
+from mmbench.trial import Workbench, data_key, ready, train_trial
 from mmbench.types import Column, Encoded, Split
 
 
@@ -147,7 +148,7 @@ def test_a_corrupt_file_is_rebuilt_and_said(
 def test_no_bit_of_what_describes_the_features_goes_over_unseen(tmp_path: Path) -> None:
     """Of half precision, which numpy does not know: the description alone tells it."""
     cache, features = FeatureCache(tmp_path), Encoded.vector(torch.ones(6, 4).bfloat16())
-    cache.get_or_compute(KEY, 6, lambda: iter([features]))
+    cache.get_or_compute(KEY, 6, lambda _: iter([features]))
     path = cache.path(KEY) / "about.json"
     content = path.read_bytes()
     for at in range(len(content)):
@@ -316,6 +317,41 @@ def test_of_many_processes_one_computes(tmp_path: Path) -> None:
         process.join()
     assert [p.exitcode for p in processes] == [0, 0, 0]
     assert runs(tmp_path) == 1
+
+
+class Asked(BaseException):
+    """To stop."""
+
+
+def test_who_waits_for_the_features_of_another_may_leave(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They can take many minutes: whoever is asked to stop would be killed before they are done."""
+    cache, made = FeatureCache(tmp_path / "cache"), encoder(tmp_path)
+    monkeypatch.setattr("mmbench.feature_cache.WAIT_SECONDS", 0.01)
+
+    def stop() -> None:
+        raise Asked
+
+    path = cache.path(KEY)
+    path.parent.mkdir(parents=True)
+    encode = partial(encodings, made, VALUES)
+    with FileLock(path.with_name(f"{path.name}.lock")), pytest.raises(Asked):
+        cache.get_or_compute(KEY, len(VALUES), encode, stop)
+    assert runs(tmp_path) == 0 and len(ask(cache, made)) == 6
+
+
+def test_a_trial_is_left_while_its_features_are_computed(tmp_path: Path) -> None:
+    c = Component
+    spec = TrialSpec(c("unique", {"size": 200}), {"a": c("vector")}, c("only"), c("linear"))
+
+    def stop() -> None:
+        raise Asked
+
+    bench = Workbench(torch.device("cpu"), FeatureCache(tmp_path), between_steps=stop)
+    with pytest.raises(Asked):
+        train_trial(spec, load_plugins(), bench, on_built=lambda *_: None)
+    assert FeatureCache(tmp_path).entries() == [], "no training has begun"
 
 
 def test_a_cache_that_cannot_be_written_is_named(tmp_path: Path) -> None:
