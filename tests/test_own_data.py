@@ -464,6 +464,30 @@ def test_sequences_that_are_no_such_and_long_ones_are_named(tmp_path):
     assert index is not None and (index == MISSING).nonzero().flatten().tolist() == [7, 8]
 
 
+@pytest.mark.parametrize("in_cells", [True, False])
+def test_series_with_channels_first_are_turned_where_lengths_tell_so(tmp_path, in_cells):
+    walks = [np.random.default_rng(i).random((2, 9 + i % 4)).round(3) for i in range(60)]
+    cells = [json.dumps(walk.tolist()) for walk in walks]
+    if not in_cells:
+        cells = [f"{i}.npy" for i in range(60)]
+        for cell, walk in zip(cells, walks, strict=True):
+            np.save(tmp_path / cell, walk)
+    table = frame().assign(walk=cells)
+    found = prepared(saved(tmp_path, table))
+    assert "walk: each has 2 rows of different lengths, read as channels" in said(found)
+    assert "broken" not in said(found) and "cut" not in said(found)
+    recipe = Recipe.from_dict(json.loads(json.dumps(found.recipe.to_dict())))
+    (new,) = recipe.apply(table.iloc[[5]], tmp_path)["walk"].values
+    assert new.shape == (12, 2) and np.allclose(new[:10], walks[5].T)
+
+
+def test_series_of_more_channels_than_steps_are_named(tmp_path):
+    for i in range(60):
+        np.save(tmp_path / f"{i}.npy", np.random.default_rng(i).random((2, 9)))
+    text = said(prepared(saved(tmp_path, frame().assign(walk=[f"{i}.npy" for i in range(60)]))))
+    assert "walk: each has at most 2 steps of 9 channels" in text and "the other way round" in text
+
+
 @pytest.mark.parametrize("steps", [[], [np.nan, np.nan], None])
 def test_a_file_without_a_number_is_broken(steps, tmp_path):
     table = frame().assign(walk=[f"{i}.npy" for i in range(60)])

@@ -9,7 +9,7 @@ from mmbench.errors import UnusableData
 from mmbench.tables.copies import NONE
 from mmbench.tables.findings import Finding, Level, counted, rows_named
 from mmbench.tables.kinds import sequence
-from mmbench.tables.media import ABSENT, RATE, STRETCHED, Shape
+from mmbench.tables.media import ABSENT, RATE, STRETCHED, Shape, by_time
 from mmbench.tables.recipe import Files
 from mmbench.tables.store import Store
 
@@ -49,7 +49,7 @@ def of_sequences(cells: pd.Series, shape: Shape) -> list[Finding]:
         values = sequence(cell)
         if values is None and str(cell).strip():
             unread.append(row)
-        elif values is not None and len(values) > shape.size:
+        elif values is not None and len(by_time(values, shape)) > shape.size:
             long.append(row)
     says = f"no sequence of numbers in {counted(len(unread), 'cell')}, taken as empty"
     return [*_said(name, says, unread, "done"), *_cut(name, long, f"{shape.size:,} steps")]
@@ -76,6 +76,23 @@ def _flat(name: str, files: Files, found: Store) -> list[Finding]:
         "Look at one, and whether its values fill their range"
     )
     return _said(name, says, files.rows_of(flat), "note")
+
+
+def axes(name: str, shape: Shape) -> list[Finding]:
+    """Of the series of a column: which axis time runs along, where that is not plain."""
+    if shape.media == "series" and shape.turned:
+        says = (
+            f"each has {shape.depth:,} rows of different lengths, read as channels: time runs "
+            "along the second axis"
+        )
+        return [Finding(name, says, "done")]
+    if shape.media == "series" and shape.depth > shape.size:
+        says = (
+            f"each has at most {shape.size:,} steps of {shape.depth:,} channels, since time runs "
+            "along the first axis. Write each the other way round if time is the second"
+        )
+        return [Finding(name, says)]
+    return []
 
 
 def _cut(name: str, rows: Sequence[int], kept: str) -> list[Finding]:

@@ -40,6 +40,8 @@ class Shape:
     """Images and frames: height and width in pixels. Sounds: samples. Series: steps."""
     depth: int = 0
     """Videos: frames. Series: channels."""
+    turned: bool = False
+    """Series that are written as (channels, time)."""
 
     @property
     def dims(self) -> tuple[int, ...]:
@@ -203,7 +205,7 @@ def _counted(path: Path) -> list[str | int]:
 
 def _series(path: Path, shape: Shape) -> Decoded:
     values = np.load(path, allow_pickle=False)
-    return Decoded(series(values, shape), cut=len(values) > shape.size)
+    return Decoded(series(values, shape), cut=len(by_time(values, shape)) > shape.size)
 
 
 def series(values: Array, shape: Shape) -> Array:
@@ -216,11 +218,17 @@ def series(values: Array, shape: Shape) -> Array:
 
 def steps(values: Array, shape: Shape) -> Array:
     """(time, channels): cut or padded with NaN at the end."""
-    values = np.asarray(values, dtype=np.float32)
-    values = values[:, None] if values.ndim == 1 else values
+    values = by_time(np.asarray(values, dtype=np.float32), shape)
     if values.ndim != 2 or values.shape[1] != shape.depth:
         raise Broken(f"it has the shape {values.shape}, the others have {shape.depth} channels")
     return fitted(values, shape.size, math.nan)
+
+
+def by_time(values: Array, shape: Shape) -> Array:
+    """(time, channels) of a series as it is written."""
+    if values.ndim == 1:
+        return values[:, None]
+    return values.T if shape.turned else values
 
 
 def fitted(values: Array, length: int, padding: float) -> Array:

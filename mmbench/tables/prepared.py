@@ -49,7 +49,7 @@ from mmbench.tables.store import Progress, Store, store
 from mmbench.tables.targets import METRIC, Target, pair_target, read_target, standardised
 from mmbench.types import MISSING, Column, Part, Split, Task
 
-RULES = 3
+RULES = 4
 """Changes when the same table would be read or split otherwise."""
 ASKED = ("target", "target_kind", "separator", "split", "seed")
 """Options that decide what is asked of which rows: others are another way to read them."""
@@ -212,6 +212,7 @@ class _Preparation:
         (name,) = made[kind]
         if kind == "series" and not _are_paths(self.frame[name]):
             shape = shape_of_sequences(self.frame[name])
+            self.findings += decoded.axes(name, shape)
             self.findings += decoded.of_sequences(self.frame[name], shape)
             self.sequences[modality] = (name, shape)
             return
@@ -220,6 +221,7 @@ class _Preparation:
         found = store(files.paths, shape, self.watch(name))
         decoded.check_slashes(name, files, found)
         self.findings += cleaning.check_files(name, files, found)
+        self.findings += decoded.axes(name, shape)
         self.findings += decoded.of_files(name, files, found, shape)
         self.files[modality], self.stores[modality] = (name, shape), (files, found)
 

@@ -45,8 +45,18 @@ def _saved_dims(path: Path) -> tuple[int, ...] | None:
 
 
 def _of_lengths(dims: Sequence[tuple[int, ...]], where: str) -> Shape:
-    channels = [d[1] if len(d) == 2 else 1 for d in dims]
     if not dims:
         raise UnusableData(f"There is no sequence of numbers in {where}.")
+    turned = _are_turned(dims)
+    timed = [d[::-1] if turned else d if len(d) == 2 else (d[0], 1) for d in dims]
+    channels = [d[1] for d in timed]
     depth = max(set(channels), key=channels.count)
-    return Shape("series", min(LONGEST_STEPS, max(d[0] for d in dims)), depth)
+    return Shape("series", min(LONGEST_STEPS, max(d[0] for d in timed)), depth, turned)
+
+
+def _are_turned(dims: Sequence[tuple[int, ...]]) -> bool:
+    """Whether time is second: lengths differ there, and are the same where channels would be."""
+    if any(len(d) != 2 for d in dims):
+        return False
+    first, second = (len({d[axis] for d in dims}) for axis in (0, 1))
+    return first == 1 and second > 1
