@@ -225,6 +225,9 @@ def german(amount: float) -> str:
         ([f"{a:,}".replace(",", ".") for a in THOUSANDS], THOUSANDS),
         ([f"{a:,}".replace(",", "’") for a in THOUSANDS], THOUSANDS),
         ([f"{i} %" for i in range(60)], range(60)),
+        ([f"EUR {a:,.2f}" for a in AMOUNTS], AMOUNTS),
+        ([f"{german(a)} CHF" for a in AMOUNTS], AMOUNTS),
+        ([f"{'' if i % 3 else '< '}{german(a)}" for i, a in enumerate(AMOUNTS)], AMOUNTS),
         (["1000000000000000000", *map(str, range(59))], [1e18, *range(59)]),
     ],
 )
@@ -246,6 +249,66 @@ def test_numbers_as_people_write_them(tmp_path, written, meant):
     table.loc[3, "amount"] = "NA"
     text = said(prepared(saved(tmp_path, table)))
     assert "amount: 1 cell is 'NA' and counts as empty: row 4" in text
+
+
+MIXED = [f"${i}.5" if i % 2 else f"{i}.5 €" for i in range(60)]
+
+
+@pytest.mark.parametrize(
+    ("cells", "kind", "words"),
+    [
+        (["<30", ">30", "30"] * 20, "category", ""),
+        (["<0.5" if i % 3 == 0 else f"{i}.5" for i in range(60)], "number",
+         "x: 20 cells with a limit, such as '<0.5', read as the number itself: rows 1, 4"),
+        ([f"{i % 20 + 60} µmol/l" for i in range(60)], "category",
+         "x: numbers with words beside them, such as '60 µmol/l', read as category"),
+        ([f"M{i % 20} x" for i in range(60)], "category", ""),
+        (MIXED, "number", "x: signs beside the numbers differ ($, €): the numbers are taken"),
+        (["0.5" if i % 2 else "12%" for i in range(60)], "number", "signs beside the numbers"),
+        ([-999 if i in (3, 8) else 130 + i % 20 for i in range(60)], "number",
+         "x: 2 numbers far from the others, such as -999 (half of all are from"),
+        ([1.2**i for i in range(60)], "number", ""),
+        ([0, 1] * 29 + [0, 1000], "number", "x: 1 number far from the others, such as 1000"),
+        ([0] * 50 + [*range(10)], "number", ""),
+        (["2024-02-09 22:46 LMT", *["2024-02-09 22:46Z"] * 30, *["2024-02-10"] * 29], "date",
+         "x: 1 cell is no date and counts as empty: row 1, such as '2024-02-09 22:46 LMT'"),
+        (["yes", "no", "Yes"] * 20, "category", "x: categories differ only in case or blanks"),
+        ([f"docs/{i}.pdf" for i in range(60)], "ignored", "x: not used: files that end in .pdf"),
+        ([f"SKU-{i:04d}" for i in range(60)], "ignored", "x: not used: a name of its own"),
+    ],
+)  # fmt: skip
+def test_what_a_column_holds_is_said(tmp_path, cells, kind, words):
+    found = prepared(saved(tmp_path, frame().assign(x=cells)))
+    assert found.seems["x"].kind == kind
+    told = [line for line in said(found).splitlines() if line.startswith("x: ")]
+    assert words in "\n".join(told) and (words or not told)
+    assert not any(finding.says.endswith(".") for finding in found.findings)
+
+
+def test_a_target_far_from_the_others_is_named(tmp_path):
+    target = [99_999 if i == 7 else 2.5 * i for i in range(60)]
+    text = said(prepared(saved(tmp_path, frame().assign(label=target))))
+    assert "label: 1 number far from the others, such as 99999" in text and "row 8" in text
+
+
+def test_a_duration_is_its_seconds(tmp_path):
+    seconds = np.arange(60) * 90.5
+    table = frame().assign(took=pd.to_timedelta(seconds, unit="s"))
+    table.to_parquet(tmp_path / "data.parquet")
+    found = prepared(tmp_path / "data.parquet")
+    new = found.recipe.apply(table, tmp_path)["table"].values[:, 1]
+    assert found.recipe.tables["table"].numbers == ("age", "took")
+    assert new.tolist() == pytest.approx(seconds)
+    assert prepared(tmp_path / "data.parquet", target="took").scale[0] > 1000
+
+
+def test_a_line_for_excel_names_the_separator(tmp_path):
+    (tmp_path / "data.csv").write_text("sep=;\r\na;b\r\n1,5;x\r\n2;y\r\n")
+    table, _ = read_table(tmp_path / "data.csv")
+    assert table["a"].tolist() == [1.5, 2] and list(table) == ["a", "b"]
+    (tmp_path / "data.csv").write_text("sep=|\na|b\n1|x|z\n")
+    with pytest.raises(UnusableData, match="line 3 has 3 cells"):
+        read_table(tmp_path / "data.csv")
 
 
 @pytest.mark.parametrize(
@@ -314,6 +377,29 @@ def test_lists_in_cells_are_labels(tmp_path):
     found = prepared(saved(tmp_path, table))
     assert found.task.target == "multilabel" and found.task.outputs == ("a, c", "b")
     assert found.target[:3].tolist() == [[1, 1], [0, 1], [0, 0]]
+
+
+def test_a_label_of_a_list_may_hold_the_separator(tmp_path):
+    rows = [{"age": i, "label": ["a|c", "b"] if i % 2 else ["b"]} for i in range(60)]
+    rows[3]["label"], rows[5]["label"] = [], None
+    (tmp_path / "data.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    found = prepared(tmp_path / "data.jsonl")
+    assert found.task.outputs == ("a|c", "b")
+    assert "label: 2 rows without a label, learnt as having none of them: rows 4, 6" in said(found)
+
+
+@pytest.mark.parametrize(
+    ("labels", "several"),
+    [
+        (["a", "a, b", "b, c", "c"], True),
+        (["Paris, France", "Lyon, France", "Rome, Italy"], False),
+        (["a", "b"], False),
+    ],
+)
+def test_classes_that_may_be_lists_of_labels_are_named(tmp_path, labels, several):
+    found = prepared(saved(tmp_path, frame().assign(label=(labels * 30)[:60])))
+    assert found.task.target == "classification"
+    assert ("If each is one label: --target-kind multilabel" in said(found)) == several
 
 
 def test_few_rows_with_several_labels_are_named(tmp_path):
@@ -543,6 +629,13 @@ def test_a_class_of_one_row_is_trained_on_though_a_part_is_filled(tmp_path):
     found = prepared(saved(tmp_path, table), target_kind="classification")
     assert found.division.parts[7] == "train"
     assert all(len(found.rows(part)) for part in ("train", "val", "test"))
+
+
+def test_groups_are_the_same_whatever_blanks_are_around_them(tmp_path):
+    owners = [f"o{i // 6}{' ' * (i % 2)}" for i in range(60)]
+    found = prepared(saved(tmp_path, frame().assign(owner=owners)), split="group=owner")
+    parts = found.division.parts
+    assert all(len(set(parts[i : i + 6])) == 1 for i in range(0, 60, 6))
 
 
 def test_two_groups_are_too_few(tmp_path):

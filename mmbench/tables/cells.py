@@ -1,5 +1,7 @@
 """What single cells say: as a text, as a category, or nothing at all."""
 
+import json
+
 import numpy as np
 import pandas as pd
 
@@ -26,7 +28,8 @@ def strings(cells: pd.Series) -> pd.Series:
 
 def as_text(cell: object) -> str:
     if isinstance(cell, list | tuple | np.ndarray):
-        return "|".join(str(item) for item in cell)
+        items = [str(item) for item in cell]
+        return json.dumps(items) if any("|" in item for item in items) else "|".join(items)
     if isinstance(cell, float) and cell.is_integer():  # whole numbers, where a cell is empty
         return str(int(cell))
     return cell if isinstance(cell, str) else str(cell)

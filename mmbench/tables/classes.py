@@ -1,6 +1,6 @@
 """What is worth knowing of the classes of a target before they are learnt."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -12,13 +12,13 @@ IMBALANCE = 10.0
 """How many times larger than the smallest the largest class is, for it to be said."""
 
 
-def alike(outputs: Sequence[str], name: str) -> list[Finding]:
-    """Classes that may be one: only the user knows."""
+def alike(outputs: Iterable[str], name: str, what: str = "classes") -> list[Finding]:
+    """Classes or categories that may be one: only the user knows."""
     spellings: dict[str, list[str]] = {}
     for label in outputs:
         spellings.setdefault(" ".join(label.casefold().split()), []).append(repr(label))
     same = [" and ".join(labels) for labels in spellings.values() if len(labels) > 1]
-    says = f"classes differ only in case or blanks: {listed(same)}. Write them alike if so"
+    says = f"{what} differ only in case or blanks: {listed(same)}. Write them alike if so"
     return [Finding(name, says)] if same else []
 
 
@@ -42,7 +42,7 @@ def uneven(
             Finding(
                 name,
                 f"{len(alone):,} of {len(sizes):,} classes have one row only: {which}. Such a row "
-                "is trained on and never tested; merge the class with another, or add rows.",
+                "is trained on and never tested; merge the class with another, or add rows",
             )
         )
     if sizes.max() > IMBALANCE * sizes.min():
@@ -53,7 +53,7 @@ def uneven(
                 f"classes are uneven: {outputs[big]!r} has {sizes[big]:,} rows "
                 f"({sizes[big] / sizes.sum():.0%}), {outputs[small]!r} has "
                 f"{sizes[small]:,}. Look at balanced accuracy too; "
-                "`--objective balanced-softmax` counters it.",
+                "`--objective balanced-softmax` counters it",
             )
         )
     return found

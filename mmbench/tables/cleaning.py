@@ -2,15 +2,17 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from shlex import quote
 
 import numpy as np
 import pandas as pd
 
 from mmbench.errors import UnusableData
-from mmbench.tables.cells import strings, with_value
+from mmbench.tables.cells import as_text, strings, with_value
 from mmbench.tables.dates import Order, how_read, orders, read_dates
 from mmbench.tables.findings import Finding, counted, listed, rows_named, so_missing
 from mmbench.tables.kinds import Seems
+from mmbench.tables.limits import limits_said
 from mmbench.tables.media import ABSENT
 from mmbench.tables.numbers import as_numbers
 from mmbench.tables.recipe import Files
@@ -50,7 +52,7 @@ def gaps(
                 cells = with_value(cells)
                 found += _words_for_nothing(frame[name], cells)
             if kind == "number":
-                found += _no_numbers(cells)
+                found += [*_no_numbers(cells), *limits_said(cells)]
             if kind == "date":
                 found += _dates(cells, learnt.get(name))
     return found
@@ -78,9 +80,9 @@ def _then(kind: str) -> str:
 
 def _no_numbers(cells: pd.Series) -> list[Finding]:
     numbers = as_numbers(cells)
-    name = str(cells.name)
+    name, none = str(cells.name), cells.notna() & numbers.isna()
     return [
-        *_unread(name, cells.notna() & numbers.isna(), "no number"),
+        *_unread(name, none, "no number", _such_as(cells[none])),
         *_unread(name, numbers.isin([np.inf, -np.inf]), "infinite"),
     ]
 
@@ -88,15 +90,23 @@ def _no_numbers(cells: pd.Series) -> list[Finding]:
 def _dates(cells: pd.Series, learnt: Order | None) -> list[Finding]:
     name, found = str(cells.name), orders(cells)
     unread = cells.notna() & read_dates(cells, learnt or found.order).isna()
-    return [*([] if learnt else how_read(name, found)), *_unread(name, unread, "no date")]
+    return [
+        *([] if learnt else how_read(name, found)),
+        *_unread(name, unread, "no date", _such_as(cells[unread])),
+    ]
 
 
-def _unread(name: str, which: pd.Series, what: str) -> list[Finding]:
+def _such_as(cells: pd.Series) -> str:
+    """The first of these cells; nothing if there is none."""
+    return "".join(f", such as {as_text(cell)!r}" for cell in cells.head(1))
+
+
+def _unread(name: str, which: pd.Series, what: str, such: str = "") -> list[Finding]:
     rows = np.flatnonzero(which.to_numpy(dtype=bool))
     if not len(rows):
         return []
     says = f"{counted(len(rows), 'cell')} {'is' if len(rows) == 1 else 'are'} {what} and count"
-    says += f"{'s' if len(rows) == 1 else ''} as empty: {rows_named(rows)}"
+    says += f"{'s' if len(rows) == 1 else ''} as empty: {rows_named(rows)}{such}"
     return [Finding(name, says, "done", tuple(rows_named([row]) for row in rows))]
 
 
@@ -117,7 +127,9 @@ def check_files(name: str, files: Files, found: Store) -> list[Finding]:
 
 def _mostly_absent(name: str, files: Files, found: Store, absent: set[int]) -> UnusableData:
     if not files.paths:
-        return UnusableData(f"Column {name!r} names no file. Leave it out: --kind {name}=ignored.")
+        return UnusableData(
+            f"Column {name!r} names no file. Leave it out: --kind {quote(f'{name}=ignored')}."
+        )
     first = min(absent or found.broken)
     row = files.rows_of([first])[0]
     return UnusableData(

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from mmbench.tables import splitting
-from mmbench.tables.cells import strings
+from mmbench.tables.cells import categories, strings
 from mmbench.tables.copies import NONE, Groups, Tied, groups_of, keyed
 from mmbench.tables.findings import Finding, counted, rows_named
 from mmbench.tables.options import TableOptions
@@ -38,7 +38,7 @@ def ties(
     """Every sign that rows belong together: a group column, files by column, equal rows."""
     found = []
     if group:
-        owners = strings(frame[group])
+        owners = categories(frame[group])
         found.append(Tied(OF_ONE_GROUP, keyed(owners.where(owners.notna(), None).tolist())))
     contents = [_as_read(frame[name]) for name in cells]
     for name, (named, store) in files.items():

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from mmbench.tables.cells import categories
+from mmbench.tables.classes import alike
 from mmbench.tables.dates import DATE_PARTS, MONTH_FIRST, Order, date_parts, orders
 from mmbench.tables.findings import Finding
 from mmbench.tables.modalities import Made
@@ -106,6 +107,7 @@ class Fields:
         found = []
         for name, known in self.categories.items():
             cells = categories(frame[name]).dropna()
+            found += alike(sorted(set(cells)), name, "categories")
             others = set(cells) - set(_places(known))
             if others:
                 share = cells.isin(others).mean()

@@ -1,6 +1,7 @@
 """Columns that give the target away: known only afterwards, or the target in other words."""
 
 from collections.abc import Iterable, Mapping
+from shlex import quote
 
 import numpy as np
 import pandas as pd
@@ -49,7 +50,7 @@ def giveaways(
         Finding(
             name,
             f"{says}. If it is not known when a prediction is made, leave it out: "
-            f"--kind {name}=ignored",
+            f"--kind {quote(f'{name}=ignored')}",
         )
         for name, says in found
     ]

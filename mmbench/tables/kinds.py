@@ -31,8 +31,17 @@ UNREAD: Mapping[str, frozenset[str]] = {
     ),
     "PNG or JPEG": frozenset({".svg", ".heic", ".heif", ".avif"}),
     "WAV or FLAC": frozenset({".m4a", ".aac", ".wma"}),
+    "PNG or JPEG, or an array as .npy": frozenset({".dcm", ".nii"}),
+    "an array (time, channels) as .npy": frozenset(
+        {".csv", ".tsv", ".npz", ".mat", ".edf", ".h5", ".hdf5", ".pt", ".pkl", ".parquet"}
+    ),
+    "the text itself, in the cell": frozenset(
+        {".txt", ".md", ".pdf", ".doc", ".docx", ".html", ".htm", ".xml", ".json"}
+    ),
 }
 """Endings of files that are not decoded, by what each is to be written as."""
+SERIAL = re.compile(r"[^\W\d_]{0,8}[-_]?\d{2,}|[0-9a-f]{8}(?:-?[0-9a-f]{4}){3}-?[0-9a-f]{12}", re.I)
+"""A name that counts: SKU-00012, a UUID."""
 SAMPLE = 500
 """Cells that are looked at to tell the kind of a column."""
 LONGEST_NAME = 255
@@ -65,6 +74,8 @@ def infer_kind(cells: pd.Series, folder: Path) -> Seems:
         return Seems("date", "dates")
     if pd.api.types.is_bool_dtype(there):
         return Seems("category", "yes or no")
+    if pd.api.types.is_timedelta64_dtype(cells):
+        return Seems("number", "durations, in seconds")
     if pd.api.types.is_numeric_dtype(cells):
         return _of_numbers(cells)
     told = with_value(there).dropna()
@@ -118,7 +129,9 @@ def _of_strings(cells: pd.Series, sample: pd.Series, name: str, folder: Path) ->
         each = as_numbers(cells).notna().all()
         return Seems("number", "numbers" if each else "numbers, some cells are not")
     words = sample.map(lambda s: len(s.split())).mean()
-    named = _is_identifier(name) or share_of(sample, CODE.fullmatch) >= MOST
+    named = _is_identifier(name) or any(
+        share_of(sample, counts.fullmatch) >= MOST for counts in (CODE, SERIAL)
+    )
     if distinct == len(cells) and words <= 1 and named:
         return Seems("ignored", "a name of its own for each row: an identifier")
     if repeated and (distinct <= FEW_VALUES or words < 3):

@@ -3,10 +3,11 @@
 import ast
 import json
 from collections import Counter
+from collections.abc import Sequence
 
 import pandas as pd
 
-from mmbench.tables.findings import Finding, listed, rows_named
+from mmbench.tables.findings import Finding, counted, listed, rows_named
 from mmbench.tables.numbers import MOST, share_of
 
 SEPARATORS = ("|", ";")
@@ -53,6 +54,33 @@ def rarely_several(labels: list[list[str]], name: str) -> list[Finding]:
         f"only {rows_named(rows)} of {len(labels):,} name several labels, such as "
         f"{listed([repr(label) for label in labels[rows[0]]])}. If each is one label, write it "
         "without the separator or set --target-kind classification"
+    )
+    return [Finding(name, says)]
+
+
+def none_of(labels: list[list[str]], name: str) -> list[Finding]:
+    """What is said of rows without a label: an empty cell may also stand for unknown ones."""
+    rows = [row for row, of_row in enumerate(labels) if not of_row]
+    if not rows:
+        return []
+    says = (
+        f"{counted(len(rows), 'row')} without a label, learnt as having none of them: "
+        f"{rows_named(rows)}. Leave such rows out if their labels are unknown"
+    )
+    return [Finding(name, says)]
+
+
+def seem_several(classes: Sequence[str], name: str) -> list[Finding]:
+    """What is said of classes that may be lists: most of what commas part stands in another too."""
+    lists = [labels_of(text, ",") for text in classes]
+    of = Counter(label for labels in lists for label in set(labels))
+    again = sum(count > 1 for count in of.values())
+    if max(map(len, lists)) < 2 or again < MOST * len(of):
+        return []
+    longest = classes[max(range(len(lists)), key=lambda i: len(lists[i]))]
+    says = (
+        f"{len(classes):,} classes are made of {len(of):,} with commas between them, such as "
+        f"{longest!r}. If each is one label: --target-kind multilabel"
     )
     return [Finding(name, says)]
 

@@ -11,8 +11,9 @@ from typing import Literal
 import pandas as pd
 
 from mmbench.tables.cells import with_value
-from mmbench.tables.findings import Finding
-from mmbench.tables.numbers import BLANKS, MOST, POSTCODE, as_numbers
+from mmbench.tables.findings import Finding, listed
+from mmbench.tables.limits import LIMIT, MOST_LIMITS
+from mmbench.tables.numbers import BLANKS, MOST, POSTCODE, as_numbers, share_of
 
 Notation = Literal["decimal comma", "decimal point"]
 COMMA: Notation = "decimal comma"
@@ -22,12 +23,19 @@ DECIMAL_COMMAS = "decimal commas"
 BARE = re.compile(r"\s*[+-]?\d+\s*")
 """A number in any notation."""
 
+SIGNS = {sign: sign for sign in "$€£¥₹%"} | {
+    "USD": "$", "EUR": "€", "GBP": "£", "JPY": "¥", "INR": "₹", "CHF": "CHF", "SEK": "SEK",
+    "NOK": "NOK", "DKK": "DKK", "PLN": "PLN", "CZK": "CZK", "CNY": "CNY", "AUD": "AUD",
+    "CAD": "CAD",
+}  # fmt: skip
+"""What may stand beside a number, by what it means."""
+
 
 def _written(thousands: str, decimal: str) -> re.Pattern[str]:
     """No number begins with thousands of zero, and one sign of money or of a share is beside it."""
     number = rf"((?:[1-9]\d{{0,2}}(?:[{thousands}]\d{{3}})+|\d+)(?:{decimal}\d+)?)"
-    sign = rf"[$€£¥₹%][{BLANKS}]?"
-    return re.compile(rf"\s*([+-]?)(?:{sign})?{number}(?:[{BLANKS}]?{sign})?\s*")
+    sign = rf"(?:{'|'.join(map(re.escape, SIGNS))})[{BLANKS}]?"
+    return re.compile(rf"({LIMIT.pattern})?\s*([+-]?)(?:{sign})?{number}(?:[{BLANKS}]?{sign})?\s*")
 
 
 WRITTEN: Mapping[Notation, re.Pattern[str]] = {
@@ -48,6 +56,8 @@ def notation_of(cells: pd.Series, *, decimal_commas: bool) -> Notation | None:
     told = told[[isinstance(cell, str) and bool(cell.strip()) for cell in told]]
     open_ = told[[not BARE.fullmatch(cell) for cell in told]]
     if not len(open_) or any(POSTCODE.fullmatch(cell) for cell in told):
+        return None
+    if share_of(told, LIMIT.match) > MOST_LIMITS:
         return None
     read: dict[Notation | None, int] = {None: int(as_numbers(open_).notna().sum())}
     for notation, pattern in WRITTEN.items():
@@ -72,10 +82,11 @@ def _number(cell: object, pattern: re.Pattern[str]) -> object:
     found = pattern.fullmatch(cell) if isinstance(cell, str) else None
     if found is None:
         return cell
-    sign, digits = found.groups()
+    limit, sign, digits = found.groups()
     comma = pattern is WRITTEN[COMMA]
     whole, _, part = digits.partition("," if comma else ".")
-    return float(f"{sign}{re.sub(r'[^0-9]', '', whole)}.{part or 0}")
+    number = float(f"{sign}{re.sub(r'[^0-9]', '', whole)}.{part or 0}")
+    return f"{limit.strip()}{number}" if limit else number
 
 
 def plain_numbers(
@@ -89,7 +100,11 @@ def plain_numbers(
         if may(name) and (notation := notation_of(frame[name], decimal_commas=commas))
     }
     plain = in_plain(frame, notations)
-    found = [_said(frame[name], plain[name], notation) for name, notation in notations.items()]
+    found = [
+        said
+        for name, notation in notations.items()
+        for said in (_said(frame[name], plain[name], notation), *_mixed(frame[name]))
+    ]
     return plain, notations, found
 
 
@@ -101,3 +116,19 @@ def _said(written: pd.Series, read: pd.Series, notation: Notation) -> Finding:
     )
     says = f"numbers with a {notation} were read as such: {word!r} is {number:.15g}"
     return Finding(str(written.name), says, "done")
+
+
+def _mixed(written: pd.Series) -> list[Finding]:
+    """What is said of money of several currencies, and of shares among plain numbers."""
+    signs = {_sign(cell) for cell in with_value(written).dropna() if isinstance(cell, str)}
+    if "%" not in signs:
+        signs.discard("")
+    if len(signs) < 2:
+        return []
+    each = listed([sign or "none" for sign in sorted(signs)])
+    says = f"signs beside the numbers differ ({each}): the numbers are taken as they are"
+    return [Finding(str(written.name), f"{says}, nothing is converted")]
+
+
+def _sign(cell: str) -> str:
+    return next((means for sign, means in SIGNS.items() if sign in cell), "")

@@ -1,4 +1,4 @@
-"""Numbers as programs write them: 1234.5, 12 345; digits that are none: 01067."""
+"""Numbers as programs write them: 1234.5, 12 345, <0.5; digits that are none: 01067."""
 
 import re
 from collections.abc import Callable, Iterable
@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from mmbench.tables.cells import with_value
+from mmbench.tables.limits import LIMIT, MOST_LIMITS, without_limit
 
 MOST = 0.9
 """Share of a column's cells that must agree for it to be of a kind."""
@@ -22,24 +23,30 @@ THOUSANDS = re.compile(rf"[+-]?\d{{1,3}}(?:[{BLANKS}]\d{{3}}){{1,3}}(?:\.\d+)?")
 
 
 def as_numbers(cells: pd.Series) -> pd.Series:
-    """(rows,) NaN where there is none; 12 345 is one."""
+    """(rows,) NaN where there is none; 12 345 is one, <0.5 is 0.5, and a duration its seconds."""
+    if pd.api.types.is_timedelta64_dtype(cells):
+        seconds: pd.Series = cells.dt.total_seconds()
+        return seconds
     if not pd.api.types.is_numeric_dtype(cells):
-        cells = cells.map(_without_blanks, na_action="ignore")
+        cells = cells.map(_plain, na_action="ignore")
     return pd.to_numeric(cells, errors="coerce")
 
 
-def _without_blanks(cell: object) -> object:
-    if isinstance(cell, str) and THOUSANDS.fullmatch(cell.strip()):
-        return "".join(cell.split())
-    return cell
+def _plain(cell: object) -> object:
+    if not isinstance(cell, str):
+        return cell
+    text = without_limit(cell)
+    return "".join(text.split()) if THOUSANDS.fullmatch(text.strip()) else text
 
 
 def are_numbers(cells: pd.Series) -> bool:
-    """Whether most of these strings are numbers, and they are no codes."""
+    """Whether most of these strings are numbers, and they are no codes and no names of ranges."""
     told = with_value(cells).dropna()
     if not len(told) or as_numbers(told).notna().mean() < MOST:
         return False
     if any(POSTCODE.fullmatch(cell) for cell in told):
+        return False
+    if share_of(told, LIMIT.match) > MOST_LIMITS:
         return False
     return share_of(told, lambda cell: not CODE.fullmatch(cell)) >= MOST
 

@@ -28,6 +28,7 @@ from mmbench.tables.giveaways import giveaways
 from mmbench.tables.kinds import ColumnKind, Seems
 from mmbench.tables.modalities import Made, Read, parsed_modalities, read_columns
 from mmbench.tables.notation import Notation, plain_numbers
+from mmbench.tables.odd import odd_numbers
 from mmbench.tables.options import (
     NOTHING,
     Asked,
@@ -256,7 +257,9 @@ class _Preparation:
     def _learnt(self, division: Division) -> Division:
         """Without columns that no training row has a value of, and rows that then have none."""
         self.modalities, found = filled.learnt(self.there, division.parts)
-        self.findings += [*found, *cleaning.gaps(self.frame, self._by_kind())]
+        columns = self._by_kind()
+        self.findings += [*found, *cleaning.gaps(self.frame, columns)]
+        self.findings += odd_numbers(self.frame, columns, self.seems)
         parts = filled.check_left(self.there, self.modalities, division.parts)
         gone = np.flatnonzero(parts != division.parts)
         self.findings += filled.without_value(gone)

@@ -89,17 +89,24 @@ def _text(content: bytes, findings: list[Finding]) -> str:
             Finding(
                 "encoding",
                 f"not UTF-8 from {where} on (byte 0x{content[error.start]:02x}); the file was read "
-                "as Windows-1252. Save it as UTF-8 if letters look wrong.",
+                "as Windows-1252. Save it as UTF-8 if letters look wrong",
                 "done",
             )
         )
         return content.decode("cp1252", errors="replace")
 
 
+def _of_excel(text: str) -> tuple[str, str] | None:
+    """The separator that a first line, sep=;, names for Excel, and the text with a blank line."""
+    found = re.match(r'"?sep=(.)"?\r?\n', text)
+    return (found[1], f"\n{text[found.end() :]}") if found else None
+
+
 class _Separated:
     """A table of rows and separators: looked over cell by cell, then read by pandas."""
 
     def __init__(self, text: str, own: str, path: Path, findings: list[Finding]) -> None:
+        own, text = _of_excel(text) or (own, text)
         self.text, self.path = text.strip("\r\n"), path
         self.above = len(text[: len(text) - len(text.lstrip("\r\n"))].splitlines())
         self.separator = self._separator(own)

@@ -18,8 +18,10 @@ from mmbench.tables.cells import categories, strings, with_value
 from mmbench.tables.classes import alike, uneven
 from mmbench.tables.copies import NONE, Groups
 from mmbench.tables.findings import Finding, counted, rows_named
-from mmbench.tables.labels import labels_of, rarely_several, separator_of
+from mmbench.tables.labels import labels_of, none_of, rarely_several, seem_several, separator_of
+from mmbench.tables.limits import limits_said
 from mmbench.tables.numbers import are_numbers, as_numbers
+from mmbench.tables.odd import far_off
 from mmbench.words import words
 
 TargetIs = Literal["classification", "multilabel", "regression", "sequence", "retrieval"]
@@ -56,6 +58,8 @@ def infer_target(cells: pd.Series) -> tuple[TargetIs, str]:
     there = cells.dropna()
     if len(there) and isinstance(there.iloc[0], list | tuple | np.ndarray):
         return "multilabel", "|"
+    if pd.api.types.is_timedelta64_dtype(cells):
+        return "regression", ""
     if pd.api.types.is_numeric_dtype(cells) and not pd.api.types.is_bool_dtype(cells):
         return _of_numbers(there), ""
     texts = strings(there)
@@ -86,7 +90,11 @@ def read_target(cells: pd.Series, kind: TargetIs, separator: str) -> tuple[Targe
     else:
         target = _classes(texts, name)
         codes = target.values.numpy()
-        found = [*_unknown(target.known, name), *uneven(codes, target.known, target.outputs, name)]
+        found = [
+            *_unknown(target.known, name),
+            *seem_several(target.outputs, name),
+            *uneven(codes, target.known, target.outputs, name),
+        ]
     return target, [*found, *alike(target.outputs, name)]
 
 
@@ -104,7 +112,8 @@ def _numbers(cells: pd.Series, name: str) -> tuple[Target, list[Finding]]:
         )
     values = torch.from_numpy(np.where(known, numbers, 0.0))
     words = strings(cells)[~known].dropna()
-    return Target("regression", (name,), values, known), _unknown(known, name, words)
+    found = [*limits_said(cells), *far_off(cells), *_unknown(known, name, words)]
+    return Target("regression", (name,), values, known), found
 
 
 def _such_as(cells: pd.Series) -> str:
@@ -143,7 +152,7 @@ def _labels(texts: pd.Series, separator: str) -> tuple[Target, list[Finding]]:
         values[row, [place[label] for label in labels]] = 1.0
     known = np.ones(len(each), dtype=bool)
     target = Target("multilabel", tuple(outputs), values, known, separator or "|")
-    return target, rarely_several(each, str(texts.name))
+    return target, [*none_of(each, str(texts.name)), *rarely_several(each, str(texts.name))]
 
 
 def _sequences(texts: pd.Series, name: str) -> tuple[Target, list[Finding]]:
