@@ -5,6 +5,7 @@ load_model("model/").predict({"image": "cat.jpg", "question": "what animal is it
 """
 
 import json
+import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -22,14 +23,16 @@ from mmbench.plugins import load_plugins
 from mmbench.saved import SavedModel
 from mmbench.saved import load_model as load_saved
 from mmbench.sequences import END, said
+from mmbench.tables.cells import is_empty, says_nothing
 from mmbench.tables.cleaning import gaps
 from mmbench.tables.decoded import of_sequences
+from mmbench.tables.fields import Fields
 from mmbench.tables.findings import Finding
 from mmbench.tables.media import Broken, Shape
 from mmbench.tables.notation import in_plain, plain_numbers
 from mmbench.tables.read import read_table
 from mmbench.tables.recipe import Recipe
-from mmbench.tables.samples import OnBroken, is_empty, media_column, refuse
+from mmbench.tables.samples import OnBroken, media_column, refuse
 from mmbench.types import MISSING, Column, Split
 
 THRESHOLD = 0.5
@@ -95,9 +98,17 @@ class Predictor:
         table, _, found = plain_numbers(table, plain.__contains__)
         return table, [*findings, *found]
 
+    @torch.inference_mode()
     def predict(self, sample: Sample, folder: str | Path = ".") -> Prediction:
-        """One sample; what it leaves out is missing. Relative paths start at ``folder``."""
-        (found,) = self.predict_all([sample], folder)
+        """One sample; what it leaves out is missing. Relative paths start at ``folder``.
+
+        What is there and cannot be read raises ``UnusableData``.
+        """
+        self._check(sample)
+        raw = self._raw([sample], Path(folder))
+        for modality, fields in ({} if self.recipe is None else self.recipe.tables).items():
+            _refuse_words(sample, fields, raw.columns[modality])
+        (found,) = self._of(raw)
         if found == EMPTY:
             raise InvalidParameter(
                 "The sample has no value that the model reads. Give at least one of: "
@@ -132,9 +143,12 @@ class Predictor:
             on_broken(name, first + row, cell, why)
 
         raw = self._raw(samples, folder, told)
+        return self._of(raw)
+
+    def _of(self, raw: Split) -> list[Prediction]:
         there = _filled(raw)
         if not there.any():
-            return [EMPTY] * len(samples)
+            return [EMPTY] * len(raw)
         scores = self._answer(self._ready(raw))
         return [self._said(own) if has else EMPTY for has, own in zip(there, scores, strict=True)]
 
@@ -256,6 +270,15 @@ def _filled(raw: Split) -> Tensor:
     for column in raw.columns.values():
         there |= column.present
     return there
+
+
+def _refuse_words(sample: Sample, fields: Fields, read: Column) -> None:
+    """``UnusableData`` for a cell that is neither empty nor the number or the date it is to be."""
+    assert isinstance(read.values, Tensor)
+    for name, number in zip(fields.entries, read.values[0].tolist(), strict=True):
+        if math.isnan(number) and not says_nothing(cell := sample.get(name)):
+            what = "date" if name in fields.dates else "number"
+            refuse(name, 0, cell, Broken(f"it is no {what}"))
 
 
 def _by_kind(recipe: Recipe, table: pd.DataFrame) -> dict[str, list[str]]:

@@ -260,6 +260,8 @@ MIXED = [f"${i}.5" if i % 2 else f"{i}.5 €" for i in range(60)]
         (["<30", ">30", "30"] * 20, "category", ""),
         (["<0.5" if i % 3 == 0 else f"{i}.5" for i in range(60)], "number",
          "x: 20 cells with a limit, such as '<0.5', read as the number itself: rows 1, 4"),
+        (["<none", "< 2", *map(str, range(58))], "number",
+         "x: 1 cell with a limit, such as '< 2', read as the number itself: row 2"),
         ([f"{i % 20 + 60} µmol/l" for i in range(60)], "category",
          "x: numbers with words beside them, such as '60 µmol/l', read as category"),
         ([f"M{i % 20} x" for i in range(60)], "category", ""),

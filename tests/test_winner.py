@@ -185,10 +185,26 @@ def test_a_sample_of_words_for_nothing_is_empty(alone, cell):
     assert [one.value is None for one in found] == [True, False, True]
 
 
+@pytest.mark.parametrize(
+    ("sample", "says"),
+    [
+        ({"size": "abc", "born": "3/4/2024"}, "'size', row 1: 'abc' cannot be read: it is no num"),
+        ({"size": [1, 2]}, "'size', row 1: .* it is no number"),
+        ({"size": 1, "born": "soon"}, "'born', row 1: 'soon' cannot be read: it is no date"),
+    ],
+)
+def test_a_word_for_a_number_of_one_sample_is_refused(alone, sample, says):
+    with pytest.raises(UnusableData, match=says):
+        load_model(alone).predict(sample)
+    assert load_model(alone).predict({"size": "< 2", "born": pd.NaT}).value is not None
+
+
 def test_dates_of_new_rows_are_read_as_they_were_learnt(alone):
     model = load_model(alone)
     new = pd.DataFrame({"size": [1, 2], "born": ["03/04/2024", "31/31/2024"]})
-    assert [f.says for f in model.findings(new)] == ["1 cell is no date and counts as empty: row 2"]
+    assert [f.says for f in model.findings(new)] == [
+        "1 cell is no date and counts as empty: row 2, such as '31/31/2024'"
+    ]
 
 
 def test_a_task_without_preprocessing_takes_its_modalities(tmp_path):

@@ -14,11 +14,24 @@ def with_value(cells: pd.Series) -> pd.Series:
     """Cells, those that hold a word for nothing missing too."""
     if pd.api.types.is_numeric_dtype(cells) or pd.api.types.is_datetime64_any_dtype(cells):
         return cells
-    return cells.mask(cells.map(_says_nothing).astype(bool))
+    return cells.mask(cells.map(_is_word_for_nothing).astype(bool))
 
 
-def _says_nothing(cell: object) -> bool:
+def _is_word_for_nothing(cell: object) -> bool:
     return isinstance(cell, str) and cell.strip().lower() in NO_VALUE
+
+
+def is_empty(cell: object) -> bool:
+    """As in a table: nothing, not a number, no time, or blank."""
+    if isinstance(cell, str):
+        return not cell.strip()
+    nothing = cell is None or cell is pd.NA or cell is pd.NaT
+    return nothing or (isinstance(cell, float) and np.isnan(cell))
+
+
+def says_nothing(cell: object) -> bool:
+    """Whether it is empty or, among numbers, dates and files, stands for that."""
+    return is_empty(cell) or _is_word_for_nothing(cell)
 
 
 def strings(cells: pd.Series) -> pd.Series:

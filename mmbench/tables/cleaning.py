@@ -12,9 +12,9 @@ from mmbench.tables.cells import as_text, strings, with_value
 from mmbench.tables.dates import Order, how_read, orders, read_dates
 from mmbench.tables.findings import Finding, counted, listed, rows_named, so_missing
 from mmbench.tables.kinds import Seems
-from mmbench.tables.limits import limits_said
 from mmbench.tables.media import ABSENT
 from mmbench.tables.numbers import as_numbers
+from mmbench.tables.odd import limits_said
 from mmbench.tables.recipe import Files
 from mmbench.tables.store import Store
 
@@ -47,7 +47,8 @@ def gaps(
             cells = frame[name]
             empty = np.flatnonzero(cells.isna().to_numpy(dtype=bool) | _blank(cells))
             if len(empty):
-                found.append(Finding(name, f"{counted(len(empty), 'empty cell')}, {_then(kind)}"))
+                says = f"{counted(len(empty), 'empty cell')}, {_then(kind, len(empty))}"
+                found.append(Finding(name, says))
             if kind not in ("text", "category"):
                 cells = with_value(cells)
                 found += _words_for_nothing(frame[name], cells)
@@ -70,11 +71,11 @@ def _blank(cells: pd.Series) -> np.ndarray:
     return strings(cells).map(lambda s: not s.strip(), na_action="ignore").eq(True).to_numpy()  # noqa: FBT003
 
 
-def _then(kind: str) -> str:
+def _then(kind: str, n: int) -> str:
     if kind in ("number", "date"):
-        return "which count as the mean of the training rows"
+        return f"which count{'s' if n == 1 else ''} as the mean of the training rows"
     if kind == "category":
-        return "which are of no category"
+        return f"which {'is' if n == 1 else 'are'} of no category"
     return "where the modality is missing"
 
 

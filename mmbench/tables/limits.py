@@ -2,10 +2,6 @@
 
 import re
 
-import pandas as pd
-
-from mmbench.tables.findings import Finding, counted, rows_named
-
 LIMIT = re.compile(r"\s*[<>≤≥]=?\s*(?=[+-]?[\d.,])")
 """What stands before the number."""
 MOST_LIMITS = 0.5
@@ -15,13 +11,3 @@ MOST_LIMITS = 0.5
 def without_limit(cell: str) -> str:
     """The number alone."""
     return LIMIT.sub("", cell, count=1) if LIMIT.match(cell) else cell
-
-
-def limits_said(cells: pd.Series) -> list[Finding]:
-    """What is said of cells that are read as the numbers that they are limits of."""
-    which = [row for row, cell in enumerate(cells) if isinstance(cell, str) and LIMIT.match(cell)]
-    if not which:
-        return []
-    words, name = cells.iloc[which[0]].strip(), str(cells.name)
-    says = f"{counted(len(which), 'cell')} with a limit, such as {words!r}, read as the number"
-    return [Finding(name, f"{says} itself: {rows_named(which)}", "done")]

@@ -1,4 +1,4 @@
-"""Numbers that may not be what they seem: far from all others, or with a unit beside them."""
+"""Numbers that may not be what they seem: far off, limits, or with a unit beside them."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -10,8 +10,8 @@ from mmbench.tables.cells import strings, with_value
 from mmbench.tables.fields import numeric
 from mmbench.tables.findings import Finding, counted, rows_named
 from mmbench.tables.kinds import Seems
-from mmbench.tables.limits import without_limit
-from mmbench.tables.numbers import MOST, share_of
+from mmbench.tables.limits import LIMIT, without_limit
+from mmbench.tables.numbers import MOST, as_numbers, share_of
 
 GAP = 10.0
 """How wide a gap without any number is, in units of the middle half's, for those beyond it to be
@@ -68,3 +68,14 @@ def _with_units(cells: pd.Series, kind: str) -> list[Finding]:
         "the numbers alone, all in one unit, to have them read as such"
     )
     return [Finding(str(cells.name), says)]
+
+
+def limits_said(cells: pd.Series) -> list[Finding]:
+    """What is said of cells that are read as the numbers that they are limits of."""
+    limits = [isinstance(cell, str) and LIMIT.match(cell) is not None for cell in cells]
+    which = np.flatnonzero(np.array(limits) & as_numbers(cells).notna().to_numpy(dtype=bool))
+    if not len(which):
+        return []
+    words, name = cells.iloc[which[0]].strip(), str(cells.name)
+    says = f"{counted(len(which), 'cell')} with a limit, such as {words!r}, read as the number"
+    return [Finding(name, f"{says} itself: {rows_named(which)}", "done")]

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import torch
 
 from mmbench.errors import UnusableData
+from mmbench.tables.cells import is_empty
 from mmbench.tables.findings import Finding, counted, rows_named, so_missing
 from mmbench.tables.kinds import sequence
 from mmbench.tables.media import Array, Broken, Shape, decode, fit_sound, series, shrunk
@@ -73,13 +73,6 @@ def media_column(
     if shape.media == "audio":
         found = found.float() / np.iinfo(np.int16).max
     return Column(found, torch.tensor(index))
-
-
-def is_empty(cell: Any) -> bool:
-    """As in a table: nothing, not a number, or blank."""
-    if isinstance(cell, str):
-        return not cell.strip()
-    return cell is None or cell is pd.NA or (isinstance(cell, float) and np.isnan(cell))
 
 
 def _decoded(cell: Any, shape: Shape, folder: Path) -> Array:

@@ -19,9 +19,8 @@ from mmbench.tables.classes import alike, uneven
 from mmbench.tables.copies import NONE, Groups
 from mmbench.tables.findings import Finding, counted, rows_named
 from mmbench.tables.labels import labels_of, none_of, rarely_several, seem_several, separator_of
-from mmbench.tables.limits import limits_said
 from mmbench.tables.numbers import are_numbers, as_numbers
-from mmbench.tables.odd import far_off
+from mmbench.tables.odd import far_off, limits_said
 from mmbench.words import words
 
 TargetIs = Literal["classification", "multilabel", "regression", "sequence", "retrieval"]
