@@ -24,6 +24,7 @@ from mmbench.errors import (
     UnusableData,
 )
 from mmbench.exporting import export_model
+from mmbench.exporting.card import card
 from mmbench.exporting.graph import Parity, write_graph
 from mmbench.exporting.onnx_graph import write_onnx
 from mmbench.exporting.smaller import compressed_copy
@@ -243,10 +244,20 @@ def test_an_export_has_a_card_and_a_graph_that_agrees(small, tmp_path):
     graph = torch.export.load(tmp_path / "out" / "model.pt2").module()
     inputs, scores = scores_of_requests(small)
     assert torch.allclose(graph(inputs), scores, atol=1e-4)
-    card = (tmp_path / "out" / "README.md").read_text()
-    assert "synergy" in card and "model.pt2" in card and "load_model" in card
+    says = (tmp_path / "out" / "README.md").read_text()
+    assert "synergy" in says and "model.pt2" in says and "load_model" in says
+    assert "`outputs` in `task.json`, in their order; softmax makes probabilities of them." in says
     with pytest.raises(StorageError, match="is not an empty folder"):
         export_model(small, tmp_path / "out", load_plugins(), None)
+
+
+def test_the_card_of_a_regression_says_how_a_graph_comes_to_units(home):
+    saved = load_saved(home / "saved", load_plugins(), CPU)
+    mean, std = saved.preprocessing["scale"]
+    same, none = Parity(0.0), Parity(None, "it cannot be traced")
+    says = f"A graph gives the target standardised: times {std:.7g}, plus {mean:.7g}."
+    assert says in card(saved, None, same, None, (), "")
+    assert says not in card(saved, None, none, None, (), "")
 
 
 def test_a_part_that_cannot_be_traced_is_named(small, tmp_path, monkeypatch):

@@ -27,7 +27,9 @@ def card(
     if figures:
         sections.append(smaller(figures, saved.task.metric, row, reason))
     graphs = {GRAPH: graph} | ({} if onnx is None else {ONNX: onnx})
-    sections.append([said(file, parity) for file, parity in graphs.items()])
+    there = any(parity.difference is not None for parity in graphs.values())
+    agreeing = [said(file, parity) for file, parity in graphs.items()]
+    sections.append([*agreeing, *(_answers(saved) if there else [])])
     sections.append(
         ["```python", "from mmbench import load_model", "",
          'model = load_model(".")', "model.inputs", "model.predict({…})", "```"]
@@ -42,6 +44,16 @@ def said(file: str, parity: Parity) -> str:
         return f"There is no `{file}`: {parity.reason}."
     reader = "ONNX Runtime" if file == ONNX else "`torch.export.load`"
     return f"`{file}` is the same model for {reader}, within {parity.difference:.1g}."
+
+
+def _answers(saved: SavedModel) -> list[str]:
+    """What a graph gives, where ``predict`` gives more: it knows nothing of the target's units."""
+    if saved.task.target == "regression" and saved.preprocessing is not None:
+        mean, std = saved.preprocessing["scale"]
+        return [f"A graph gives the target standardised: times {std:.7g}, plus {mean:.7g}."]
+    makes = {"classification": "softmax", "multilabel": "sigmoid"}.get(saved.task.target)
+    order = "A graph gives a score for each of `outputs` in `task.json`, in their order"
+    return [f"{order}; {makes} makes probabilities of them."] if makes else []
 
 
 def _title(saved: SavedModel) -> list[str]:
