@@ -640,6 +640,26 @@ def test_groups_are_the_same_whatever_blanks_are_around_them(tmp_path):
     assert all(len(set(parts[i : i + 6])) == 1 for i in range(0, 60, 6))
 
 
+def test_rows_without_a_group_are_named(tmp_path):
+    owners = [f"o{i // 6}" if i != 7 else " " for i in range(60)]
+    text = said(prepared(saved(tmp_path, frame().assign(owner=owners)), split="group=owner"))
+    assert "owner: 1 row without a group, each taken as one by itself: row 8" in text
+
+
+@pytest.mark.parametrize("cell", ["rare", "rare|yes"])
+def test_classes_and_labels_that_a_part_lacks_are_named(tmp_path, cell):
+    table = frame().assign(part=["train"] * 40 + ["val"] * 10 + ["test"] * 10)
+    several = "|" in cell
+    table.loc[[0, 1], "label"] = cell
+    kind = "multilabel" if several else "classification"
+    text = said(prepared(saved(tmp_path, table), split="part", target_kind=kind))
+    for part in ("validation", "test"):
+        assert f"label: no {part} row has 'rare': scores on it say nothing of it" in text
+    table.loc[[0, 1], "label"], table.loc[55, "label"] = "yes", cell
+    text = said(prepared(saved(tmp_path, table), split="part", target_kind=kind))
+    assert "label: no training row has 'rare': it cannot be learnt" in text
+
+
 def test_two_groups_are_too_few(tmp_path):
     table = frame().assign(owner=[f"P{i % 2}" for i in range(60)])
     with pytest.raises(UnusableData, match=r"has 2 groups .* At least three groups are needed"):

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from mmbench.parts import PARTS
 from mmbench.tables import splitting
 from mmbench.tables.cells import categories, strings
 from mmbench.tables.copies import NONE, Groups, Tied, groups_of, keyed
@@ -78,11 +79,28 @@ def divide(
         parts, rows = np.full(len(frame), "", dtype=object), np.flatnonzero(usable)
         parts[rows] = splitting.draw_parts(groups[rows], strata[rows], how.shares, options.seed)
         findings += splitting.short_parts(parts, how.shares)
+        findings += _without_group(frame[how.group], usable) if how.group else []
         division = Division(parts, groups)
     splitting.check_parts_filled(division.parts, how, division.groups[usable])
-    if target.kind == "classification":
-        findings += splitting.unseen_classes(strata, target.outputs, division.parts, options.target)
+    if target.kind in ("classification", "multilabel"):
+        held = {part: _classes_in(target, division.parts == part) for part in PARTS}
+        findings += splitting.unseen_classes(held, target.outputs, options.target)
     return division
+
+
+def _classes_in(target: Target, rows: np.ndarray) -> set[int]:
+    """The classes, or the labels, that any of these rows has."""
+    values = target.values.numpy()[rows]
+    has = np.unique(values) if target.kind == "classification" else np.flatnonzero(values.any(0))
+    return set(has.tolist())
+
+
+def _without_group(cells: pd.Series, usable: np.ndarray) -> list[Finding]:
+    rows = np.flatnonzero(categories(cells).isna().to_numpy(dtype=bool) & usable)
+    if not len(rows):
+        return []
+    says = f"{counted(len(rows), 'row')} without a group, each taken as one by itself"
+    return [Finding(str(cells.name), f"{says}: {rows_named(rows)}")]
 
 
 def _kept(tied: list[Tied], findings: list[Finding]) -> list[Tied]:

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +12,9 @@ from mmbench.errors import InvalidParameter, UnusableData, did_you_mean
 from mmbench.parts import PARTS
 from mmbench.tables.cells import strings
 from mmbench.tables.copies import Groups
+from mmbench.tables.filled import ROWS
 from mmbench.tables.findings import Finding, listed, rows_named
+from mmbench.types import Part
 
 SHARES = (0.8, 0.1, 0.1)
 SHORT = 0.5
@@ -189,11 +191,18 @@ def left_out(rows: np.ndarray, sign: str) -> Finding:
 
 
 def unseen_classes(
-    codes: np.ndarray, outputs: tuple[str, ...], parts: np.ndarray, name: str
+    held: Mapping[Part, Collection[int]], outputs: tuple[str, ...], name: str
 ) -> list[Finding]:
-    """Classes that no training row has cannot be predicted."""
-    unseen = sorted(set(codes[parts != ""].tolist()) - set(codes[parts == "train"].tolist()))
-    if not unseen:
-        return []
-    which = listed([repr(outputs[c]) for c in unseen])
-    return [Finding(name, f"no training row has the class {which}: it cannot be learnt")]
+    """Classes or labels (``held`` by part) that cannot be learnt, or that no score speaks of."""
+    learnt = set(held["train"])
+    found = []
+    if unseen := sorted(set().union(*held.values()) - learnt):
+        which = listed([repr(outputs[c]) for c in unseen])
+        found.append(Finding(name, f"no training row has {which}: it cannot be learnt"))
+    for part in PARTS[1:]:
+        if absent := sorted(learnt - set(held[part])):
+            which = listed([repr(outputs[c]) for c in absent])
+            found.append(
+                Finding(name, f"no {ROWS[part]} row has {which}: scores on it say nothing of it")
+            )
+    return found
