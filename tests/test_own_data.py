@@ -264,6 +264,9 @@ MIXED = [f"${i}.5" if i % 2 else f"{i}.5 €" for i in range(60)]
          "x: 1 cell with a limit, such as '< 2', read as the number itself: row 2"),
         ([f"{i % 20 + 60} µmol/l" for i in range(60)], "category",
          "x: numbers with words beside them, such as '60 µmol/l', read as category"),
+        ([f"{i % 12}:{i % 5}5" for i in range(60)], "text",
+         "x: several numbers in a cell, such as '0:05', read as text. Give each a column"),
+        ([f"{i % 9 + 110}/80" for i in range(60)], "category", "x: several numbers in a cell"),
         ([f"M{i % 20} x" for i in range(60)], "category", ""),
         (MIXED, "number", "x: signs beside the numbers differ ($, €): the numbers are taken"),
         (["0.5" if i % 2 else "12%" for i in range(60)], "number", "signs beside the numbers"),
@@ -644,6 +647,13 @@ def test_rows_without_a_group_are_named(tmp_path):
     owners = [f"o{i // 6}" if i != 7 else " " for i in range(60)]
     text = said(prepared(saved(tmp_path, frame().assign(owner=owners)), split="group=owner"))
     assert "owner: 1 row without a group, each taken as one by itself: row 8" in text
+
+
+def test_a_target_of_many_classes_is_looked_at_without_a_warning(tmp_path):
+    labels = [f"c{i // 2 if i < 20 else i}" for i in range(60)]
+    text = said(prepared(saved(tmp_path, frame().assign(label=labels))))
+    assert "40 of 50 classes have one row only" in text
+    assert "'c20'" not in text.partition("no test row has")[2], "that is said already"
 
 
 @pytest.mark.parametrize("cell", ["rare", "rare|yes"])

@@ -83,16 +83,18 @@ def divide(
         division = Division(parts, groups)
     splitting.check_parts_filled(division.parts, how, division.groups[usable])
     if target.kind in ("classification", "multilabel"):
-        held = {part: _classes_in(target, division.parts == part) for part in PARTS}
-        findings += splitting.unseen_classes(held, target.outputs, options.target)
+        sizes = {part: _sizes(target, division.parts == part) for part in PARTS}
+        findings += splitting.unseen_classes(sizes, target.outputs, options.target)
     return division
 
 
-def _classes_in(target: Target, rows: np.ndarray) -> set[int]:
-    """The classes, or the labels, that any of these rows has."""
+def _sizes(target: Target, rows: np.ndarray) -> np.ndarray:
+    """(classes or labels,) how many of these rows have each."""
     values = target.values.numpy()[rows]
-    has = np.unique(values) if target.kind == "classification" else np.flatnonzero(values.any(0))
-    return set(has.tolist())
+    if target.kind == "multilabel":
+        labels: np.ndarray = values.sum(0)
+        return labels
+    return np.bincount(values, minlength=len(target.outputs))
 
 
 def _without_group(cells: pd.Series, usable: np.ndarray) -> list[Finding]:

@@ -91,7 +91,10 @@ def _right_by_range(values: np.ndarray, classes: np.ndarray) -> float:
     """Share of rows whose class a few ranges of the values tell: the leaves of a small tree."""
     from sklearn.tree import DecisionTreeClassifier
 
-    leaves = 2 * len(np.unique(classes))
+    n_classes = len(np.unique(classes))
+    if n_classes * SMALLEST > len(classes):  # more classes than ranges
+        return 0.0
+    leaves = 2 * n_classes
     tree = DecisionTreeClassifier(max_leaf_nodes=leaves, min_samples_leaf=SMALLEST, random_state=0)
     return float(tree.fit(values[:, None], classes).score(values[:, None], classes))
 

@@ -17,6 +17,7 @@ GAP = 10.0
 """How wide a gap without any number is, in units of the middle half's, for those beyond it to be
 far off: a slip, or what says "unknown", such as -999."""
 WITH_UNIT = re.compile(r"\s*[+-]?\d+(?:[.,]\d+)*\s?(?:[^\W\d_]|[°µ])[^\s\d]*\s*")
+SEVERAL = re.compile(r"\s*\d+(?:[.,]\d+)?(?:\s?[:/x×]\s?\d+(?:[.,]\d+)?)+\s*")
 FEWEST = 5
 """Distinct cells, before numbers would say more than categories."""
 
@@ -31,7 +32,7 @@ def odd_numbers(
         for kind in ("category", "text")
         for name in columns.get(kind, ())
         if seems[name].why != "as you said"
-        for said in _with_units(frame[name], kind)
+        for said in _words_of_numbers(frame[name], kind)
     ]
     return [*numbers, *words]
 
@@ -57,16 +58,21 @@ def far_off(cells: pd.Series) -> list[Finding]:
     return [Finding(str(cells.name), says)]
 
 
-def _with_units(cells: pd.Series, kind: str) -> list[Finding]:
-    """What is said of words that are numbers with units."""
+def _words_of_numbers(cells: pd.Series, kind: str) -> list[Finding]:
+    """What is said of words that are numbers with units, or several numbers."""
     told = strings(with_value(cells).dropna())
-    units = share_of(told, lambda cell: WITH_UNIT.fullmatch(without_limit(cell)))
-    if told.nunique() < FEWEST or units < MOST:
+    if told.nunique() < FEWEST:
         return []
-    says = (
-        f"numbers with words beside them, such as {told.iloc[0].strip()!r}, read as {kind}. Write "
-        "the numbers alone, all in one unit, to have them read as such"
-    )
+    such = f"such as {told.iloc[0].strip()!r}, read as {kind}"
+    if share_of(told, SEVERAL.fullmatch) >= MOST:
+        says = f"several numbers in a cell, {such}. Give each a column to have them read as numbers"
+    elif share_of(told, lambda cell: WITH_UNIT.fullmatch(without_limit(cell))) >= MOST:
+        says = (
+            f"numbers with words beside them, {such}. Write the numbers alone, all in one unit, to "
+            "have them read as such"
+        )
+    else:
+        return []
     return [Finding(str(cells.name), says)]
 
 

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -191,18 +191,22 @@ def left_out(rows: np.ndarray, sign: str) -> Finding:
 
 
 def unseen_classes(
-    held: Mapping[Part, Collection[int]], outputs: tuple[str, ...], name: str
+    sizes: Mapping[Part, np.ndarray], outputs: tuple[str, ...], name: str
 ) -> list[Finding]:
-    """Classes or labels (``held`` by part) that cannot be learnt, or that no score speaks of."""
-    learnt = set(held["train"])
-    found = []
-    if unseen := sorted(set().union(*held.values()) - learnt):
-        which = listed([repr(outputs[c]) for c in unseen])
-        found.append(Finding(name, f"no training row has {which}: it cannot be learnt"))
+    """Classes or labels that cannot be learnt, or that no score speaks of.
+
+    ``sizes`` (outputs,) by part: how many rows have each. Those of a single row are said elsewhere.
+    """
+    learnt, some = sizes["train"] > 0, sum(sizes.values()) > 0
+    found = [] if (some <= learnt).all() else [_lacking("train", some & ~learnt, outputs, name)]
+    several = sum(sizes.values()) > 1
     for part in PARTS[1:]:
-        if absent := sorted(learnt - set(held[part])):
-            which = listed([repr(outputs[c]) for c in absent])
-            found.append(
-                Finding(name, f"no {ROWS[part]} row has {which}: scores on it say nothing of it")
-            )
+        absent = learnt & several & (sizes[part] == 0)
+        found += [_lacking(part, absent, outputs, name)] if absent.any() else []
     return found
+
+
+def _lacking(part: Part, which: np.ndarray, outputs: tuple[str, ...], name: str) -> Finding:
+    what = listed([repr(outputs[c]) for c in np.flatnonzero(which)])
+    then = "it cannot be learnt" if part == "train" else "scores on it say nothing of it"
+    return Finding(name, f"no {ROWS[part]} row has {what}: {then}")
