@@ -732,3 +732,21 @@ def test_an_explanation_of_a_table_names_its_columns(tmp_path):
     done = mmbench(tmp_path, "explain", str(model), "--sample", "0")
     assert done.returncode == 0, done.stderr
     assert "age" in done.stdout and "field" not in done.stdout
+
+
+def test_an_explanation_of_a_number_is_in_the_units_of_the_target(tmp_path):
+    table = frame(30).drop(columns="note").assign(label=[1000.0 + 7 * i for i in range(30)])
+    path = saved(tmp_path, table)
+    train = ("--set", "train.max_epochs=1", "--no-diagnoses", "--out", "runs")
+    done = mmbench(tmp_path, "run", "--data", str(path), "--target", "label", *train)
+    assert done.returncode == 0, done.stderr
+    (folder,) = tmp_path.glob("runs/single/*/model")
+    done = mmbench(tmp_path, "explain", str(folder), "--sample", "0", "--json")
+    assert done.returncode == 0, done.stderr
+    told, row = json.loads(done.stdout), int(prepared(path).rows("test")[0])
+    assert float(told["truth"]) == pytest.approx(table["label"][row])
+    (said_of,) = load_model(folder).predict_all([table.iloc[row].drop("label").to_dict()])
+    assert told["answer"] == pytest.approx(said_of.value, rel=1e-4)
+    assert float(told["predicted"]) == pytest.approx(said_of.value, rel=1e-4)
+    shares = sum(told["shapley"].values())
+    assert told["no_modality"] + shares == pytest.approx(told["answer"], rel=1e-4)

@@ -13,7 +13,7 @@ from mmbench.evaluation.contribution.missing import only
 from mmbench.evaluation.contribution.shapley import Subset, shapley
 from mmbench.explain.gradients import Integrated, integrated_gradients
 from mmbench.explain.parts import Explained, in_parts
-from mmbench.explain.subject import Subject, log_probability
+from mmbench.explain.subject import Subject, in_units, log_probability
 from mmbench.explain.words import by_word, text_of
 from mmbench.tables.recipe import Recipe
 
@@ -137,7 +137,7 @@ def _said(scores: Tensor, subject: Subject) -> str:
         return subject.names[int(scores.argmax())]
     if subject.kind == "multilabel":
         return _labels(scores > 0, subject)
-    return ", ".join(f"{value:.4g}" for value in scores.tolist())
+    return _numbers(scores)
 
 
 def _true(target: Tensor, subject: Subject) -> str:
@@ -145,7 +145,11 @@ def _true(target: Tensor, subject: Subject) -> str:
         return subject.names[int(target)]
     if subject.kind == "multilabel":
         return _labels(target > 0, subject)
-    return ", ".join(f"{value:.4g}" for value in target.reshape(-1).tolist())
+    return _numbers(in_units(subject.saved, target).reshape(-1))
+
+
+def _numbers(values: Tensor) -> str:
+    return ", ".join(f"{value:.6g}" for value in values.tolist())
 
 
 def _labels(on: Tensor, subject: Subject) -> str:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from mmbench.contracts import Encoder
-from mmbench.explain.subject import Subject, log_odds
+from mmbench.explain.subject import Subject, in_units, log_odds
 from mmbench.types import MISSING, Column, Encoded, Split
 
 STEPS = 128
@@ -49,7 +49,8 @@ def integrated_gradients(subject: Subject) -> Integrated | None:
         batch = subject.ready.rows(torch.zeros(len(values[0]), dtype=torch.long))
         for modality, value in zip(ends, values, strict=True):
             batch = batch.with_column(modality, Column(value))
-        return log_odds(subject.saved.model(batch).scores, subject.output, subject.kind)
+        scores = in_units(subject.saved, subject.saved.model(batch).scores)
+        return log_odds(scores, subject.output, subject.kind)
 
     inputs, baselines = (tuple(pair[i] for pair in ends.values()) for i in (0, 1))
     with torch.backends.cudnn.flags(enabled=False):  # RNNs have no gradient in evaluation mode

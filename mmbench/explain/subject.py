@@ -39,7 +39,7 @@ class Subject:
     @torch.no_grad()
     def scores_of(self, features: Features) -> Tensor:
         """(rows, n_outputs) what the model says of features that may have been altered."""
-        return self.saved.model.respond(features).scores
+        return in_units(self.saved, self.saved.model.respond(features).scores)
 
     @property
     def kind(self) -> TargetKind:
@@ -82,9 +82,17 @@ def subject(
     raw = test.rows(torch.tensor([sample]))
     ready = prepare(raw, saved.model.encoders_by_modality).to(device)
     with torch.no_grad():
-        scores = saved.model(ready).scores[0].cpu()
+        scores = in_units(saved, saved.model(ready).scores[0].cpu())
     output = 0 if resolved.task.target == "regression" else int(scores.argmax())
     return Subject(resolved, saved, sample, raw, ready, output, scores)
+
+
+def in_units(saved: SavedModel, scores: Tensor) -> Tensor:
+    """Numbers as the target of a table has them, not standardised; other scores as they are."""
+    if saved.task.target != "regression" or saved.preprocessing is None:
+        return scores
+    mean, std = map(float, saved.preprocessing["scale"])
+    return scores * std + mean
 
 
 def log_probability(scores: Tensor, output: int, kind: TargetKind) -> Tensor:
