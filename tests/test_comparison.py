@@ -381,6 +381,11 @@ def test_a_contestant_that_fails_is_named_and_stops_nobody(
     assert [shown(outcome, width) for width in (40, 60, 200)] == [
         "on test", "verdict", "fusion's parameters"
     ]  # fmt: skip
+    outcome.rows["product"].cost["flags"] = ["contended"]
+    disturbed = write_comparison(tmp_path / "page", outcome, {}, ["mmbench", "compare"])
+    caption = terminal_table(outcome, 200).caption
+    for text in (disturbed.read_text(), getattr(caption, "plain", "")):
+        assert "‡ While this latency was measured" in text and "other work was using" in text
 
 
 def shown(outcome, width: int) -> str:

@@ -373,6 +373,28 @@ def test_a_row_that_does_not_help_is_marked() -> None:
     assert cell[hurts.id].endswith("shown to hurt")
 
 
+@pytest.mark.parametrize(
+    ("flags", "note"),
+    [
+        (["contended"], "‡ While this latency was measured other work was using the cores."),
+        (["unstable", "caches"], "timings did not settle, or a repeated request was faster"),
+        ([], None),
+        (None, None),
+        ([{"of": "a stranger"}], None),
+    ],
+)
+def test_a_latency_that_was_disturbed_is_marked_and_the_mark_explained(
+    flags: list[Any] | None, note: str | None
+) -> None:
+    calm, row = make_row(1), make_row(2, cost={"flags": flags}, latency_ms_p50=1.5)
+    page = markdown(rank([calm, row]))
+    terminal = terminal_table(rank([calm, row]), 200).caption.plain
+    assert cells.latency_cell(calm) == "1.25 / 1.75"
+    assert cells.latency_cell(row) == "1.50 / 1.75" + (" ‡" if note else "")
+    for text in (page, terminal):
+        assert note in text if note else "‡" not in text
+
+
 def test_a_gain_over_another_single_modality_than_the_boards_says_what_that_scores() -> None:
     weak = make_row(2, 0.6, fusion="only-image", gain=None, validation=0.5)
     strong = make_row(3, 0.7, fusion="only-text", gain=None, validation=0.8)

@@ -250,6 +250,26 @@ def test_the_cost_is_set_against_the_row_that_the_gain_is_over(
     assert texts(page, "strong")[2] == times
 
 
+def test_a_disturbed_latency_is_marked_wherever_it_is_shown(tmp_path: Path) -> None:
+    while_ = "measured while other work was using the cores"
+    folder = compared(tmp_path)
+    file = folder / "rows" / "vqa" / f"{1:012x}.json"
+    document = json.loads(file.read_text()) | {"cost": {"flags": ["contended"]}}
+    file.write_text(json.dumps(document))
+    comparisons, _ = read_comparisons(tmp_path / "comparisons")
+    row = make_row(9, cost={"flags": ["contended"]})
+    write_site(tmp_path / "site", [row], comparisons, tmp_path)
+    task, index = tmp_path / "site" / "tasks" / "vqa.html", tmp_path / "site" / "index.html"
+    own = tmp_path / "site" / "rows" / "vqa" / f"{row.id}.html"
+    compares = tmp_path / "site" / "comparisons" / "vqa-fusions" / "index.html"
+    assert "1.25 ‡" in texts(task, "td") and any(while_ in text for text in texts(task, "span"))
+    assert any(while_ in text for text in texts(own, "span"))
+    assert any(text.startswith("1.25 / 1.75 ‡ ms") for text in texts(index, "p"))
+    assert texts(compares, "td").count("1.25 ‡") == 1
+    notes = [*texts(task, "li"), *texts(compares, "li"), *texts(index, "p")]
+    assert len([note for note in notes if note.startswith("‡ While this latency")]) == 3
+
+
 @pytest.mark.parametrize(
     "changes",
     [{"encoders": {"speech": "mel-cnn"}}, {"target": "retrieval"}],

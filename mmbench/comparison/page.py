@@ -108,7 +108,7 @@ def _line(v: Verdict, row: Row, place: int, everyone: Sequence[Row]) -> list[str
         cells.difference(v.yardstick),
         cells.verdict(v.yardstick).replace("<", "\\<"),
         cells.best_validation(v),
-        figures.milliseconds(row.latency_ms_p50),
+        figures.milliseconds(row.latency_ms_p50) + figures.disturbed(row),
         figures.NONE if ratio is None else f"{ratio:.2f}×",
         figures.memory_cell(row),
         figures.count(row.fusion_parameters),
@@ -126,6 +126,7 @@ def _reading(outcome: Outcome) -> str:
         "seeds; test chose the first, so p is corrected for all pairs: Tukey).",
         "*best on validation* chose the settings; it is the best of several and so too good.",
     ]
+    notes += figures.disturbed_note(list(outcome.rows.values()))
     if yardstick:
         notes.insert(
             2,

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 Told = tuple[str, Side, Callable[[int, "Verdict", "Outcome"], str]]
 """A column by its title, its side and what it says of a contestant."""
 WORDS = frozenset({"", "difference", "verdict"})
+READING = (
+    "bold: not shown to be worse than the first; dim: references; verdicts by a paired test, "
+    "corrected for their number"
+)
 
 
 def terminal_table(outcome: Outcome, width: int) -> Table:
@@ -33,8 +37,7 @@ def terminal_table(outcome: Outcome, width: int) -> Table:
         style = "dim" if v.reference else "bold" if v.leads else ""
         table.add_row(*(Text(column.texts[line]) for column in columns), style=style)
     table.caption = Text(
-        "bold: not shown to be worse than the first; dim: references; verdicts by a paired test, "
-        "corrected for their number",
+        "\n".join([READING, *figures.disturbed_note(list(outcome.rows.values()))]),
         style="dim",
     )
     return table
@@ -58,6 +61,10 @@ def _score(_: int, v: Verdict, outcome: Outcome) -> str:
     return f"{figures.score(main['mean'])}\n{figures.interval(main['low'], main['high'])}"
 
 
+def _latency(row: Row) -> str:
+    return figures.milliseconds(row.latency_ms_p50) + figures.disturbed(row)
+
+
 def _relative(_: int, v: Verdict, outcome: Outcome) -> str:
     ratio = latency_vs_concat(_row(v, outcome), list(outcome.rows.values()))
     return figures.NONE if ratio is None else f"{ratio:.2f}×"
@@ -69,7 +76,7 @@ NARROW: Sequence[Told] = (
     ("on test", "left", _score),
     ("gain", "right", lambda _, v, __: figures.signed(v.yardstick.mean) if v.yardstick else "–"),
     ("verdict", "left", lambda _, v, __: cells.verdict(v.yardstick)),
-    ("p50 ms", "right", lambda _, v, o: figures.milliseconds(_row(v, o).latency_ms_p50)),
+    ("p50 ms", "right", lambda _, v, o: _latency(_row(v, o))),
 )
 WIDE: Sequence[Told] = (
     *NARROW[:3],

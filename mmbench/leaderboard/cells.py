@@ -12,6 +12,16 @@ OVER_ANOTHER = (
 )
 """What ``over x`` beside a gain means."""
 SMALLEST_P = 0.001
+DISTURBED = " ‡"
+"""Stands beside a latency that was measured under a disturbance."""
+DISTURBANCES = {
+    "contended": "other work was using the cores",
+    "thread-limited": "there were fewer cores than threads",
+    "throttled": "the processor was slowed down",
+    "unstable": "timings did not settle",
+    "caches": "a repeated request was faster than a new one",
+}
+"""In words, the flags of a cost document that say how far its latency can be trusted."""
 
 
 def p_value(p: float) -> str:
@@ -82,9 +92,32 @@ def milliseconds(value: float | None) -> str:
 
 
 def latency_cell(row: Row) -> str:
+    """p50 / p95, marked if something disturbed them."""
     if row.latency_ms_p50 is None:
         return NONE
-    return f"{milliseconds(row.latency_ms_p50)} / {milliseconds(row.latency_ms_p95)}"
+    both = f"{milliseconds(row.latency_ms_p50)} / {milliseconds(row.latency_ms_p95)}"
+    return both + disturbed(row)
+
+
+def disturbed(row: Row) -> str:
+    """The mark beside its latency, if something disturbed it."""
+    return DISTURBED if disturbances([row]) else ""
+
+
+def disturbances(rows: Sequence[Row]) -> str:
+    """What was going on while latencies of these rows were measured; empty if nothing was.
+
+    ``cost`` is free-form in a row's file: what is no flag is left out.
+    """
+    lists = [row.cost.get("flags") for row in rows if row.latency_ms_p50 is not None]
+    raised = [flag for flags in lists if isinstance(flags, list) for flag in flags]
+    return ", or ".join(text for flag, text in DISTURBANCES.items() if flag in raised)
+
+
+def disturbed_note(rows: Sequence[Row]) -> list[str]:
+    """The line of a legend that explains the mark, where a row has it."""
+    found = disturbances(rows)
+    return [f"{DISTURBED.strip()} While this latency was measured {found}."] if found else []
 
 
 def relative_cell(standing: Standing) -> str:

@@ -120,6 +120,7 @@ def _reading(standings: Sequence[Standing]) -> str:
         "computes a row's figures again from its predictions.",
         "`mmbench rerun <row>` trains a row again and says how far its figures are from these.",
     ]
+    notes[4:4] = cells.disturbed_note([s.row for s in standings])
     if any(s.yardstick is not None for s in standings):
         notes.insert(3, f"*over x*: {cells.OVER_ANOTHER}")
     if any(s.row.preview for s in standings):

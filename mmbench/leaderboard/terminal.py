@@ -116,6 +116,7 @@ def _legend(standings: Sequence[Standing], letters: dict[str, str]) -> list[str]
     lines = [f"{letter}: {name}" for name, letter in letters.items()]
     if len(letters) > 1:
         lines.append("Latency and memory of different hardware are not ranked together.")
+    lines += cells.disturbed_note([s.row for s in standings])
     if any(s.tied for s in standings):
         lines.append("≈ interval overlaps that of the first; `mmbench diff` tests two rows.")
     if any(s.row.preview for s in standings):

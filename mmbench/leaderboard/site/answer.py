@@ -72,6 +72,8 @@ def _cost(best: Row, gain: Gain | None, ranked: Sequence[Standing]) -> Fact:
     """Latency as a multiple of the single modality's on the same hardware, else in milliseconds."""
     p50 = best.latency_ms_p50
     p95 = f"p95 {cells.milliseconds(best.latency_ms_p95)} ms"
+    if found := cells.disturbances([best]):
+        p95 += f" (measured while {found})"
     size = f"{cells.memory_cell(best)} MiB peak; {cells.count(best.parameters)} parameters"
     alone = _alone(best, gain, ranked)
     if p50 is None:

@@ -165,7 +165,7 @@ def _figures(standing: Standing, letter: str) -> list[Cell]:
     row = standing.row
     p50, p95, ratio = row.latency_ms_p50, row.latency_ms_p95, standing.latency_vs_concat
     return [
-        Cell("p50", "p50, ms", p50, cells.milliseconds(p50)),
+        Cell("p50", "p50, ms", p50, cells.milliseconds(p50) + cells.disturbed(row)),
         Cell("p95", "p95, ms", p95, cells.milliseconds(p95)),
         Cell("concat", "× concat", ratio, cells.relative_cell(standing)),
         Cell("memory", "peak MiB", row.peak_memory_mib, cells.memory_cell(row)),
