@@ -294,7 +294,7 @@ def test_the_page_shows_the_figures_of_the_rows() -> None:
     assert parts == [
         "1",
         "image:cnn + question:bow",
-        "product",
+        "product *(preferred)*",
         "mlp",
         "plain",
         "**0.988** [0.978, 0.998]",
@@ -421,6 +421,16 @@ def test_the_headline_is_of_the_fusion_that_validation_prefers() -> None:
     assert "chosen by test" not in " ".join(
         headline([replace(lucky, quality=chosen.quality), chosen])
     )
+
+
+def test_the_row_of_the_headline_is_marked_in_the_table_and_the_mark_explained() -> None:
+    lucky, chosen = make_row(1, 0.93), make_row(2, 0.92, validation=0.97, reference=True)
+    alone = make_row(3, 0.91, validation=0.99, fusion="only-image", gain=None)
+    page = markdown(rank([lucky, chosen, alone]))
+    (marked,) = [line for line in page.splitlines() if line.startswith("|") and "preferred" in line]
+    assert "| product *(preferred, reference)* |" in marked and chosen.id in marked
+    assert "- *preferred*: of the rows with a gain, the best on validation." in page
+    assert "preferred" not in markdown(rank([alone]))
 
 
 def test_the_headline_tells_ties_and_the_share_of_the_optimum() -> None:

@@ -282,6 +282,14 @@ def test_where_nothing_is_fused_nobody_asks_whether_fusion_helps(
     assert texts(site / "tasks" / "vqa.html", "strong")[0] == "· Nothing is fused"
 
 
+def test_the_row_that_the_headline_is_of_is_marked_in_the_table(tmp_path: Path) -> None:
+    rows = [make_row(1, 0.93), make_row(2, 0.92, fusion="film", validation=0.97)]
+    page = written(tmp_path, rows) / "tasks" / "vqa.html"
+    (marked,) = [text for text in texts(page, "th") if "preferred" in text]
+    assert marked.startswith("film preferred")
+    assert any(text.startswith("preferred of the rows with a gain") for text in texts(page, "li"))
+
+
 def test_a_gain_over_another_single_modality_says_so_and_the_notes_explain_it(
     tmp_path: Path, full: Path
 ) -> None:

@@ -11,6 +11,11 @@ OVER_ANOTHER = (
     "gains are over the best single modality of the board."
 )
 """What ``over x`` beside a gain means."""
+PREFERRED = (
+    "of the rows with a gain, the best on validation. The headline is of this row: the first on "
+    "test owes some of its place to luck."
+)
+"""What ``preferred`` beside a fusion means."""
 SMALLEST_P = 0.001
 DISTURBED = " ‡"
 """Stands beside a latency that was measured under a disturbance."""

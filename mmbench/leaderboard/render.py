@@ -9,7 +9,7 @@ from mmbench.files import write_whole
 from mmbench.leaderboard import cells
 from mmbench.leaderboard.contribution_table import section as contribution_section
 from mmbench.leaderboard.garbage import garbage_kept
-from mmbench.leaderboard.headline import headline, versions
+from mmbench.leaderboard.headline import headline, preferred_fused, versions
 from mmbench.leaderboard.markdown_table import escape, table
 from mmbench.leaderboard.rank import Standing, rank
 from mmbench.leaderboard.robustness_table import section as robustness_section
@@ -74,19 +74,19 @@ def _tables(standings: Sequence[Standing]) -> list[str]:
         ]
         parts += [
             f"Data version `{escape(version)}`",
-            table(header, [_line(s, letters) for s in part]),
+            table(header, [_line(s, letters, preferred_fused(part)) for s in part]),
         ]
     return parts
 
 
-def _line(standing: Standing, letters: dict[str, str]) -> list[str]:
+def _line(standing: Standing, letters: dict[str, str], preferred: Row | None) -> list[str]:
     row = standing.row
     score = cells.score(row.main["mean"])
     mean = f"**{score}**" if standing.rank == 1 or standing.tied else score
     return [
         cells.rank_cell(standing),
         escape(cells.encoders_cell(row)),
-        escape(row.fusion) + (" *(reference)*" if row.reference else ""),
+        _fusion(row, preferred),
         escape(row.head),
         escape(row.objective),
         f"{mean} {cells.interval(row.main['low'], row.main['high'])}",
@@ -99,6 +99,11 @@ def _line(standing: Standing, letters: dict[str, str]) -> list[str]:
         letters[row.hardware],
         f"[`{row.id}`]({row.id}.json)",
     ]
+
+
+def _fusion(row: Row, preferred: Row | None) -> str:
+    tags = ["preferred"] * (row is preferred) + ["reference"] * row.reference
+    return escape(row.fusion) + (f" *({', '.join(tags)})*" if tags else "")
 
 
 def _gain(standing: Standing) -> str:
@@ -120,6 +125,8 @@ def _reading(standings: Sequence[Standing]) -> str:
         "computes a row's figures again from its predictions.",
         "`mmbench rerun <row>` trains a row again and says how far its figures are from these.",
     ]
+    if preferred_fused(standings):
+        notes.insert(2, f"*preferred*: {cells.PREFERRED}")
     notes[4:4] = cells.disturbed_note([s.row for s in standings])
     if any(s.yardstick is not None for s in standings):
         notes.insert(3, f"*over x*: {cells.OVER_ANOTHER}")

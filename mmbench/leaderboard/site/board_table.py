@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from mmbench.leaderboard import cells
 from mmbench.leaderboard.front import front
+from mmbench.leaderboard.headline import preferred_fused
 from mmbench.leaderboard.rank import Standing
 from mmbench.leaderboard.row import LEVELS, Row
 from mmbench.leaderboard.site.verdict import Verdict, verdict
@@ -47,6 +48,8 @@ class Line:
     verdict: Verdict
     front: bool
     """No ranked row of its hardware is better and faster at once."""
+    preferred: bool
+    """The one that the headline is of."""
     figures: Sequence[Cell]
     words: str
     """What the filter looks in."""
@@ -78,11 +81,11 @@ def board_table(standings: Sequence[Standing]) -> Table:
     letters = cells.machines(rows)
     scores = scale(_main(row) for row in rows)
     gains = scale(((g["low"], g["mean"], g["high"]) for row in rows if (g := row.gain)), zero=True)
-    best = fast_and_good(standings)
+    best, chosen = fast_and_good(standings), preferred_fused(standings)
     return Table(
         version=rows[0].task_version,
         columns=_columns(rows[0].metric),
-        lines=[_line(s, scores, gains, best, letters) for s in standings],
+        lines=[_line(s, (scores, gains), best, chosen, letters) for s in standings],
         machines=letters,
         levels=[
             level
@@ -132,10 +135,15 @@ def _seeds_hint() -> str:
 
 
 def _line(
-    standing: Standing, scores: Scale, gains: Scale, best: set[str], letters: dict[str, str]
+    standing: Standing,
+    scales: tuple[Scale, Scale],
+    best: set[str],
+    chosen: Row | None,
+    letters: dict[str, str],
 ) -> Line:
     row, gain = standing.row, standing.row.gain
-    answer, on_front = verdict(row), row.id in best
+    scores, gains = scales
+    answer, on_front, preferred = verdict(row), row.id in best, row is chosen
     return Line(
         row=row,
         standing=standing,
@@ -144,6 +152,7 @@ def _line(
         gain=gains.whisker((gain["low"], gain["mean"], gain["high"])) if gain else None,
         verdict=answer,
         front=on_front,
+        preferred=preferred,
         figures=_figures(standing, letters[row.hardware]),
         words=" ".join(
             (
@@ -152,6 +161,7 @@ def _line(
                 row.level,
                 *(["reference"] if row.reference else []),
                 *(["pareto front"] if on_front else []),
+                *(["preferred"] if preferred else []),
             )
         ).lower(),
     )
