@@ -24,7 +24,7 @@ from mmbench.plugins import Plugins, load_plugins
 from mmbench.resolve import resolve
 from mmbench.search.attempt import Attempt, Stopped
 from mmbench.search.candidates import find_candidates
-from mmbench.search.finals import _best_of_each, alone, chosen, fresh_seeds
+from mmbench.search.finals import _best_of_each, alone, chosen
 from mmbench.search.handing_over import end, recover
 from mmbench.search.lease import WORKER, worker_identity
 from mmbench.search.propose import (
@@ -48,6 +48,7 @@ from mmbench.search.study import (
     state_of,
 )
 from mmbench.search.worker import Budget, Tally, work
+from mmbench.seeds import fresh_seeds
 from mmbench.spec import LEAST_STEPS, Component
 from mmbench.trial import Workbench
 from mmbench.types import Features, Task

@@ -237,6 +237,14 @@ FORGERIES: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
         lambda r: r["validation"].update(per_seed=[0.9]),
         "validation: per_seed has not one score per seed",
     ),
+    "more than all right on validation": (
+        lambda r: r["validation"].update(mean=1.5, per_seed=[1.5] * 3),
+        "validation.per_seed holds 1.5, which is no accuracy",
+    ),
+    "a time of nowhere": (
+        lambda r: r.update(created="2026-11-01T00:00:00"),
+        "created has no offset from UTC; got '2026-11-01T00:00:00'",
+    ),
     "no costs": (lambda r: r.update(cost={}), "cost lacks the field latency, memory, flops,"),
     "half a cost": (
         lambda r: r["cost"]["latency"]["batch_1"].pop("whole"),
@@ -262,6 +270,21 @@ def test_a_forged_row_is_named_with_its_reason_and_the_rest_is_checked(
     assert len([p for p in problems if reason in p]) == 1, "it is said once"
     (other,) = found.values()
     assert not other.problems and other.recomputed
+
+
+@pytest.mark.parametrize("name", ["log-loss", "invented"])
+def test_a_metric_that_is_not_computed_again_is_noted(
+    name: str, board: Path, product: Path
+) -> None:
+    """Of a plugin that is gone, or of nobody: the row must not pass as computed again in it."""
+
+    def swap(row: dict[str, Any]) -> None:
+        row["quality"].pop(name, None) or row["quality"].update(invented=row["quality"]["auroc"])
+
+    change(product, swap)
+    checked = verified(board)[product.name]
+    assert checked.problems == []
+    assert [note for note in checked.notes if note.startswith(f"{name}: in the row or installed")]
 
 
 def test_changed_predictions_are_found_out(board: Path, product: Path) -> None:
@@ -535,6 +558,25 @@ ROOT = Path(__file__).parents[1]
 COMMITTED = ROOT / "leaderboards" / "av-digits"
 INCOHERENT: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
     "slower at most than half the time": (lambda r: r.update(latency_ms_p90=1e9), "do not rise"),
+    "a batch faster at most than half the time": (
+        lambda r: r["cost"]["latency"]["batch_32"]["head"].update(ms_p95=0.0),
+        "latency.batch_32.head does not rise from p50 to p99",
+    ),
+    "a whole smaller than its parts": (
+        lambda r: r["cost"]["memory"]["parameters_encoders"].update(image=10**9),
+        "more parameters than the whole",
+    ),
+    "seeds that did well": (
+        lambda r: r.update(seeds=[*r["seeds"][:-1], 1999]),
+        "1999]; after a search of seed 0 they are [1000, 1001, 1002, 1003, 1004]",
+    ),
+    "modalities mixed up": (
+        lambda r: r["contribution"]["shapley"].update(
+            image=r["contribution"]["shapley"]["speech"],
+            speech=r["contribution"]["shapley"]["image"],
+        ),
+        "Shapley values of image and speech do not follow from the subsets",
+    ),
     "from the future": (lambda r: r.update(created="2999-01-01T00:00:00+00:00"), "in the future"),
     "another clean score": (lambda r: r["robustness"].update(clean=0.5), "not with clean"),
     "a larger area": (lambda r: r["robustness"]["area"].update(all=0.99), "robustness.area of all"),
@@ -543,6 +585,10 @@ INCOHERENT: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
         "robustness.area of speech/dropped",
     ),
     "a larger share": (lambda r: r["contribution"]["shapley"].update(image=0.9), "Shapley"),
+    "a larger share, named in another order": (
+        lambda r: r["contribution"].update(shapley={"speech": 0.9, "image": 0.1}),
+        "Shapley values of speech and image do not follow",
+    ),
     "no seed": (lambda r: r["search"].pop("seed"), "search.seed is missing"),
     "another trial": (lambda r: r["search"].update(trial=CONSTANT), "search.trial is of majority"),
     "a shorter history": (lambda r: r["search"]["history"].pop(), "search.history is not that"),

@@ -18,13 +18,14 @@ from mmbench.leaderboard.row import Row
 from mmbench.leaderboard.row_files import read_rows, write_row
 from mmbench.plugins import Plugins
 from mmbench.resolve import resolve_dataset
-from mmbench.search.finals import chosen, fresh_seeds, results
+from mmbench.search.finals import chosen, results
 from mmbench.search.inheritance import INHERITED
 from mmbench.search.jobs import write_jobs
 from mmbench.search.pool import Pool
 from mmbench.search.request import SearchRequest, study_name
 from mmbench.search.study import attempted, request_of, spent, trials_of_families
 from mmbench.search.worker import Budget
+from mmbench.seeds import fresh_seeds
 from mmbench.spec import Component
 from mmbench.tracking import Tracker
 

@@ -26,10 +26,11 @@ from mmbench.final import FAILURE, RESULT, SeedResult
 from mmbench.leaderboard.row import Row
 from mmbench.plugins import Plugins
 from mmbench.resolve import resolve_dataset
-from mmbench.search.finals import fresh_seeds, results
+from mmbench.search.finals import results
 from mmbench.search.jobs import write_jobs
 from mmbench.search.pool import Pool
 from mmbench.search.study import brief
+from mmbench.seeds import fresh_seeds
 from mmbench.spec import Component, TrialSpec
 from mmbench.tracking import Tracker
 

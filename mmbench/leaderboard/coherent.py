@@ -7,12 +7,16 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
+from mmbench.evaluation.contribution.shapley import MOST_EXACT, shapley
 from mmbench.evaluation.robustness.document import areas
 from mmbench.leaderboard.row import Row
+from mmbench.seeds import fresh_seeds
 from mmbench.spec import canonical_json
 
 ROUNDING = 1e-6
+PERCENTILES = ("ms_p50", "ms_p90", "ms_p95", "ms_p99")
 CLOCKS = timedelta(days=1)
 """No clock is further ahead of another."""
 
@@ -23,12 +27,32 @@ def of_itself(row: Row) -> Iterator[str]:
     known = [ms for ms in latencies if ms is not None]
     if known != sorted(known):
         yield "latencies do not rise from p50 over p90 to p95"
-    if row.fusion_parameters > row.parameters:
-        yield "fusion_parameters is more than all parameters"
     if datetime.fromisoformat(row.created) > datetime.now(UTC) + CLOCKS:
         yield f"created lies in the future: {row.created}"
+    yield from _cost(row)
     yield from _robustness(row)
     yield from _contribution(row)
+
+
+def _cost(row: Row) -> Iterator[str]:
+    """Of all that was timed percentiles rise; parts have no more parameters than the whole."""
+    cost = row.cost
+    for batch, stages in _mappings(cost.get("latency")):
+        for stage, timed in _mappings(stages):
+            known = [ms for name in PERCENTILES if (ms := timed.get(name)) is not None]
+            if known != sorted(known):
+                yield f"cost: latency.{batch}.{stage} does not rise from p50 to p99"
+    memory = dict(_mappings(cost)).get("memory", {})
+    encoders = memory.get("parameters_encoders", {}).values()
+    if sum(encoders) + row.fusion_parameters > row.parameters:
+        yield "encoders and fusion have more parameters than the whole"
+
+
+def _mappings(data: Any) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """What has parts of its own; ``check_cost`` names what should have."""
+    for name, part in data.items() if isinstance(data, Mapping) else ():
+        if isinstance(part, Mapping):
+            yield name, part
 
 
 def _robustness(row: Row) -> Iterator[str]:
@@ -52,9 +76,14 @@ def _contribution(row: Row) -> Iterator[str]:
     found = row.contribution
     if found is None:
         return
-    worth = found["subsets"].get("+".join(found["shapley"])), found["subsets"].get("")
-    total = sum(found["shapley"].values())
-    if worth[0] is not None and worth[1] is not None and not _same(total, worth[0] - worth[1]):
+    players, shared = list(found["shapley"]), math.fsum(found["shapley"].values())
+    worth = {frozenset(name.split("+")) - {""}: score for name, score in found["subsets"].items()}
+    total = worth.get(frozenset(players), math.nan) - worth.get(frozenset(), math.nan)
+    if len(players) <= MOST_EXACT and len(worth) == 2 ** len(players):
+        follow = shapley(players, lambda subset: worth[frozenset(subset)])
+        if wrong := [m for m in players if not _same(found["shapley"][m], follow[m])]:
+            yield f"Shapley values of {' and '.join(wrong)} do not follow from the subsets"
+    elif not math.isnan(total) and not _same(shared, total):
         yield "Shapley values do not sum to what all modalities bring"
     shares = found["gradient_share"].values()
     if any(not -ROUNDING <= share <= 1 + ROUNDING for share in shares):
@@ -79,6 +108,8 @@ def with_its_study(row: Row, board: Board) -> Iterator[str]:
         return
     if "seed" not in row.search:
         yield "search.seed is missing: nobody can tell whether the seeds are fresh"
+    elif row.seeds != (rule := fresh_seeds(len(row.seeds), row.search["seed"])):
+        yield f"seeds are {row.seeds}; after a search of seed {row.search['seed']} they are {rule}"
     others = board.by_study[study]
     yield from _history(row, others)
     yield from _gain(row, others, board.by_id)

@@ -62,9 +62,11 @@ def _check_names(row: Row, where: str) -> None:
             f"{where}: predictions.file is {file}, beside the row; got {row.predictions['file']!r}."
         )
     try:
-        datetime.fromisoformat(row.created)
+        zone = datetime.fromisoformat(row.created).tzinfo
     except ValueError:
         raise InvalidSpec(f"{where}: created is an ISO 8601 time; got {row.created!r}.") from None
+    if zone is None:  # two such times could not be compared
+        raise InvalidSpec(f"{where}: created has no offset from UTC; got {row.created!r}.")
 
 
 def _check_single(single: Any, where: str) -> None:

@@ -141,8 +141,8 @@ class Verifier:
             return checked
         steps: tuple[Callable[[Row, Checked], None], ...]
         steps = (
-            self._place, self._spec, self._seeds, self._search, self._gain, self._version,
-            self._splits, self._figures, self._coherent,
+            self._place, self._spec, self._seeds, self._search, self._gain, self._validation,
+            self._version, self._splits, self._figures, self._coherent,
         )  # fmt: skip
         for step in steps:
             try:
@@ -217,6 +217,15 @@ class Verifier:
         if row.gain is not None and named is None and not checked.compared:
             checked.problems.append("gain is given, but search.single does not say over which row")
 
+    def _validation(self, row: Row, checked: Checked) -> None:
+        """It chooses the row of the headline; that it can be is all that is known without data."""
+        lowest, highest = self.plugins.metrics[row.metric]().ends
+        for score in row.validation["per_seed"]:
+            if (lowest is not None and score < lowest) or (highest is not None and score > highest):
+                checked.problems.append(
+                    f"validation.per_seed holds {score:g}, which is no {row.metric}"
+                )
+
     def _coherent(self, row: Row, checked: Checked) -> None:
         said = any(problem.startswith(GAIN) for problem in checked.problems)
         found = [*of_itself(row), *with_its_study(row, self._beside(checked.file))]
@@ -255,6 +264,11 @@ class Verifier:
             test, single = self._data(row).test, self._single(row, checked)
             restated = from_predictions(row, scores, single, test, self.plugins)
             checked.recomputed = True
+            if odd := sorted(row.quality.keys() ^ restated.quality.keys()):
+                checked.notes.append(
+                    f"{', '.join(odd)}: in the row or installed here, not both, so not computed "
+                    "again"
+                )
         found = differences(row, restated)
         before = len(checked.problems)
         checked.problems += found[:MOST_DIFFERENCES]

@@ -20,11 +20,6 @@ from mmbench.together import Wanted, train_together
 from mmbench.trial import Trained, Workbench, score_on_test
 
 
-def fresh_seeds(n: int, seed: int) -> list[int]:
-    """Seeds that a search from ``seed`` has not used."""
-    return [1000 * (seed + 1) + i for i in range(n)]
-
-
 def chosen(
     study: optuna.Study, request: SearchRequest, k: int, plugins: Plugins
 ) -> list[TrialSpec]:
