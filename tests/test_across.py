@@ -19,6 +19,7 @@ from mmbench.errors import InvalidSpec, StorageError
 from mmbench.leaderboard.across import across
 from mmbench.leaderboard.across.bradley_terry import DRAWN, elo, log_strengths
 from mmbench.leaderboard.across.entries import entries_of
+from mmbench.leaderboard.across.figures import on_front
 from mmbench.leaderboard.across.fronts import covered, hypervolume
 from mmbench.leaderboard.across.page import write_index
 from mmbench.leaderboard.across.significance import (
@@ -429,6 +430,16 @@ def test_costs_of_different_hardware_are_never_mixed() -> None:
     assert latency[CPU].reference == (3.0, 0.5)
     ratios = {m.method: m.latency_vs_concat for m in found.methods}
     assert ratios == {"concat": 1, "gated": 1.5, "film": 0.5, "concat + joint": 1}
+
+
+def test_on_a_front_a_single_modality_has_its_own_name() -> None:
+    rows = [
+        made("t", "only-a", 0.5, 0.5, 0.5, latency_ms_p50=1.0),
+        made("t", "only-b", 0.6, 0.6, 0.6, latency_ms_p50=2.0),
+        made("t", "concat", 0.7, 0.7, 0.7, latency_ms_p50=3.0),
+    ]
+    front = next(f for f in across(rows).fronts if f.cost == "latency_ms_p50")
+    assert on_front(front) == "only-a 1.00, only-b 2.00, concat 3.00"
 
 
 def test_latency_against_concat_is_a_geometric_mean_over_tasks() -> None:

@@ -100,6 +100,13 @@ def test_a_row_has_a_page_with_every_score_and_its_json_beside_it(full: Path) ->
         assert command in texts(page, "code")
 
 
+def test_a_row_page_shows_empty_settings_and_how_to_verify_it(tmp_path: Path) -> None:
+    row = make_row(1, spec={"task": {"name": "vqa"}, "fusion": {"params": {"modulated": ""}}})
+    page = written(tmp_path, [row]) / "rows" / "vqa" / f"{row.id}.html"
+    assert f"mmbench verify leaderboards/vqa/{row.id}.json" in texts(page, "code")
+    assert any('modulated = ""' in text for text in texts(page, "dd"))
+
+
 def test_no_two_pages_share_a_title(full: Path, tmp_path: Path) -> None:
     """Tabs and bookmarks of two rows of one fusion are told apart, or of a row at two places."""
     comparisons, _ = read_comparisons(BOARDS / "comparisons")
@@ -547,6 +554,7 @@ def test_a_comparison_has_a_page_with_its_verdicts(tmp_path: Path) -> None:
     assert float(lines[f"{1:012x}"]["gain"]["data-value"]) == 0.1
     found = " ".join(texts(page, "td"))
     assert "▲ better p < 0.001" in found and "◇ tie p 0.400" in found and "▼ worse" in found
+    assert texts(page, "p")[1].endswith("equally tuned: image:cnn + question:bow, mlp head")
     assert texts(page, "h1") == ["gated is better."] and "mutan No." in texts(page, "li")[-1]
     assert f"mmbench rerun {tmp_path}/comparisons/vqa-fusions/rows/vqa/{0:012x}.json" in texts(
         page.with_name(f"{0:012x}.html"), "code"

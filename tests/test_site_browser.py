@@ -23,6 +23,10 @@ FLAGS = (
     "--disable-extensions", "--disable-features=Translate,OptimizationHints,MediaRouter",
     "--force-prefers-reduced-motion",
 )  # fmt: skip
+ALL_OF_THE_MENU = """
+    const menu = document.querySelector(".top nav");
+    return menu.scrollWidth <= menu.clientWidth;
+"""
 DESKTOP, PHONE = (1280, 900), (375, 812)
 SET_BACK = """
     const form = document.querySelector("form.filters"), rank = document.querySelector("th.c-rank");
@@ -281,6 +285,7 @@ def test_a_phone_needs_no_sideways_scrolling(
         open_page(window, path)
         width = window.execute_script("return document.documentElement.scrollWidth")
         assert width == PHONE[0], path
+        assert window.execute_script(ALL_OF_THE_MENU), path
 
 
 def test_without_scripts_all_figures_are_there(window: Any, full: Path) -> None:

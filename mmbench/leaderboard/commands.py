@@ -17,7 +17,16 @@ ANSWERS = {
 
 def rerun_command(row: Row, boards: PurePosixPath) -> str:
     """From where the boards were read."""
-    return shlex.join(["mmbench", "rerun", str(boards / row.task / f"{row.id}.json")])
+    return _on_file("rerun", row, boards)
+
+
+def verify_command(row: Row, boards: PurePosixPath) -> str:
+    """From where the boards were read."""
+    return _on_file("verify", row, boards)
+
+
+def _on_file(command: str, row: Row, boards: PurePosixPath) -> str:
+    return shlex.join(["mmbench", command, str(boards / row.task / f"{row.id}.json")])
 
 
 def search_command(row: Row) -> str:

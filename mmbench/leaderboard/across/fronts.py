@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import log10
 
-from mmbench.leaderboard.across.entries import MAJORITY, Entries
+from mmbench.leaderboard.across.entries import MAJORITY, SINGLE, Entries
 from mmbench.leaderboard.front import front
 from mmbench.leaderboard.row import Row
 
@@ -29,6 +29,7 @@ class Point:
 
     row: str
     method: str
+    """What one modality says is called by its fusion: of many, one is the best."""
     cost: float
     score: float
     on_front: bool
@@ -73,6 +74,10 @@ def _front(here: Entries, rows: Sequence[Row], cost: str) -> Front | None:
     )
     on_front = {row_id for *_, row_id in kept}
     floor = here.rows[MAJORITY].main["mean"] if MAJORITY in here.rows else None
+    named = {
+        row.id: row.fusion if here.methods[row.id] == SINGLE else here.methods[row.id]
+        for row in rows
+    }
     worst = sign * min(sign * score for score in scores.values())
     reference = max(costs.values()), worst if floor is None else floor
     plane = [(log10(costs[i]), sign * scores[i]) for i in costs]
@@ -83,7 +88,7 @@ def _front(here: Entries, rows: Sequence[Row], cost: str) -> Front | None:
         hardware=rows[0].hardware,
         cost=cost,
         points=[
-            Point(i, here.methods[i], costs[i], scores[i], i in on_front)
+            Point(i, named[i], costs[i], scores[i], i in on_front)
             for i in sorted(costs, key=lambda i: (costs[i], i))
         ],
         reference=reference,

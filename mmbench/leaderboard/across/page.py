@@ -181,7 +181,7 @@ def _fronts(found: Across) -> str:
     ]
     note = (
         "*hypervolume*: share of the plane that the front covers, from the majority baseline's "
-        "score at the dearest row's cost to the best score at the lowest cost (cost on a "
-        "logarithmic axis)."
+        "score (the worst row's, where there is none) at the dearest row's cost to the best score "
+        "at the lowest cost (cost on a logarithmic axis)."
     )
     return f"{table(header, lines)}\n\n{note}"

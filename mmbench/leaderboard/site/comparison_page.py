@@ -67,6 +67,7 @@ def _page(comparison: Comparison, standings: Sequence[Standing], folder: str, pa
         "rest": " ".join(comparison.headline[1:]),
         "metric": metric,
         "yardstick": yardstick,
+        "shared": _shared(comparison),
         "lines": _lines(comparison, standings, folder),
         "charts_list": [
             *trade_offs(standings, lambda row: f"{row.id}.html"),
@@ -76,6 +77,14 @@ def _page(comparison: Comparison, standings: Sequence[Standing], folder: str, pa
         "task": comparison.task,
     }
     return Page(path, f"Comparison {comparison.name}", "comparison.html", content)
+
+
+def _shared(comparison: Comparison) -> str:
+    """The encoders and heads of all contestants: other ones have other scores on the boards."""
+    rows = [comparison.rows[c["row"]] for c in comparison.contestants if not c["reference"]]
+    encoders = dict.fromkeys(cells.encoders_cell(row) for row in rows)
+    heads = dict.fromkeys(row.head for row in rows)
+    return f"{' or '.join(encoders)}, {' or '.join(heads)} head" if rows else ""
 
 
 def _lines(

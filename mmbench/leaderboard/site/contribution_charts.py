@@ -36,13 +36,14 @@ def _shapley(found: Sequence[Contributing], metric: str) -> Chart:
     ]
     drawn = figure(
         data,
-        title(f"{metric} brought, above none of the modalities", zeroline=True, showgrid=True),
+        title(f"{metric} brought", zeroline=True, showgrid=True),
         _rows_axis(found),
         barmode="relative",
         height=HEIGHT + BAR * len(found),
     )
     caption = (
-        "Shapley values: a modality's share of the score, averaged over every order of adding it."
+        "Shapley values: a modality's share of what the model scores above knowing none of them, "
+        "averaged over every order of adding it."
     )
     return Chart("shapley", "What each modality brings", caption, [View("Shapley", drawn)])
 

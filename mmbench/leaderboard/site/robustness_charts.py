@@ -25,8 +25,8 @@ def robustness_of_many(rows: Sequence[Row]) -> list[Chart]:
         ),
     ]
     caption = (
-        f"The {len(named)} best different fusions and single modalities on disturbed test rows. "
-        "Flat is robust; every line starts at the clean score."
+        f"The best row of each fusion and single modality, at most {SERIES}, on disturbed test "
+        "rows. Flat is robust; every line starts at the clean score."
     )
     return [Chart("robustness", "Robustness", caption, views, "Disturbance")] if views else []
 

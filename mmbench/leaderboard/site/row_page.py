@@ -6,7 +6,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from mmbench.leaderboard import cells, robustness_table
-from mmbench.leaderboard.commands import needs, rerun_command
+from mmbench.leaderboard.commands import needs, rerun_command, verify_command
 from mmbench.leaderboard.rank import Standing
 from mmbench.leaderboard.row import Row
 from mmbench.leaderboard.site.board_table import row_page
@@ -57,6 +57,7 @@ def _page(standing: Standing, boards: PurePosixPath, parent: tuple[str, str], fo
         "json_path": path.removesuffix(".html") + ".json",
         "verdict": verdict(row),
         "rerun": rerun_command(row, boards),
+        "verify": verify_command(row, boards),
         "needs": needs(row),
         "batches": _batches(row.cost),
         "weights": _weights(row),
@@ -138,7 +139,8 @@ def _search(row: Row) -> list[tuple[str, str]]:
 
 
 def _settings(params: Mapping[str, Any]) -> str:
-    return ", ".join(f"{name} = {value}" for name, value in params.items())
+    shown = {name: '""' if value == "" else value for name, value in params.items()}
+    return ", ".join(f"{name} = {value}" for name, value in shown.items())
 
 
 def _mapping(data: Mapping[str, Any], key: str) -> dict[str, Any]:
