@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 import typer
-from mmbench.leaderboard.shape import MAY_BE_LARGER
 
 from mmbench.cli.board import ui
 from mmbench.errors import InvalidParameter, InvalidSpec, StorageError
@@ -24,6 +23,7 @@ from mmbench.leaderboard.row import Gain, Row, public
 from mmbench.leaderboard.row_files import read_rows, write_row
 from mmbench.leaderboard.row_text import row_from_dict
 from mmbench.leaderboard.terminal import terminal_table
+from mmbench.shape import MAY_BE_LARGER
 
 CPU, GPU = "2-core Xeon, 8 GiB", "NVIDIA H200"
 

@@ -205,7 +205,7 @@ def test_a_frozen_encoder_that_does_not_fit_reads_fewer_values() -> None:
             return Encoded.vector(inputs)
 
     values = torch.randn(40, 4)
-    parts = list(encodings(Small({}), values, 20))
+    parts = list(encodings(Small({}), values, size=20))
     assert torch.equal(torch.cat([p.pooled for p in parts]), values)
     assert Small.seen == [20, *[5] * 8]
 

@@ -41,9 +41,8 @@ class Pixels(ImageEncoder):
     @classmethod
     def fit(cls, train: Column) -> Fitted:
         """The shape of an image, and the scale of each cell of each grid."""
-        images = number_sample(train, SAMPLE)
-        grids = {str(cells): scale(grid(images, cells), 1) for cells in GRIDS}
-        return {**super().fit(train), "grids": grids}
+        found, images = super().fit(train), number_sample(train, SAMPLE)
+        return {**found, "grids": {str(n): scale(grid(images, n), 1) for n in GRIDS}}
 
     def forward(self, inputs: Tensor) -> Encoded:
         return Encoded.vector(self.standardise(grid(inputs, self.cells)))
