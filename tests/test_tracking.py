@@ -52,6 +52,7 @@ def row(row_id: str = "0123456789ab", **changes: Any) -> dict[str, Any]:
         "latency_ms_p50": 1.25,
         "peak_memory_mib": None,
         "reference": False,
+        "search": {"study": "first"},
         "hardware": "2 cores",
         "environment": {"torch": "2.11"},
         "created": "2026-11-22T12:00:00+00:00",
@@ -267,10 +268,28 @@ def test_the_same_row_is_one_run_and_a_new_one_replaces_it(tracker: Tracker, fin
     older = tracker.log_final("vqa", Evaluated(row("aaaaaaaaaaaa"), []))
     assert tracker.log_final("vqa", Evaluated(newer, [])) != older
     frame = tracker.final_runs("vqa")
-    assert list(frame.columns) == ["run_id", "task", "row_id", "created", "artifact_uri"]
+    assert list(frame.columns) == ["run_id", "task", "row_id", "created", "study", "artifact_uri"]
     assert list(frame["row_id"]) == [row()["id"], "aaaaaaaaaaaa", "aaaaaaaaaaaa"]
     found, problems = tracker.rows_of(frame)
     assert ([r for r, _ in found.values()], problems) == ([row(), newer], [])
+
+
+@pytest.mark.parametrize("older", [False, True])
+def test_a_row_evaluated_once_more_alone_does_not_replace_that_of_its_search(
+    older: bool, tracker: Tracker, tmp_path: Path
+) -> None:
+    """As ``mmbench rerun`` does: it has no gain. Older stores do not say which is the search's."""
+    tracker = track(tmp_path)
+    searched = tracker.log_final("vqa", Evaluated(row(), []))
+    alone = row(search={"study": None}, gain=None)
+    tracker.log_final("vqa", Evaluated(row("aaaaaaaaaaaa"), []))
+    tracker.log_final("vqa", Evaluated(alone, []))
+    if older:
+        tracker._client.delete_tag(searched, "mmbench.study")
+    found, problems = tracker.rows_of(tracker.final_runs("vqa"))
+    assert ([r for r, _ in found.values()], problems) == ([row(), row("aaaaaaaaaaaa")], [])
+    both_older = tracker.final_runs("vqa").assign(study=None)
+    assert alone in [r for r, _ in tracker.rows_of(both_older)[0].values()], "the newest"
 
 
 def test_a_final_run_that_broke_off_does_not_count(tracker: Tracker, final: str) -> None:

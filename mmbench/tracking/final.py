@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from mmbench.spec import digest
 from mmbench.tracking.pictures import confusion_picture, curves_picture
-from mmbench.tracking.query import FINAL, search
+from mmbench.tracking.query import FINAL, STUDY, search
 from mmbench.tracking.records import curve_metrics, flat, log, numbers
 from mmbench.tracking.reliability_picture import reliability_picture
 
@@ -117,6 +117,7 @@ def _tags(row: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "mmbench.kind": "final",
         "mmbench.row": row["id"],
+        STUDY: row["search"].get("study") or "",
         "mmbench.digest": digest(row),
         "mmbench.task": row["task"],
         "mmbench.task_version": row["task_version"],

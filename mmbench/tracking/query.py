@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 PAGE = 1000
 FINAL = "tags.`mmbench.kind` = 'final' AND attributes.status = 'FINISHED'"
+STUDY = "mmbench.study"
+"""The tag that names a run's study: empty where a row was evaluated outside of a search."""
 
 
 def search(client: MlflowClient, experiments: Sequence[str], query: str) -> list[Run]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from mmbench.errors import StorageError
 from mmbench.tracking import final, store
-from mmbench.tracking.query import FINAL, fetch, read_row, search
+from mmbench.tracking.query import FINAL, STUDY, fetch, read_row, search
 from mmbench.tracking.records import log
 from mmbench.tracking.search_run import SearchRun
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from mlflow.entities import Experiment
 
 PREFIX = "mmbench/"
-COLUMNS = ("run_id", "task", "row_id", "created", "artifact_uri")
+COLUMNS = ("run_id", "task", "row_id", "created", "study", "artifact_uri")
 
 
 class Tracker:
@@ -69,8 +69,9 @@ class Tracker:
             return known or final.write(self._client, experiment, evaluation)
 
     def final_runs(self, task: str | None = None) -> pd.DataFrame:
-        """Every complete final run, oldest first: run_id, task, row_id, created, artifact_uri.
+        """Every complete final run, oldest first, with the columns that are ``COLUMNS``.
 
+        ``study`` is empty outside of a search, and None where an older mmbench did not say.
         Raises ``StorageError`` if the store is not there, cannot be read or holds none.
         """
         import pandas as pd
@@ -86,6 +87,7 @@ class Tracker:
                 "task": experiments[run.info.experiment_id],
                 "row_id": run.data.tags["mmbench.row"],
                 "created": run.data.tags["mmbench.created"],
+                "study": run.data.tags.get(STUDY),
                 "artifact_uri": run.info.artifact_uri,
             }
             for run in runs
@@ -103,12 +105,14 @@ class Tracker:
     ) -> tuple[dict[str, tuple[dict[str, Any], Path | None]], list[str]]:
         """By run: its row and the folder of its predictions; then the problems.
 
-        The newest, where a row was evaluated again. A run whose row cannot be read is named with
+        Where a row was evaluated more than once, the newest that a search found: outside of one
+        nothing was searched, and a row has no gain. A run whose row cannot be read is named with
         the reason; the others are still read.
         """
-        newest = frame.drop_duplicates(["task", "row_id"], keep="last")
+        searched_last = frame.iloc[(frame["study"] != "").argsort(kind="stable")]
+        kept = searched_last.drop_duplicates(["task", "row_id"], keep="last").sort_index()
         rows, problems = {}, []
-        for run_id in newest["run_id"]:
+        for run_id in kept["run_id"]:
             try:
                 rows[str(run_id)] = self.row_of(run_id)
             except StorageError as error:
