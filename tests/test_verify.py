@@ -250,6 +250,29 @@ FORGERIES: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
         lambda r: r["cost"]["latency"]["batch_1"].pop("whole"),
         "cost: latency.batch_1 lacks the field whole",
     ),
+    "contended, but not said": (
+        lambda r: r["cost"].update(flags=[], others_cores=1.21),
+        "cost.flags lacks 'contended', which follows from its own figures",
+    ),
+    "restless, but not said": (
+        lambda r: (
+            r["cost"].update(flags=[]),
+            r["cost"]["latency"]["batch_32"].update(warm_up_stable=False),
+        ),
+        "cost.flags lacks 'unstable'",
+    ),
+    "remembering, but not said": (
+        lambda r: (r["cost"].update(flags=[]), r["cost"]["latency"].update(repeat_ratio=0.1)),
+        "cost.flags lacks 'caches'",
+    ),
+    "throttled, but not said": (
+        lambda r: r["cost"]["hardware"].update(flags=["throttled"]),
+        "cost.flags lacks 'throttled'",
+    ),
+    "nothing of other work": (
+        lambda r: r["cost"].pop("others_cores"),
+        "cost lacks the field others_cores",
+    ),
     "no spec": (lambda r: r.update(spec={}), "The spec lacks task, encoders, fusion, head."),
     "a task without its settings": (
         lambda r: r["spec"].update(task="synergy"),

@@ -10,10 +10,9 @@ from typing import Any, Self
 
 import torch
 
+from mmbench.evaluation.flags import contended
 from mmbench.evaluation.hardware import own_cores, usable_cores
 
-SLACK_CORES = 0.2
-"""Others' share of a core that goes unnoticed: every system has something to do."""
 THROTTLE_COUNTS = "cpu*/thermal_throttle/core_throttle_count"
 CPUS = Path("/sys/devices/system/cpu")
 CPU_STAT = Path("/sys/fs/cgroup/cpu.stat")
@@ -37,9 +36,9 @@ class Disturbance:
         elapsed = max(time.perf_counter() - self._start, 1e-9)
         used, quota, heat = others_cpu_s(), quota_ran_out(), slowed_for_heat()
         self.others_cores = max(0.0, (used - self._before[0]) / elapsed)
-        free = usable_cores() - torch.get_num_threads()
+        threads = torch.get_num_threads()
         raised = {
-            "contended": self.others_cores > max(free, 0) + SLACK_CORES,
+            "contended": contended(self.others_cores, usable_cores(), threads),
             "thread-limited": quota > self._before[1],
             "throttled": heat > self._before[2],
         }

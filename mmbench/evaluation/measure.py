@@ -20,6 +20,7 @@ import torch
 from mmbench.errors import DeviceUnavailable, MMBenchError
 from mmbench.evaluation.disturbance import Disturbance
 from mmbench.evaluation.energy import energy_mj_per_request
+from mmbench.evaluation.flags import flags_of
 from mmbench.evaluation.flops import flops
 from mmbench.evaluation.hardware import hardware
 from mmbench.evaluation.latency import measure_latency
@@ -31,7 +32,6 @@ from mmbench.threads import limits
 from mmbench.types import Split
 
 MODULE = "mmbench.evaluation.measure"
-CACHING_BELOW = 0.7
 TAIL_LINES = 20
 
 
@@ -80,7 +80,7 @@ def measure(folder: Path, device: torch.device) -> dict[str, Any]:
     with Disturbance() as disturbance:
         latency = measure_latency(model, requests, device, expected=load_answers(folder))
     energy_mj = energy_mj_per_request(model, requests, device)
-    return {
+    document = {
         "latency": latency,
         "memory": memory,
         "flops": flops(model, requests),
@@ -91,8 +91,9 @@ def measure(folder: Path, device: torch.device) -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "seconds": round(time.perf_counter() - start, 2),
         "measured": datetime.now(UTC).isoformat(timespec="seconds"),
-        "flags": _flags(machine, latency, disturbance),
     }
+    raised = [*flags_of(document), *hardware()["flags"], *disturbance.flags]
+    return {**document, "flags": list(dict.fromkeys(raised))}
 
 
 def _memory(
@@ -107,18 +108,6 @@ def _memory(
     del model
     training = measure_training(folder, plugins, device)
     return {**memory, "training": training, "baseline_mib": round(baseline_mib, 2)}
-
-
-def _flags(machine: dict[str, Any], latency: dict[str, Any], disturbance: Disturbance) -> list[str]:
-    """What a reader should know before trusting the figures."""
-    raised = [*machine["flags"], *hardware()["flags"], *disturbance.flags]
-    flags = list(dict.fromkeys(raised))
-    if (latency["repeat_ratio"] or 1.0) < CACHING_BELOW:
-        flags.append("caches")
-    batches = [v for k, v in latency.items() if k.startswith("batch_")]
-    if not all(batch["warm_up_stable"] for batch in batches):
-        flags.append("unstable")
-    return flags
 
 
 def _device(name: str) -> torch.device:

@@ -1,4 +1,7 @@
-"""What a row takes from its cost document, which says more and is free in that."""
+"""What a row takes from its cost document, which says more and is free in that.
+
+Figures that a flag follows from are part of it: a board marks a disturbed latency by the flag.
+"""
 
 import json
 from collections.abc import Mapping
@@ -6,6 +9,7 @@ from typing import Any
 
 from typing_extensions import TypedDict
 
+from mmbench.evaluation.flags import flags_of
 from mmbench.shape import read_as
 
 
@@ -34,14 +38,18 @@ class _Hardware(TypedDict):
     cores: int
     threads: int
     gpus: list[_Gpu]
+    flags: list[str]
 
 
-class _Whole(TypedDict):
+class _Batch(TypedDict):
     whole: _Latency
+    warm_up_stable: bool
 
 
 class _Batches(TypedDict):
-    batch_1: _Whole
+    batch_1: _Batch
+    batch_32: _Batch
+    repeat_ratio: float | None
 
 
 class _Cost(TypedDict):
@@ -51,8 +59,17 @@ class _Cost(TypedDict):
     hardware: _Hardware
     device: str
     measured: str
+    threads: int
+    others_cores: float
+    flags: list[str]
 
 
 def check_cost(cost: Mapping[str, Any]) -> None:
     """Raise ``InvalidSpec`` for a cost document that a row cannot be assembled from."""
     read_as(_Cost, json.dumps(cost), "cost", others="ignore")
+
+
+def hidden_flags(cost: Mapping[str, Any]) -> list[str]:
+    """What is wrong with the flags of a checked document: its own figures demand more of them."""
+    found = dict.fromkeys(flag for flag in flags_of(cost) if flag not in cost["flags"])
+    return [f"cost.flags lacks {flag!r}, which follows from its own figures" for flag in found]

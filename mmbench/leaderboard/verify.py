@@ -15,7 +15,7 @@ from mmbench.errors import DataUnavailable, MMBenchError, StorageError
 from mmbench.evaluation.predictions import read_predictions
 from mmbench.files import write_whole
 from mmbench.leaderboard.coherent import Board, of_itself, with_its_study
-from mmbench.leaderboard.cost_document import check_cost
+from mmbench.leaderboard.cost_document import check_cost, hidden_flags
 from mmbench.leaderboard.restate import (
     Single,
     differences,
@@ -257,6 +257,7 @@ class Verifier:
 
     def _figures(self, row: Row, checked: Checked) -> None:
         check_cost(row.cost)
+        checked.problems += hidden_flags(row.cost)
         scores = self._predictions(row, checked)
         if scores is None:
             restated = from_spec(row, self.plugins)
