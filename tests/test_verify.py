@@ -336,6 +336,18 @@ def test_missing_predictions_are_a_fault_but_for_a_comparison(board: Path, produ
     assert "predictions are not here" in checked.notes[0]
 
 
+def test_predictions_whose_row_was_deleted_are_named(call, board: Path, product: Path) -> None:
+    product.unlink()
+    found = verified(board)
+    assert found.pop(predictions_file(product.stem)).problems[0].endswith("or delete them")
+    (other,) = found.values()
+    assert not other.problems
+    code, said, _ = call("verify", board)
+    assert code == 1 and f"INVALID  {product.parent / predictions_file(product.stem)}" in said
+    code, _, _ = call("verify", other.file)
+    assert code == 0, "of one row nothing else is asked"
+
+
 def test_a_gain_whose_yardstick_is_gone_is_a_note(board: Path, product: Path) -> None:
     for file in product.parent.glob("*.json"):
         if file != product:
@@ -388,6 +400,8 @@ def test_a_row_in_the_folder_of_another_task_is_named_and_left_out(
     stray = board / "vqa" / product.name
     stray.parent.mkdir()
     (shutil.copy if taken else shutil.move)(product, stray)
+    if not taken:  # with its predictions: without their row they would be named, too
+        shutil.move(product.parent / predictions_file(product.stem), stray.parent)
     says = f"{product} is there, too: keep one" if taken else f"move it to {product.parent}/"
     rows, problems = read_rows(board)
     assert len(rows) == 1 + taken
@@ -599,6 +613,14 @@ INCOHERENT: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
             speech=r["contribution"]["shapley"]["image"],
         ),
         "Shapley values of image and speech do not follow from the subsets",
+    ),
+    "an environment that says nothing": (
+        lambda r: r.update(environment={"hardware": r["cost"]["hardware"]}),
+        "environment does not say python and platform and packages",
+    ),
+    "another machine": (
+        lambda r: r["environment"].update(hardware={}),
+        "environment.hardware is not the hardware of cost",
     ),
     "from the future": (lambda r: r.update(created="2999-01-01T00:00:00+00:00"), "in the future"),
     "another clean score": (lambda r: r["robustness"].update(clean=0.5), "not with clean"),

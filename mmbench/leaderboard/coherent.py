@@ -16,6 +16,7 @@ from mmbench.seeds import fresh_seeds
 from mmbench.spec import canonical_json
 
 ROUNDING = 1e-6
+SOFTWARE = ("python", "platform", "packages")
 PERCENTILES = ("ms_p50", "ms_p90", "ms_p95", "ms_p99")
 CLOCKS = timedelta(days=1)
 """No clock is further ahead of another."""
@@ -29,9 +30,18 @@ def of_itself(row: Row) -> Iterator[str]:
         yield "latencies do not rise from p50 over p90 to p95"
     if datetime.fromisoformat(row.created) > datetime.now(UTC) + CLOCKS:
         yield f"created lies in the future: {row.created}"
+    yield from _environment(row)
     yield from _cost(row)
     yield from _robustness(row)
     yield from _contribution(row)
+
+
+def _environment(row: Row) -> Iterator[str]:
+    """It says what software it was, and the machine that costs were measured on."""
+    if lacking := [name for name in SOFTWARE if not row.environment.get(name)]:
+        yield f"environment does not say {' and '.join(lacking)}"
+    if row.environment.get("hardware") != row.cost.get("hardware"):
+        yield "environment.hardware is not the hardware of cost"
 
 
 def _cost(row: Row) -> Iterator[str]:

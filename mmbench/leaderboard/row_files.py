@@ -5,6 +5,7 @@ from pathlib import Path
 
 from mmbench.errors import InvalidSpec, StorageError
 from mmbench.files import write_whole
+from mmbench.leaderboard.diagnoses import predictions_file
 from mmbench.leaderboard.garbage import garbage_kept
 from mmbench.leaderboard.row import Row
 from mmbench.leaderboard.row_text import row_from_dict, row_from_text
@@ -62,6 +63,13 @@ def read_rows(folder: Path) -> tuple[list[Row], list[str]]:
             problems.append(same_id(path, row, places[row.id], rows[row.id]))
         places.setdefault(row.id, path)
     return list(rows.values()), problems
+
+
+def predictions_without_row(place: Path) -> list[Path]:
+    """Predictions below a folder whose row does not lie beside them."""
+    rest = predictions_file("")
+    found = sorted(place.rglob(predictions_file("*")))
+    return [f for f in found if not f.with_name(f.name.removesuffix(rest) + ".json").exists()]
 
 
 def misplaced(path: Path, row: Row) -> str | None:

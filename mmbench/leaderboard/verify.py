@@ -6,6 +6,7 @@ is whether the predictions are those of the model: for that, train again (`--rer
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,13 @@ from mmbench.leaderboard.restate import (
     with_ranges,
 )
 from mmbench.leaderboard.row import Row, moved, used_plugins
-from mmbench.leaderboard.row_files import as_text, misplaced, read_row, read_rows
+from mmbench.leaderboard.row_files import (
+    as_text,
+    misplaced,
+    predictions_without_row,
+    read_row,
+    read_rows,
+)
 from mmbench.leaderboard.sources import ROWS
 from mmbench.leaderboard.studied import check_search
 from mmbench.parts import PARTS, split_digest
@@ -86,12 +93,20 @@ def verify(
 ) -> Iterator[Checked]:
     """Each row in these files, folders and trees; an invalid one never stops the others.
 
+    Predictions whose row is gone follow: deleting a row must not go unseen.
     ``restate``: rows whose intervals alone are wrong are written anew, and checked again.
     ``places``: where data lie now, for rows whose data lie somewhere.
     """
     files = [file for place in rows for file in row_files(place)]
     verifier = Verifier(plugins, places)
-    return map(verifier.restated if restate else verifier.check, files)
+    left = [file for place in rows for file in predictions_without_row(place)]
+    return chain(map(verifier.restated if restate else verifier.check, files), map(rowless, left))
+
+
+def rowless(file: Path) -> Checked:
+    """What is said of predictions without their row."""
+    why = "these are predictions of a row that is not beside them: put it back, or delete them"
+    return Checked(file, problems=[why])
 
 
 def row_files(place: Path) -> list[Path]:
