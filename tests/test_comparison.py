@@ -386,6 +386,12 @@ def test_a_contestant_that_fails_is_named_and_stops_nobody(
     caption = terminal_table(outcome, 200).caption
     for text in (disturbed.read_text(), getattr(caption, "plain", "")):
         assert "‡ While this latency was measured" in text and "other work was using" in text
+    outcome.rows["product"].cost["flags"] = []
+    outcome.rows["concat"].cost["flags"] = ["contended"]
+    relative = write_comparison(tmp_path / "page", outcome, {}, ["mmbench", "compare"])
+    assert relative.read_text().count("× ‡ |") == len(outcome.rows)
+    columns = {str(c.header): list(c.cells) for c in terminal_table(outcome, 200).columns}
+    assert all(str(cell).endswith("× ‡") for cell in columns["×\nconcat"])
 
 
 def shown(outcome, width: int) -> str:

@@ -395,6 +395,14 @@ def test_a_latency_that_was_disturbed_is_marked_and_the_mark_explained(
         assert note in text if note else "‡" not in text
 
 
+def test_a_ratio_to_a_disturbed_concat_is_marked_though_the_row_itself_was_not() -> None:
+    calm, gpu = make_row(1), make_row(3, hardware=GPU)
+    concat = make_row(2, fusion="concat", reference=True, cost={"flags": ["contended"]})
+    own = make_row(4, fusion="concat", reference=True, hardware=GPU)
+    cell = {s.row.id: cells.relative_cell(s) for s in rank([calm, concat, gpu, own])}
+    assert cell == {calm.id: "1.00× ‡", concat.id: "1.00× ‡", gpu.id: "1.00×", own.id: "1.00×"}
+
+
 def test_a_gain_over_another_single_modality_than_the_boards_says_what_that_scores() -> None:
     weak = make_row(2, 0.6, fusion="only-image", gain=None, validation=0.5)
     strong = make_row(3, 0.7, fusion="only-text", gain=None, validation=0.8)

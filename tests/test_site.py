@@ -273,6 +273,7 @@ def test_a_disturbed_latency_is_marked_wherever_it_is_shown(tmp_path: Path) -> N
     assert any(while_ in text for text in texts(own, "span"))
     assert any(text.startswith("1.25 / 1.75 ‡ ms") for text in texts(index, "p"))
     assert texts(compares, "td").count("1.25 ‡") == 1
+    assert any(text.endswith("× ‡") for text in texts(compares, "td"))
     notes = [*texts(task, "li"), *texts(compares, "li"), *texts(index, "p")]
     assert len([note for note in notes if note.startswith("‡ While this latency")]) == 3
 

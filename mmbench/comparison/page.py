@@ -13,7 +13,7 @@ from mmbench.comparison.verdicts import Verdict
 from mmbench.files import write_whole
 from mmbench.leaderboard import cells as figures
 from mmbench.leaderboard.markdown_table import escape, table
-from mmbench.leaderboard.rank import latency_vs_concat
+from mmbench.leaderboard.rank import Concats
 from mmbench.leaderboard.row import Row
 from mmbench.leaderboard.row_files import write_row
 from mmbench.leaderboard.sources import ROWS
@@ -88,16 +88,15 @@ def _equal(outcome: Outcome, row: Row) -> str:
 
 
 def _lines(outcome: Outcome) -> list[list[str]]:
-    everyone = list(outcome.rows.values())
+    concats = Concats(list(outcome.rows.values()))
     place, lines = 0, []
     for v in outcome.verdicts:
         place += not v.reference
-        lines.append(_line(v, outcome.rows[v.label], place, everyone))
+        lines.append(_line(v, outcome.rows[v.label], place, concats))
     return lines
 
 
-def _line(v: Verdict, row: Row, place: int, everyone: Sequence[Row]) -> list[str]:
-    ratio = latency_vs_concat(row, everyone)
+def _line(v: Verdict, row: Row, place: int, concats: Concats) -> list[str]:
     mean = figures.score(row.main["mean"])
     return [
         figures.NONE if v.reference else f"{place}{' ≈' if v.leads and v.best else ''}",
@@ -109,7 +108,7 @@ def _line(v: Verdict, row: Row, place: int, everyone: Sequence[Row]) -> list[str
         cells.verdict(v.yardstick).replace("<", "\\<"),
         cells.best_validation(v),
         figures.milliseconds(row.latency_ms_p50) + figures.disturbed(row),
-        figures.NONE if ratio is None else f"{ratio:.2f}×",
+        figures.relative(concats.ratio(row), row, concats.of(row)),
         figures.memory_cell(row),
         figures.count(row.fusion_parameters),
         f"{row.train_seconds:.1f}",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from mmbench.comparison import cells
 from mmbench.leaderboard import cells as figures
 from mmbench.leaderboard.columns import Column, Side, fitting, table_of
-from mmbench.leaderboard.rank import latency_vs_concat
+from mmbench.leaderboard.rank import Concats
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -66,8 +66,8 @@ def _latency(row: Row) -> str:
 
 
 def _relative(_: int, v: Verdict, outcome: Outcome) -> str:
-    ratio = latency_vs_concat(_row(v, outcome), list(outcome.rows.values()))
-    return figures.NONE if ratio is None else f"{ratio:.2f}×"
+    row, concats = _row(v, outcome), Concats(list(outcome.rows.values()))
+    return figures.relative(concats.ratio(row), row, concats.of(row))
 
 
 NARROW: Sequence[Told] = (

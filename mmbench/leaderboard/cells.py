@@ -126,8 +126,14 @@ def disturbed_note(rows: Sequence[Row]) -> list[str]:
 
 
 def relative_cell(standing: Standing) -> str:
-    ratio = standing.latency_vs_concat
-    return NONE if ratio is None else f"{ratio:.2f}×"
+    return relative(standing.latency_vs_concat, standing.row, standing.concat)
+
+
+def relative(ratio: float | None, row: Row, concat: Row | None) -> str:
+    """Its latency over that of the concat row, marked if something disturbed either of them."""
+    if ratio is None or concat is None:
+        return NONE
+    return f"{ratio:.2f}×" + (DISTURBED if disturbances([row, concat]) else "")
 
 
 def memory_cell(row: Row) -> str:

@@ -26,6 +26,8 @@ class Standing:
     """The hardware, where costs are ranked; otherwise empty."""
     latency_vs_concat: float | None
     """Median latency over that of the concat row on the same hardware."""
+    concat: Row | None
+    """That concat row."""
     yardstick: float | None
     """What the single modality scores that its gain is over, where that is not the board's."""
 
@@ -98,6 +100,7 @@ def _standings(
             tied=by == "accuracy" and place == place and row is not best and overlap(row, best),
             group=_group(row, by),
             latency_vs_concat=concats.ratio(row),
+            concat=concats.of(row),
             yardstick=singles.other_than_best(row),
         )
         for row, place in zip(part, ranks, strict=True)
@@ -157,9 +160,13 @@ class Concats:
             self._any.setdefault(_bench(row), row)
             self._own.setdefault((_bench(row), _encoders(row)), row)
 
+    def of(self, row: Row) -> Row | None:
+        """The one that a row is compared with."""
+        return self._own.get((_bench(row), _encoders(row))) or self._any.get(_bench(row))
+
     def ratio(self, row: Row) -> float | None:
         """Median latency over that of the concat row; None if either was not measured."""
-        concat = self._own.get((_bench(row), _encoders(row))) or self._any.get(_bench(row))
+        concat = self.of(row)
         if concat is None or row.latency_ms_p50 is None:
             return None
         return row.latency_ms_p50 / (concat.latency_ms_p50 or 1.0)

@@ -35,7 +35,7 @@ class ContestantLine:
     score: Whisker
     difference: Whisker | None
     verdict: Verdict
-    latency_vs_concat: float | None
+    standing: Standing
     front: bool
     """None on the same hardware is better and faster at once."""
 
@@ -124,7 +124,7 @@ def _line(
         if against
         else None,
         against_plain(contestant),
-        standing.latency_vs_concat,
+        standing,
         row.id in best,
     )
 
