@@ -163,6 +163,17 @@ def test_a_corrupt_spec_file_is_named(call, tmp_path: Path) -> None:
     assert code == 2 and "not JSON" in errors
 
 
+@pytest.mark.parametrize(("image", "idle"), [("hog", True), ("cnn", False)])
+def test_a_run_says_that_a_paradigm_has_nothing_to_act_on(
+    image: str, idle: bool, call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mmbench.cli.single.evaluate", lambda *_, **__: None)
+    parts = ["--encoder", f"image={image}", "--encoder", "question=tfidf", "--fusion", "concat"]
+    code, output, errors = call("run", "--task", "vqa", *parts, "--objective", "joint")
+    assert (code, output) == (0, "")
+    assert ("joint: all encoders are frozen" in errors) is idle
+
+
 def test_the_version_is_that_of_the_distribution(call) -> None:
     assert call("--version") == (0, f"mmbench {version('mmbench')}\n", "")
 

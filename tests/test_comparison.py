@@ -19,6 +19,7 @@ from mmbench.comparison.contestants import (
     ComparisonRequest,
     comparison_name,
     find_contestants,
+    idle_contestants,
     tuning_specs,
 )
 from mmbench.comparison.draws import SharedDraws
@@ -96,6 +97,18 @@ def test_the_defaults_are_tried_first_and_a_larger_budget_only_adds(plugins):
     assert len({s.fusion.params["rank"] for s in many}) > 1
     version = plugins.datasets["synergy"]().version
     assert comparison_name(small, version, plugins) == comparison_name(large, version, plugins)
+
+
+@pytest.mark.parametrize(
+    ("image", "idlers"), [("hog", ["joint (concat)"]), ("cnn", [])], ids=["frozen", "training"]
+)
+def test_a_paradigm_that_finds_nothing_to_act_on_is_known(plugins, image, idlers):
+    chosen = [f"image={image}", "question=tfidf"]
+    request = asked(plugins, "vqa", fusions=[], objectives=["joint"], encoders=chosen)
+    assert idle_contestants(request, plugins) == idlers
+    frozen = {m: Component(c.name, {"frozen": True}) for m, c in request.encoders.items()}
+    kept = replace(request, encoders=frozen)
+    assert idle_contestants(kept, plugins) == ["joint (concat)"], "frozen by a setting"
 
 
 def test_majority_has_nothing_to_tune(plugins):

@@ -70,11 +70,16 @@ def compare(
 
     from mmbench.campaign.places import Crew, Places
     from mmbench.cli.display import display
-    from mmbench.comparison.contestants import ComparisonRequest, find_contestants
+    from mmbench.comparison.contestants import (
+        ComparisonRequest,
+        find_contestants,
+        idle_contestants,
+    )
     from mmbench.comparison.job import Comparison
     from mmbench.comparison.page import write_comparison
     from mmbench.plugins import load_plugins
     from mmbench.resolve import resolve_dataset
+    from mmbench.search.idle import idle_note
     from mmbench.search.placement import default_workers
     from mmbench.spec import train_spec
     from mmbench.trial import device_named
@@ -98,6 +103,8 @@ def compare(
         places = Places(out, leaderboards)
         comparison = Comparison(request, places, crew, plugins, listener, diagnoses)
         listener.introduce_comparison(comparison, dropped)
+        if labels := idle_contestants(request, plugins):
+            listener.note(idle_note(labels))
         try:
             outcome = comparison.run()
         except KeyboardInterrupt:

@@ -53,6 +53,7 @@ def run(
 ) -> None:
     """Train one configuration, score it on validation and test, and measure what it costs."""
     from mmbench.plugins import load_plugins
+    from mmbench.search.idle import idle, idle_note
 
     plugins = load_plugins()
     if spec is not None:
@@ -61,6 +62,10 @@ def run(
         chosen = spec_of(task, fusion, names(encoder), head, objective, set_ or [], plugins)
     else:
         raise InvalidSpec("Say what to run: --task NAME with options, or --spec FILE.")
+    objective = chosen.objective.name
+    does_nothing = idle(objective, chosen.fusion.name, chosen.encoders.values(), plugins)
+    if does_nothing:
+        typer.secho(idle_note([objective]), fg="yellow", err=True)
     first = chosen.seed
     row = evaluate(
         chosen, range(first, first + seeds), plugins, device, threads, out,

@@ -15,6 +15,7 @@ from mmbench.search.candidates import (
     legal_with,
     sequence_encoders,
 )
+from mmbench.search.idle import idle
 from mmbench.search.propose import (
     DEFAULT_ENCODERS,
     DEFAULT_HEADS,
@@ -186,6 +187,16 @@ def _with_plain(objectives: Sequence[str], task: Task, plugins: Plugins) -> list
     if list(objectives) == ["all"]:
         return ["all"]
     return list(dict.fromkeys([plainest(task, plugins), *objectives]))
+
+
+def idle_contestants(request: ComparisonRequest, plugins: Plugins) -> list[str]:
+    """Labels of those whose paradigm finds nothing to act on."""
+    encoders = request.encoders.values()
+    return [
+        c.label
+        for c in request.contestants
+        if not c.reference and idle(c.objective, c.fusion.name, encoders, plugins)
+    ]
 
 
 def tuning_specs(

@@ -10,8 +10,9 @@ import torch
 from mmbench.augmentation import BY_KIND
 from mmbench.contracts import Fusion, count_parameters
 from mmbench.plugins import Plugins
-from mmbench.resolve import resolve, resolve_dataset, trains
-from mmbench.search.candidates import DEFAULT_FUSION, acts, legal_with, sequence_encoders
+from mmbench.resolve import resolve, resolve_dataset
+from mmbench.search.candidates import DEFAULT_FUSION, legal_with, sequence_encoders
+from mmbench.search.idle import idle
 from mmbench.search.request import Candidates, SearchRequest
 from mmbench.space import Suggests, Value, enqueueable, params_of, suggest
 from mmbench.spec import Component, TrainSpec, TrialSpec, train_spec
@@ -51,8 +52,7 @@ def propose(trial: Suggests, request: SearchRequest, plugins: Plugins) -> TrialS
     head = trial.suggest_categorical(*_choice("head", objective, chosen.heads, plugins))
     unused = BY_KIND.keys() - chosen.augmentations
     searched = suggest(TrainSpec, trial, "train", without={*NOT_SEARCHED, *unused})
-    training = any(trains(plugins.encoders[c.name], c) for c in encoders.values())
-    if not acts(plugins.objectives[objective], fusion_cls, encoders_train=training):
+    if idle(objective, fusion, encoders.values(), plugins):
         # no board shall praise a paradigm for what the plain one did
         objective = plainest(resolve_dataset(request.task, plugins)[1].task, plugins)
     return TrialSpec(
