@@ -27,6 +27,7 @@ from mmbench.leaderboard.row_text import row_from_dict
 from mmbench.leaderboard.site.build import write_site
 from mmbench.leaderboard.site.comparison_file import read_comparisons
 from mmbench.leaderboard.site.names import names
+from mmbench.leaderboard.site.told_apart import told_apart
 from mmbench.leaderboard.site.trade_off import trade_offs
 from mmbench.leaderboard.site.whisker import scale
 
@@ -502,6 +503,22 @@ def test_a_chart_of_many_names_its_front_and_leaves_far_references_outside() -> 
     assert 0.7 < layout["yaxis"]["range"][0] < 0.8 and "press twice" in chart.caption
     few, *_ = trade_offs(rank(rows[-9:]), lambda row: row.id)
     assert few.views[0].figure["layout"]["yaxis"]["range"][0] < 0.1
+
+
+def test_points_of_one_fusion_are_named_by_what_differs() -> None:
+    """Every row of retrieval is of ``dual``."""
+    parts = {"fusion": "dual", "head": "dot"}
+    rows = [
+        make_row(1, encoders={"image": "hog", "text": "tfidf"}, objective="infonce", **parts),
+        make_row(2, encoders={"image": "cnn", "text": "tfidf"}, objective="infonce", **parts),
+        make_row(3, encoders={"image": "cnn", "text": "tfidf"}, objective="siglip", **parts),
+    ]
+    assert told_apart(rows) == ["hog · infonce", "cnn · infonce", "cnn · siglip"]
+    chart, *_ = trade_offs(rank(rows), lambda row: row.id)
+    shown = [t for trace in chart.views[0].figure["data"] for t in trace.get("text", [])]
+    assert shown and set(shown) <= set(told_apart(rows))
+    assert told_apart([rows[0], make_row(4)]) == ["dual", "product"]
+    assert told_apart([rows[0]]) == ["dual"] and told_apart([]) == []
 
 
 PLACES = [("gated", 0.0004), ("sum", 0.4), ("concat", None), ("majority", 0.01)]

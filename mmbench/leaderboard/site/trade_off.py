@@ -11,6 +11,7 @@ from mmbench.leaderboard.rank import Standing
 from mmbench.leaderboard.row import Row
 from mmbench.leaderboard.site.charts import Chart, Figure, View, figure, label, title
 from mmbench.leaderboard.site.names import names
+from mmbench.leaderboard.site.told_apart import told_apart
 
 Cost = Callable[[Row], float | None]
 
@@ -142,7 +143,9 @@ def _names(
     by_id = {s.row.id: s for s in standings}
     leaders = [s.row.id for s in standings if s.rank == 1 or s.tied]
     chosen = dict.fromkeys([*(i for *_, i in reversed(best)), *leaders])
-    points = [(cost(row := by_id[i].row) or 0.0, row.main["mean"], row.fusion) for i in chosen]
+    rows = [by_id[i].row for i in chosen]
+    called = dict(zip(chosen, told_apart(rows), strict=True))
+    points = [(cost(row) or 0.0, row.main["mean"], called[row.id]) for row in rows]
     return names(points, (min(costs), max(costs)), scores)
 
 
