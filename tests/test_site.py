@@ -518,6 +518,8 @@ def test_points_of_one_fusion_are_named_by_what_differs() -> None:
     shown = [t for trace in chart.views[0].figure["data"] for t in trace.get("text", [])]
     assert shown and set(shown) <= set(told_apart(rows))
     assert told_apart([rows[0], make_row(4)]) == ["dual", "product"]
+    again = make_row(5, encoders=rows[1].encoders, objective="infonce", **parts)
+    assert told_apart([*rows[:2], again])[1:] == [f"row {rows[1].id}", f"row {again.id}"]
     assert told_apart([rows[0]]) == ["dual"] and told_apart([]) == []
 
 
