@@ -30,6 +30,11 @@ class ImageEncoder(Encoder):
         return fitted
 
 
+def from_bytes(images: Tensor) -> Tensor:
+    """From 0 to 1 what is kept as bytes; numbers as they are."""
+    return images / 255 if images.dtype == torch.uint8 else images
+
+
 def pad_to_multiple(images: Tensor, of: int) -> Tensor:
     """Zeros on the right and below until both sides divide by ``of``."""
     height, width = images.shape[-2:]

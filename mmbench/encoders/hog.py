@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mmbench.contracts import Encoder, Fitted
-from mmbench.encoders._image import ImageEncoder
+from mmbench.encoders._image import ImageEncoder, from_bytes
 from mmbench.encoders._training_column import SAMPLE, Standardise, number_sample, scale
 from mmbench.hookspecs import hookimpl
 from mmbench.space import Choice
@@ -57,8 +57,7 @@ class HistogramOfGradients(ImageEncoder):
 
 def pyramid(images: Tensor, levels: int) -> Tensor:
     """(images, features): the whole image first, then its quarters, then theirs."""
-    scaled = images / 255 if images.dtype == torch.uint8 else images
-    return torch.cat(list(_levels(scaled, levels)), dim=1)
+    return torch.cat(list(_levels(from_bytes(images), levels)), dim=1)
 
 
 def _levels(images: Tensor, levels: int) -> Iterator[Tensor]:

@@ -8,12 +8,11 @@ what is drawn where: features of gradients are lost there.
 
 from typing import Annotated
 
-import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from mmbench.contracts import Encoder, Fitted
-from mmbench.encoders._image import ImageEncoder
+from mmbench.encoders._image import ImageEncoder, from_bytes
 from mmbench.encoders._training_column import SAMPLE, Standardise, number_sample, scale
 from mmbench.hookspecs import hookimpl
 from mmbench.space import Choice
@@ -50,8 +49,7 @@ class Pixels(ImageEncoder):
 
 def grid(images: Tensor, cells: int) -> Tensor:
     """(images, channels · cells²) of (images, channels, height, width), bytes from 0 to 1."""
-    scaled = images / 255 if images.dtype == torch.uint8 else images
-    return F.adaptive_avg_pool2d(scaled, cells).flatten(1)
+    return F.adaptive_avg_pool2d(from_bytes(images), cells).flatten(1)
 
 
 @hookimpl

@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mmbench.contracts import Encoder, Fitted, Offered
-from mmbench.encoders._image import ImageEncoder, grid_tokens
+from mmbench.encoders._image import ImageEncoder, from_bytes, grid_tokens
 from mmbench.encoders._length import to_length
 from mmbench.encoders._partial import PartlyTrained
 from mmbench.encoders._training_column import Standardise
@@ -61,7 +61,7 @@ class TransformersImage(PartlyTrained, ImageEncoder):
         self.train()
 
     def forward(self, inputs: Tensor) -> Encoded:
-        images = self.standardise(inputs / 255 if inputs.dtype == torch.uint8 else inputs)
+        images = self.standardise(from_bytes(inputs))
         if self.size is not None and images.shape[-2:] != (self.size, self.size):
             images = F.interpolate(images, (self.size, self.size), mode="bicubic", antialias=True)
         output = self.model(pixel_values=images)
