@@ -10,13 +10,12 @@ def told_apart(rows: Sequence[Row]) -> list[str]:
 
     As of retrieval, whose every row is ``dual``. Rows that differ in settings only have their id.
     """
-    if len({row.fusion for row in rows}) > 1:
-        return [row.fusion for row in rows]
+    fusions = [row.fusion for row in rows]
+    if len(rows) < 2 or len(set(fusions)) > 1:
+        return fusions
     parts = [[*row.encoders.values(), row.objective, row.head] for row in rows]
-    common = set.intersection(*map(set, parts)) if parts else set()
+    common = set.intersection(*map(set, parts))
     called = [" · ".join(part for part in own if part not in common) for own in parts]
-    if len(rows) == 1:
-        return [rows[0].fusion]
     return [
         name if called.count(name) == 1 else f"row {row.id}"
         for row, name in zip(rows, called, strict=True)
