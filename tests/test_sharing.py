@@ -25,6 +25,7 @@ import pytest
 import yaml
 from filelock import FileLock
 from installing import Site, fusion
+from optuna.exceptions import StorageInternalError
 from optuna.storages import BaseStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
@@ -295,6 +296,41 @@ def test_who_dies_while_handing_over_leaves_one_successor(
         recover(study)
     assert recover(study) == 1 and recover(study) == 0
     assert len(study.trials) == PLANNED + 1
+
+
+def test_a_worker_outlives_an_outage_of_its_database(
+    server: str, database: str, book: Path, tmp_path: Path, fork: Fork
+) -> None:
+    """Its training is lost, not the trial: another takes it, or itself when it was long silent."""
+    new_study(database)
+    worker = fork(work, NAME, database, Budget(trials=PLANNED), plugins)
+    until((tmp_path / "stuck").exists)
+    name = tmp_path.name
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS false')  # type: ignore[arg-type]
+        connection.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [name]
+        )
+        time.sleep(2)
+        assert worker.is_alive()
+        connection.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS true')  # type: ignore[arg-type]
+    worker.join(60)
+    assert worker.exitcode == 0
+    done = Counter(a.state for a in attempted(again(database)))
+    assert done["finished"] == PLANNED and done["failed"] == 0
+
+
+def test_a_worker_gives_up_a_database_that_stays_away(
+    book: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    new_study(str(tmp_path / "j"))
+
+    def away(*_: object) -> None:
+        raise StorageInternalError("it is gone\nand more")
+
+    monkeypatch.setattr(optuna.Study, "ask", away)
+    with pytest.raises(StorageError, match=r"lost 5 times: it is gone\. .* start the same command"):
+        work(NAME, str(tmp_path / "j"), Budget(trials=1), plugins)
 
 
 # leases

@@ -6,6 +6,7 @@ A lock is the kernel's or the database's own: it is free again when its holder d
 """
 
 import os
+import time
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,8 @@ import optuna
 from filelock import FileLock
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
-from sqlalchemy import NullPool, create_engine, make_url, text
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy import Connection, NullPool, create_engine, make_url, text
+from sqlalchemy.exc import ArgumentError, OperationalError
 
 from mmbench.errors import InvalidSpec, StorageError, UnknownName, did_you_mean
 
@@ -56,25 +57,28 @@ def open_storage(url: str, *, new: bool = True) -> BaseStorage:
         ) from error
     except ImportError as error:
         raise StorageError(
-            f"The driver of {_shown(url)} is not installed: {error}. For PostgreSQL: "
+            f"The driver of {shown(url)} is not installed: {error}. For PostgreSQL: "
             f"`pip install 'mmbench[postgres]'`."
         ) from error
     except Exception as error:
-        raise StorageError(f"Optuna cannot open {_shown(url)}: {_first_line(error)}") from error
+        raise StorageError(f"Optuna cannot open {shown(url)}: {first_line(error)}") from error
 
 
-def turn_of(url: str, name: str) -> Turn:
-    """The lock of one study (or of the schema) in a storage; not to be taken twice at once."""
+def turn_of(url: str, name: str, patience: float = 0.0) -> Turn:
+    """The lock of one study (or of the schema) in a storage; not to be taken twice at once.
+
+    ``patience``: how many seconds to wait for a database that is away.
+    """
     if "://" not in url:
         path = _file(url)
         return FileLock(path.with_name(f"{path.name}.{name}.turn"))
     if url.startswith(("postgresql", "postgres:")):
-        return DatabaseTurn(_with_driver(url), f"mmbench {name}")
+        return DatabaseTurn(_with_driver(url), f"mmbench {name}", patience)
     if url.startswith("sqlite:///"):
         return FileLock(f"{url.removeprefix('sqlite:///')}.{name}.turn")
     raise StorageError(
         f"A study is kept in a journal file (a path), sqlite:///PATH or postgresql://…, where "
-        f"workers can take turns; not in {_shown(url)}. Choose one of these with --storage."
+        f"workers can take turns; not in {shown(url)}. Choose one of these with --storage."
     )
 
 
@@ -153,17 +157,28 @@ def _drop_torn_line(path: Path) -> None:
 class DatabaseTurn:
     """A PostgreSQL advisory lock, held by a transaction: gone with it, however that ends."""
 
-    def __init__(self, url: str, name: str) -> None:
+    def __init__(self, url: str, name: str, patience: float = 0.0) -> None:
         self._engine = create_engine(url, poolclass=NullPool)
-        self._name = name
+        self._name, self._patience = name, patience
 
     def __enter__(self) -> None:
-        self._connection = self._engine.connect()
+        self._connection = self._connected()
         self._connection.execute(
             text(f"SET LOCAL idle_in_transaction_session_timeout = '{LONGEST_TURN}'")
         )
         key = text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))")
         self._connection.execute(key, {"name": self._name})
+
+    def _connected(self) -> Connection:
+        """A connection, as soon as the server takes one."""
+        deadline = time.monotonic() + self._patience
+        while True:
+            try:
+                return self._engine.connect()
+            except OperationalError:
+                if time.monotonic() >= deadline:
+                    raise
+            time.sleep(1)
 
     def __exit__(self, *_: object) -> None:
         try:
@@ -184,7 +199,7 @@ def _with_driver(url: str) -> str:
     return url
 
 
-def _shown(url: str) -> str:
+def shown(url: str) -> str:
     """Without its password."""
     try:
         return make_url(url).render_as_string(hide_password=True)
@@ -192,5 +207,5 @@ def _shown(url: str) -> str:
         return "that URL"
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
     return str(error).splitlines()[0] if str(error) else type(error).__name__

@@ -4,6 +4,7 @@ Any number of workers share a study through its storage. Each is started with
 ``mmbench worker``, by the search itself or by hand on another machine.
 """
 
+import logging
 import os
 import signal
 import time
@@ -15,22 +16,32 @@ from typing import Any
 
 import optuna
 import torch
+from optuna.exceptions import StorageInternalError
 from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy.exc import DBAPIError
 
+from mmbench.errors import StorageError
 from mmbench.plugins import Plugins
 from mmbench.search.attempt import Attempt, Stopped, run_together
 from mmbench.search.handing_over import recover
 from mmbench.search.lease import WORKER, Lease, Watch, worker_identity
 from mmbench.search.request import SearchRequest, check_made_here
 from mmbench.search.siblings import SiblingTPE, shared_by_siblings, siblings_wanted
-from mmbench.search.storage import Turn, known_study, open_storage, turn_of
+from mmbench.search.storage import Turn, first_line, known_study, open_storage, shown, turn_of
 from mmbench.search.study import own_state, request_of, spent
 from mmbench.search.window import WindowedPruner
 from mmbench.spec import TrainSpec
 from mmbench.trial import Workbench, device_named
 
+log = logging.getLogger(__name__)
 WAIT_SECONDS = 1.0
 """Between two looks at whether others have ended the last trials."""
+OUTAGE = (StorageInternalError, DBAPIError)
+"""What a storage raises when its database goes away; the next turn waits until it is back."""
+OUTAGES = 5
+"""A worker gives up after so many: a restarted server costs one, a broken one all."""
+PATIENCE_SECONDS = 60.0
+"""How long it waits each time, for a server that is being restarted say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,15 +77,22 @@ def work(
     study.pruner = _pruner(request)
     stop = Stop(budget, parent)
     bench = Workbench(device_named(request.device), between_steps=stop.heed)
-    turn = turn_of(storage_url, study_name)
+    turn = turn_of(storage_url, study_name, PATIENCE_SECONDS)
     worker = _Worker(study, request, plugins, bench, budget, stop, turn, Tally(study))
     ends: Counter[str] = Counter()
-    for attempt in worker.attempts():
-        group = [attempt, *worker.siblings(attempt, together)]
-        with Lease([one.trial for one in group]):
-            run_together(group)
-        ends.update(one.state for one in group if one.state is not None)
-    return ends
+    for _ in range(OUTAGES):
+        try:
+            for state in worker.run(together):
+                ends[state] += 1
+        except OUTAGE as error:
+            outage = error
+            log.warning("The study was lost and is looked for again: %s", first_line(error))
+        else:
+            return ends
+    raise StorageError(
+        f"The study in {shown(storage_url)} was lost {OUTAGES} times: {first_line(outage)}. What "
+        f"has ended is kept; start the same command again when the storage works."
+    ) from outage
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +107,14 @@ class _Worker:
     should_stop: Callable[[], bool]
     turn: Turn
     tally: "Tally"
+
+    def run(self, together: int) -> Iterator[str]:
+        """How each trial ended; what was under way in an outage is taken again when silent."""
+        for attempt in self.attempts():
+            group = [attempt, *self.siblings(attempt, together)]
+            with Lease([one.trial for one in group]):
+                run_together(group)
+            yield from (one.state for one in group if one.state is not None)
 
     def attempts(self) -> Iterator[Attempt]:
         """Trial after trial, until the budget is spent.
