@@ -34,7 +34,7 @@ from typer.main import get_command
 from typer.testing import CliRunner
 
 from mmbench import threads
-from mmbench.campaign import finishing
+from mmbench.campaign import finishing, searching
 from mmbench.cli.main import app
 from mmbench.datasets.synthetic import Synergy
 from mmbench.errors import InvalidSpec, StorageError, UnknownName
@@ -48,7 +48,7 @@ from mmbench.search.lease import WORKER, Lease, Watch, worker_identity
 from mmbench.search.pool import Pool
 from mmbench.search.request import SearchRequest
 from mmbench.search.storage import open_storage, turn_of
-from mmbench.search.study import attempted, create_or_continue, request_of, snapshot
+from mmbench.search.study import Snapshot, attempted, create_or_continue, request_of, snapshot
 from mmbench.search.worker import Budget, _sampler, work
 from mmbench.spec import Component, TrialSpec
 from mmbench.together import trials
@@ -329,8 +329,26 @@ def test_a_worker_gives_up_a_database_that_stays_away(
         raise StorageInternalError("it is gone\nand more")
 
     monkeypatch.setattr(optuna.Study, "ask", away)
-    with pytest.raises(StorageError, match=r"lost 5 times: it is gone\. .* start the same command"):
+    with pytest.raises(StorageError, match=r"was lost: it is gone\. .* start the same command"):
         work(NAME, str(tmp_path / "j"), Budget(trials=1), plugins)
+
+
+def test_who_watches_a_search_waits_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    lives, looks = iter([True, True, False]), []
+
+    def look(_study: object) -> Snapshot:
+        looks.append(1)
+        if len(looks) == 1:
+            raise StorageInternalError("away")
+        return snapshot(optuna.create_study())
+
+    monkeypatch.setattr(searching, "snapshot", look)
+    monkeypatch.setattr(searching, "POLL_SECONDS", 0)
+    monkeypatch.setattr(searching, "log", lambda *_: None)
+    campaign = SimpleNamespace(listener=SimpleNamespace(searching=lambda *_: None), budget=None)
+    pool = SimpleNamespace(alive=lambda: next(lives), restarts=0)
+    searching._watch(campaign, pool, None, None)  # type: ignore[arg-type]
+    assert len(looks) == 3
 
 
 # leases

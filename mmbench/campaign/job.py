@@ -23,6 +23,7 @@ from mmbench.search.inheritance import INHERITED
 from mmbench.search.jobs import write_jobs
 from mmbench.search.pool import Pool
 from mmbench.search.request import SearchRequest, study_name
+from mmbench.search.storage import within_reach
 from mmbench.search.study import attempted, request_of, spent, trials_of_families
 from mmbench.search.worker import Budget
 from mmbench.seeds import fresh_seeds
@@ -60,7 +61,8 @@ class Campaign:
     def run(self) -> list[Row]:
         """The whole job; the rows it made, references included."""
         self.places.check()
-        study = search(self)
+        with within_reach(self.places.storage_url(self.name)):
+            study = search(self)
         specs = chosen(study, self.request, self.top_k, self.plugins)
         seeded = [s.with_seed(n) for n in fresh_seeds(self.seeds, self.request.seed) for s in specs]
         jobs = write_jobs(self.places.finals(self.name), seeded)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from itertools import tee
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,7 @@ from mmbench.evaluation.environment import environment
 from mmbench.search.handing_over import recover
 from mmbench.search.inheritance import Inheritance, inheritance, outdated, take_over
 from mmbench.search.pool import POLL_SECONDS
-from mmbench.search.storage import open_storage, turn_of
+from mmbench.search.storage import OUTAGE, open_storage, turn_of
 from mmbench.search.study import (
     attempted,
     create_or_continue,
@@ -111,11 +112,12 @@ def _watch(campaign: Campaign, pool: Pool, study: optuna.Study, run: SearchRun) 
     done = 0
     try:
         while pool.alive():
-            now = snapshot(study)
-            if now.done > done:
-                done, pool.restarts = now.done, 0
-            campaign.listener.searching(now, campaign.budget)
-            log(study, run)
+            with suppress(*OUTAGE):  # workers wait for a database that is away; so does this
+                now = snapshot(study)
+                if now.done > done:
+                    done, pool.restarts = now.done, 0
+                campaign.listener.searching(now, campaign.budget)
+                log(study, run)
             time.sleep(POLL_SECONDS)
     except KeyboardInterrupt:
         campaign.listener.note("stopping after the step under way …")

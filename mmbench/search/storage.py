@@ -7,22 +7,26 @@ A lock is the kernel's or the database's own: it is free again when its holder d
 
 import os
 import time
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
 import optuna
 from filelock import FileLock
+from optuna.exceptions import StorageInternalError
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
 from sqlalchemy import Connection, NullPool, create_engine, make_url, text
-from sqlalchemy.exc import ArgumentError, OperationalError
+from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
 
 from mmbench.errors import InvalidSpec, StorageError, UnknownName, did_you_mean
 
 Turn = AbstractContextManager[Any]
 SQLITE, JOURNAL = b"SQLite format 3\0", b'{"op_code'
 """How such files begin."""
+OUTAGE = (StorageInternalError, DBAPIError)
+"""What is raised while a database is away."""
 LONGEST_TURN = "60s"
 """A database takes the lock back from a holder that has said nothing for so long."""
 
@@ -80,6 +84,18 @@ def turn_of(url: str, name: str, patience: float = 0.0) -> Turn:
         f"A study is kept in a journal file (a path), sqlite:///PATH or postgresql://…, where "
         f"workers can take turns; not in {shown(url)}. Choose one of these with --storage."
     )
+
+
+@contextmanager
+def within_reach(url: str) -> Iterator[None]:
+    """An outage that lasts is said in a sentence. Raises ``StorageError``."""
+    try:
+        yield
+    except OUTAGE as error:
+        raise StorageError(
+            f"The study in {shown(url)} was lost: {first_line(error)}. What has ended is kept; "
+            f"start the same command again when the storage works."
+        ) from error
 
 
 def _local(url: str) -> Path | None:

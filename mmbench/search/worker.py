@@ -16,18 +16,23 @@ from typing import Any
 
 import optuna
 import torch
-from optuna.exceptions import StorageInternalError
 from optuna.trial import FrozenTrial, TrialState
-from sqlalchemy.exc import DBAPIError
 
-from mmbench.errors import StorageError
 from mmbench.plugins import Plugins
 from mmbench.search.attempt import Attempt, Stopped, run_together
 from mmbench.search.handing_over import recover
 from mmbench.search.lease import WORKER, Lease, Watch, worker_identity
 from mmbench.search.request import SearchRequest, check_made_here
 from mmbench.search.siblings import SiblingTPE, shared_by_siblings, siblings_wanted
-from mmbench.search.storage import Turn, first_line, known_study, open_storage, shown, turn_of
+from mmbench.search.storage import (
+    OUTAGE,
+    Turn,
+    first_line,
+    known_study,
+    open_storage,
+    turn_of,
+    within_reach,
+)
 from mmbench.search.study import own_state, request_of, spent
 from mmbench.search.window import WindowedPruner
 from mmbench.spec import TrainSpec
@@ -36,8 +41,6 @@ from mmbench.trial import Workbench, device_named
 log = logging.getLogger(__name__)
 WAIT_SECONDS = 1.0
 """Between two looks at whether others have ended the last trials."""
-OUTAGE = (StorageInternalError, DBAPIError)
-"""What a storage raises when its database goes away; the next turn waits until it is back."""
 OUTAGES = 5
 """A worker gives up after so many: a restarted server costs one, a broken one all."""
 PATIENCE_SECONDS = 60.0
@@ -80,19 +83,17 @@ def work(
     turn = turn_of(storage_url, study_name, PATIENCE_SECONDS)
     worker = _Worker(study, request, plugins, bench, budget, stop, turn, Tally(study))
     ends: Counter[str] = Counter()
-    for _ in range(OUTAGES):
-        try:
-            for state in worker.run(together):
-                ends[state] += 1
-        except OUTAGE as error:
-            outage = error
-            log.warning("The study was lost and is looked for again: %s", first_line(error))
-        else:
-            return ends
-    raise StorageError(
-        f"The study in {shown(storage_url)} was lost {OUTAGES} times: {first_line(outage)}. What "
-        f"has ended is kept; start the same command again when the storage works."
-    ) from outage
+    with within_reach(storage_url):
+        for left in reversed(range(OUTAGES)):
+            try:
+                for state in worker.run(together):
+                    ends[state] += 1
+                break
+            except OUTAGE as error:
+                if not left:
+                    raise
+                log.warning("The study was lost and is looked for again: %s", first_line(error))
+    return ends
 
 
 @dataclass(frozen=True, slots=True)
