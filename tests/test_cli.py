@@ -11,6 +11,8 @@ import pytest
 
 from mmbench import threads
 from mmbench.cli import main as cli
+from mmbench.cli.display import display
+from mmbench.cli.output import print_places, terminal
 
 SMALL = ["--set", "task.size=200", "--set", "train.max_epochs=1"]
 
@@ -273,3 +275,29 @@ def test_output_that_cannot_be_written_is_said(tmp_path: Path) -> None:
             stdout=full, stderr=subprocess.PIPE, cwd=tmp_path, text=True,
         )  # fmt: skip
     assert done.returncode == 2 and done.stderr.startswith("mmbench: What is printed cannot be")
+
+
+# what is shown
+
+
+def test_names_in_brackets_are_no_styles(capsys: pytest.CaptureFixture[str]) -> None:
+    with display(quiet=True) as shown:
+        shown.note("column [owner] of [/tmp/pets.csv] is empty")
+    print_places(terminal(stderr=True), [("rows", "/tmp/[a]"), ("MLflow store", "sqlite:///x")])
+    told = capsys.readouterr().err.splitlines()
+    assert told == [
+        "column [owner] of [/tmp/pets.csv] is empty",
+        "",
+        "          rows  /tmp/[a]",
+        "  MLflow store  sqlite:///x",
+    ]
+
+
+def test_what_is_left_out_for_one_reason_is_said_once(capsys: pytest.CaptureFixture[str]) -> None:
+    reasons = {"sum": "sum serves classes", "gated": "gated serves classes", "film": "film is slow"}
+    with display(quiet=True) as shown:
+        shown.leave_out(reasons)
+    assert capsys.readouterr().err.splitlines() == [
+        "  left out: sum, gated: each serves classes",
+        "  left out: film is slow",
+    ]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from mmbench.cli.output import print_json
+from mmbench.cli.output import print_json, terminal
 
 if TYPE_CHECKING:
     from mmbench.leaderboard.row import Row
@@ -24,12 +24,10 @@ def show_across(rows: "Sequence[Row]", boards: Path | None, *, as_json: bool) ->
     if as_json:
         print_json(found.to_dict())
         return
-    from rich.console import Console
-
     from mmbench.leaderboard.across.terminal import terminal_table
     from mmbench.leaderboard.across.words import words
 
-    console = Console()
+    console = terminal()
     console.print(terminal_table(found, console.width))
     for line in words(found):
-        console.print(line, highlight=False, markup=False)
+        console.print(line)

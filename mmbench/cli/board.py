@@ -9,7 +9,7 @@ import typer
 
 from mmbench.cli.across import show_across
 from mmbench.cli.options import BOARDS, OUT, AsJson, Boards, Out
-from mmbench.cli.output import print_json
+from mmbench.cli.output import print_json, terminal
 from mmbench.errors import (
     InvalidParameter,
     InvalidSpec,
@@ -93,20 +93,19 @@ def _show(rows: "list[Row]", task: str | None, sort: str, *, as_json: bool) -> N
     if as_json:
         print_json([public(s.row) for s in standings])
         return
-    from rich.console import Console
     from rich.text import Text
 
     from mmbench.leaderboard.headline import headline
     from mmbench.leaderboard.terminal import terminal_table
 
-    console = Console()
+    console = terminal()
     for name in dict.fromkeys(s.row.task for s in standings):
         own = [s for s in standings if s.row.task == name]
         if task is None:
             console.print(Text(f"\n{name}", style="bold"))
         console.print(terminal_table(own, console.width))
         for line in headline([s.row for s in own]):
-            console.print(line, highlight=False)
+            console.print(line)
 
 
 def _tracked(out: Path, task: str | None) -> "tuple[list[Row], dict[str, Path | None], list[str]]":

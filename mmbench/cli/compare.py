@@ -21,7 +21,7 @@ from mmbench.cli.options import (
     settings,
     task_settings,
 )
-from mmbench.cli.output import print_json
+from mmbench.cli.output import print_json, print_places, terminal
 
 if TYPE_CHECKING:
     from mmbench.comparison.job import Comparison, Outcome
@@ -133,22 +133,21 @@ def _report(comparison: "Comparison", outcome: "Outcome", page: Path, *, as_json
     if as_json:
         print_json(json.loads((page.parent / "comparison.json").read_text()))
         return
-    from rich.console import Console
+    from rich.text import Text
 
     from mmbench.comparison.cells import headline
     from mmbench.comparison.terminal import terminal_table
 
-    console = Console()
+    console = terminal()
     console.print()
     console.print(terminal_table(outcome, console.width))
     for line in headline(outcome):
-        console.print(line, highlight=False)
+        console.print(line)
     for label, reason in outcome.failures.items():
-        console.print(f"[red]failed[/red] {label}: {reason}", highlight=False)
-    console.print()
-    for label, text in (
+        console.print(Text.assemble(("failed", "red"), f" {label}: {reason}"))
+    places = (
         ("page and pictures", page),
         ("rows", page.parent / "rows"),
         ("MLflow store", comparison.places.tracking_uri),
-    ):
-        console.print(f"{label:>20}  [bold]{text}[/bold]", highlight=False, soft_wrap=True)
+    )
+    print_places(console, places)

@@ -11,6 +11,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from mmbench.cli.output import terminal
+
 if TYPE_CHECKING:
     from mmbench.campaign.job import Campaign
     from mmbench.comparison.job import Comparison
@@ -24,7 +26,7 @@ COLOURS = {"finished": "green", "pruned": "cyan", "violated": "yellow", "failed"
 @contextmanager
 def display(*, quiet: bool) -> Iterator["Display"]:
     """A display for the length of a job; on standard error when standard output is for JSON."""
-    console = Console(stderr=quiet)
+    console = terminal(stderr=quiet)
     if quiet or not console.is_terminal:
         yield Display(console, None)
         return
@@ -46,22 +48,23 @@ class Display:
         request, crew = campaign.request, campaign.crew
         chosen = request.candidates
         self._print(
-            f"[bold]{request.task.name}[/bold] on {request.device}: {crew.workers} workers × "
-            f"{crew.threads} threads; study {campaign.name}"
+            (request.task.name, "bold"),
+            f" on {request.device}: {crew.workers} workers × {crew.threads} threads; "
+            f"study {campaign.name}",
         )
         for modality, names in chosen.encoders.items():
             self._print(f"  {modality + ' encoders':18} {', '.join(names)}")
         for kind in ("fusions", "heads", "objectives"):
             self._print(f"  {kind:18} {', '.join(getattr(chosen, kind))}")
-        for reason in chosen.dropped.values():
-            self._print(f"  [dim]left out: {reason}[/dim]")
+        self.leave_out(chosen.dropped)
 
     def introduce_comparison(self, comparison: "Comparison", dropped: Mapping[str, str]) -> None:
         """Who takes part, what is equal for all, and who was left out."""
         request, crew = comparison.request, comparison.crew
         self._print(
-            f"[bold]{request.task.name}[/bold] on {request.device}: {crew.workers} workers × "
-            f"{crew.threads} threads; comparison {comparison.name}"
+            (request.task.name, "bold"),
+            f" on {request.device}: {crew.workers} workers × {crew.threads} threads; "
+            f"comparison {comparison.name}",
         )
         encoders = ", ".join(f"{m}: {encoder}" for m, encoder in request.encoders.items())
         labels = ", ".join(c.label for c in request.contestants)
@@ -70,8 +73,7 @@ class Display:
             ("equal for all", f"{encoders}; {request.budget} trials; {request.seeds} seeds"),
         ):
             self._print(f"  {title:18} {text}")
-        for reason in dropped.values():
-            self._print(f"  [dim]left out: {reason}[/dim]")
+        self.leave_out(dropped)
 
     def searching(self, now: "Snapshot", budget: "Budget") -> None:
         if self.live is not None:
@@ -92,7 +94,7 @@ class Display:
         self._step(f"measuring cost: {done} of {total}  {label}", 0, done, total)
 
     def note(self, text: str) -> None:
-        self._print(f"[yellow]{text}[/yellow]")
+        self._print((text, "yellow"))
 
     def _step(self, text: str, failed: int, done: int, total: int) -> None:
         text += f", {failed} failed" if failed else ""
@@ -106,8 +108,18 @@ class Display:
             self.said.add(text)
             self._print(text)
 
-    def _print(self, text: str) -> None:
-        self.console.print(text, highlight=False, soft_wrap=True)
+    def leave_out(self, dropped: Mapping[str, str]) -> None:
+        """Each with the reason, those with the same one together."""
+        together: dict[str, list[str]] = {}
+        for name, reason in dropped.items():
+            together.setdefault(reason.removeprefix(f"{name} "), []).append(name)
+        for reason, names in together.items():
+            told = dropped[names[0]] if len(names) == 1 else f"{', '.join(names)}: each {reason}"
+            self._print((f"  left out: {told}", "dim"))
+
+    def _print(self, *parts: str | tuple[str, str]) -> None:
+        """One line, however long; a part may have a style."""
+        self.console.print(Text.assemble(*parts), soft_wrap=True)
 
 
 def _panel(now: "Snapshot", budget: "Budget") -> Group:

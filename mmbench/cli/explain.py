@@ -8,7 +8,7 @@ import typer
 
 from mmbench.cli.named_row import find_row
 from mmbench.cli.options import BOARDS, OUT, AsJson, Boards, Device, Moved, Out, task_settings
-from mmbench.cli.output import print_json
+from mmbench.cli.output import print_json, terminal
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -53,11 +53,9 @@ def explain(
     if as_json:
         print_json(document)
         return
-    from rich.console import Console
+    from mmbench.explain.terminal import told
 
-    from mmbench.explain.terminal import terminal
-
-    Console().print(terminal(found), highlight=False)
+    terminal().print(told(found))
     typer.echo(f"\npicture  {drawn}\nmodel    {folder}")
 
 

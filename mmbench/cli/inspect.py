@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mmbench.cli.options import AsJson
-from mmbench.cli.output import print_json
+from mmbench.cli.output import print_json, terminal
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -66,14 +66,14 @@ def document(prepared: "Prepared") -> dict[str, Any]:
 
 def show(name: str, prepared: "Prepared") -> None:
     """Columns with their kinds, the target, the parts, and everything that was found."""
-    from rich.console import Console
     from rich.text import Text
 
     from mmbench.parts import PARTS
 
-    console = Console()
+    console = terminal()
     rows = len(prepared.division.parts)
-    console.print(f"[bold]{name}[/bold]  {rows:,} rows, {len(prepared.seems)} columns")
+    counted = f"  {rows:,} rows, {len(prepared.seems)} columns"
+    console.print(Text.assemble((name, "bold"), counted))
     console.print(_columns(prepared))
     console.print(Text(f"target   {prepared.options.target or 'pairs'}: {_target(prepared)}"))
     counts = ", ".join(f"{part} {len(prepared.rows(part)):,}" for part in PARTS)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mmbench.cli.options import AsJson
-from mmbench.cli.output import print_json
+from mmbench.cli.output import print_json, terminal
 from mmbench.errors import InvalidParameter, did_you_mean
 
 if TYPE_CHECKING:
@@ -39,7 +39,6 @@ def list_components(
     if as_json:
         print_json(found)
         return
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
@@ -48,7 +47,7 @@ def list_components(
         table.add_column(title)
     for item in found:
         table.add_row(*(Text(item[key]) for key in ("name", "owner", "summary")))
-    Console().print(table)
+    terminal().print(table)
 
 
 def describe(

@@ -12,7 +12,10 @@ from contextlib import contextmanager, redirect_stdout
 from typing import TYPE_CHECKING, Any, TextIO
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from _typeshed import ReadableBuffer
+    from rich.console import Console
 
 import typer
 
@@ -40,6 +43,25 @@ class _UntilClosed(io.FileIO):
             raise StorageError(
                 f"What is printed cannot be written: {error.strerror}. Send it elsewhere."
             ) from None
+
+
+def terminal(*, stderr: bool = False) -> "Console":
+    """A console that shows texts as they are: rich would take a name in brackets for a style."""
+    from rich.console import Console
+
+    return Console(stderr=stderr, markup=False, highlight=False)
+
+
+def print_places(console: "Console", places: "Iterable[tuple[str, object]]") -> None:
+    """Where things lie and how to go on, one a line, each to be copied whole."""
+    from rich.text import Text
+
+    lines = [(label, str(place)) for label, place in places]
+    width = max(len(label) for label, _ in lines) + 2
+    console.print()
+    for label, place in lines:
+        line = Text.assemble(f"{label:>{width}}  ", (place, "bold"))
+        console.print(line, soft_wrap=True)
 
 
 @contextmanager

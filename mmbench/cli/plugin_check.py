@@ -6,7 +6,7 @@ import typer
 
 from mmbench.cli import plugin_list
 from mmbench.cli.options import AsJson
-from mmbench.cli.output import print_json
+from mmbench.cli.output import print_json, terminal
 
 if TYPE_CHECKING:
     from mmbench.testing.contract import Contract, Verdict
@@ -54,7 +54,6 @@ def _document(asked: "list[tuple[Contract, list[Verdict]]]") -> list[dict[str, o
 
 
 def _show(contract: "Contract", verdicts: "list[Verdict]") -> None:
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
@@ -66,7 +65,7 @@ def _show(contract: "Contract", verdicts: "list[Verdict]") -> None:
         table.add_row(verdict.promise.replace("_", " "), state, Text(verdict.message))
     kept, seconds = sum(v.kept for v in verdicts), sum(v.seconds for v in verdicts)
     said = f"{kept} of {len(verdicts)} promises kept in {seconds:.1f} s"
-    console = Console()
+    console = terminal()
     console.print(table)
     console.print(
         Text(

@@ -21,7 +21,7 @@ from mmbench.cli.options import (
     names,
     settings,
 )
-from mmbench.cli.output import print_json
+from mmbench.cli.output import print_json, print_places, terminal
 
 if TYPE_CHECKING:
     from mmbench.campaign.job import Campaign
@@ -169,28 +169,25 @@ def _report(campaign: "Campaign", rows: "list[Row]", *, as_json: bool) -> None:
     if as_json:
         print_json([public(s.row) for s in standings])
         return
-    from rich.console import Console
-
     from mmbench.leaderboard.headline import headline
     from mmbench.leaderboard.terminal import terminal_table
 
-    console = Console()
+    console = terminal()
     console.print()
     console.print(terminal_table(standings, console.width))
     for line in headline([s.row for s in standings]):
-        console.print(line, highlight=False)
+        console.print(line)
     best, places = standings[0].row, campaign.places
     row = places.boards / best.task / f"{best.id}.json"
     model = _finals(campaign, chosen_by_validation(rows))[0] / "model"
-    console.print()
-    for label, text in (
+    told = (
         ("rows and tables", places.boards / best.task),
         ("MLflow store", places.tracking_uri),
         ("best by validation", model),
         ("run the best row again", f"mmbench rerun {row}"),
         ("open the MLflow UI", "mmbench ui" + _unless(places.out, OUT, "--out")),
-    ):
-        console.print(f"{label:>24}  [bold]{text}[/bold]", highlight=False, soft_wrap=True)
+    )
+    print_places(console, told)
 
 
 def chosen_by_validation(rows: "list[Row]") -> "Row":

@@ -13,7 +13,7 @@ FOR, AGAINST = (0, 114, 178), (213, 94, 0)
 """Blue raises the answer, orange lowers it (Okabe & Ito, 2008)."""
 
 
-def terminal(found: Explanation) -> RenderableType:
+def told(found: Explanation) -> RenderableType:
     """The whole of it, to be printed by rich."""
     return Group(_headline(found), "", _modalities(found), "", *_parts(found))
 
