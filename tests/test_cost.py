@@ -47,7 +47,7 @@ from mmbench.evaluation.memory import (
     resident_mib,
 )
 from mmbench.evaluation.nvml import gpu_state
-from mmbench.evaluation.timing import Pace, draw_requests, percentiles
+from mmbench.evaluation.timing import WINDOW, Pace, draw_requests, percentiles, warm_up
 from mmbench.evaluation.training_memory import measure_training
 from mmbench.hookspecs import hookimpl
 from mmbench.model import FusionModel, build_encoders, build_model
@@ -220,6 +220,21 @@ def _one_thread() -> None:
 
 
 # --- latency
+
+
+@pytest.mark.parametrize(("slower", "settles"), [(1.0, True), (1.5, False)])
+def test_a_slow_model_gets_the_requests_that_show_whether_it_is_steady(
+    slower: float, settles: bool
+) -> None:
+    """Of steps that take a tenth of the time allowed, as of a batch through a large encoder."""
+    asked = []
+
+    def step(i: int) -> None:
+        time.sleep(0.02 * (slower if i >= WINDOW else 1.0))
+        asked.append(i)
+
+    assert warm_up(step, CPU, cap_s=0.1) is settles
+    assert len(asked) == 2 * WINDOW
 
 
 def test_time_is_charged_to_the_stage_that_takes_it() -> None:

@@ -395,6 +395,15 @@ def test_a_latency_that_was_disturbed_is_marked_and_the_mark_explained(
         assert note in text if note else "‡" not in text
 
 
+@pytest.mark.parametrize(("single", "mark"), [(True, ""), (False, " ‡"), (None, " ‡")])
+def test_timings_of_large_batches_that_did_not_settle_leave_the_single_request_as_it_is(
+    single: bool | None, mark: str
+) -> None:
+    latency = {"batch_1": {"warm_up_stable": single}, "batch_32": {"warm_up_stable": False}}
+    row = make_row(1, cost={"flags": ["unstable"], "latency": latency})
+    assert cells.latency_cell(row) == "1.25 / 1.75" + mark
+
+
 def test_a_ratio_to_a_disturbed_concat_is_marked_though_the_row_itself_was_not() -> None:
     calm, gpu = make_row(1), make_row(3, hardware=GPU)
     concat = make_row(2, fusion="concat", reference=True, cost={"flags": ["contended"]})

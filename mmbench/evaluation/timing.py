@@ -110,10 +110,13 @@ def undisturbed(model: FusionModel) -> Iterator[None]:
             gc.enable()
 
 
-def warm_up(step: Callable[[int], object], device: torch.device, cap_s: float = 0.5) -> bool:
-    """Repeat until the medians of two successive windows agree; whether they did in time."""
+def warm_up(step: Callable[[int], object], device: torch.device, cap_s: float = 1.0) -> bool:
+    """Repeat until the medians of two successive windows agree; whether they did in time.
+
+    A slow step gets its two windows all the same: fewer could not show that it is steady.
+    """
     times: list[float] = []
-    for i in Pace(least=3, enough=10_000, most=10_000, budget_s=cap_s, cap_s=cap_s):
+    for i in Pace(least=2 * WINDOW, enough=10_000, most=10_000, budget_s=cap_s, cap_s=cap_s):
         times.append(timed(lambda: step(i), device)[0])  # noqa: B023 - called at once
         before, last = times[-2 * WINDOW : -WINDOW], times[-WINDOW:]
         full = len(before) == WINDOW and len(times) % WINDOW == 0

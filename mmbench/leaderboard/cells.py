@@ -1,6 +1,7 @@
 """How one figure reads, in Markdown and on the terminal alike; full precision is in the CSV."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from mmbench.leaderboard.rank import Standing
 from mmbench.leaderboard.row import Row
@@ -110,13 +111,21 @@ def disturbed(row: Row) -> str:
 
 
 def disturbances(rows: Sequence[Row]) -> str:
-    """What was going on while latencies of these rows were measured; empty if nothing was.
+    """What was going on while latencies of these rows were measured; empty if nothing was."""
+    raised = [flag for row in rows if row.latency_ms_p50 is not None for flag in _flags(row)]
+    return ", or ".join(text for flag, text in DISTURBANCES.items() if flag in raised)
+
+
+def _flags(row: Row) -> list[Any]:
+    """Those that concern a single request: it may have settled where larger batches had not.
 
     ``cost`` is free-form in a row's file: what is no flag is left out.
     """
-    lists = [row.cost.get("flags") for row in rows if row.latency_ms_p50 is not None]
-    raised = [flag for flags in lists if isinstance(flags, list) for flag in flags]
-    return ", or ".join(text for flag, text in DISTURBANCES.items() if flag in raised)
+    flags, latency = row.cost.get("flags"), row.cost.get("latency")
+    single = latency.get("batch_1") if isinstance(latency, dict) else None
+    settled = isinstance(single, dict) and single.get("warm_up_stable") is True
+    listed = flags if isinstance(flags, list) else []
+    return [flag for flag in listed if not (flag == "unstable" and settled)]
 
 
 def disturbed_note(rows: Sequence[Row]) -> list[str]:
