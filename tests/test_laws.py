@@ -245,6 +245,7 @@ def test_the_learning_rate_rises_then_falls_to_zero() -> None:
     assert rates[100] == pytest.approx(0.0)
     assert rates[:25] == sorted(rates[:25]) and rates[25:] == sorted(rates[25:], reverse=True)
     assert len(set(rates)) >= 100
+    assert learning_rate(TrainSpec(learning_rate=1e-2, warmup=0.0), 0, 100) == 1e-2
 
 
 class SecondModality(Fusion):

@@ -106,6 +106,20 @@ def test_occlusion_covers_its_share_by_one_rectangle_inside(share: float) -> Non
     assert (wider | ~covered).all(), "a higher severity covers what a lower one did"
 
 
+def test_blur_is_measured_by_the_shorter_side() -> None:
+    image = torch.rand(1, 3, 40, 80, generator=stream())
+    assert torch.equal(blur(image, 0.05, stream()), blur(image.mT, 0.05, stream()).mT)
+    assert torch.equal(blur(image, 0.05, stream())[:, :1], blur(image[:, :1], 0.05, stream()))
+
+
+def test_occlusion_may_lie_anywhere() -> None:
+    images = torch.rand(400, 1, 8, 10, generator=stream()) * 0.4
+    images[0, 0, 0, 0] = 1.0
+    covered = (occlusion(images, 0.25, stream()) != images).all(1).float().mean(0)
+    assert (covered > 0).all() and (covered < 1).all()
+    assert torch.allclose(covered, covered.flip(0, 1), atol=0.1)
+
+
 # ---- texts
 
 

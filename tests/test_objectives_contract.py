@@ -1,5 +1,7 @@
 """Every paradigm there is keeps the contract."""
 
+import math
+
 import pytest
 import torch
 from torch import Tensor
@@ -156,3 +158,37 @@ def test_an_epoch_of_a_paradigm_is_a_part_of_the_training_however_few_the_rows(
     half = -(-passes // 2)
     assert began == [(0, 2, 0), (1, 2, half)] and len(seen) == passes
     assert len(practised) == half * 5
+
+
+def test_what_a_paradigm_practises_is_learnt_at_a_falling_pace(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """On a loss of slope one AdamW steps by the learning rate: it rises, then falls to nothing."""
+    place = torch.nn.Parameter(torch.zeros(()))
+    places, modes = [], []
+
+    def begin(self: PlainObjective, model: torch.nn.Module, course: object) -> None:
+        def loss(batch: object) -> Tensor:
+            places.append(place.item())
+            return -place
+
+        course.practise(loss, [torch.nn.ParameterList([place])], 2)
+        places.append(place.item())
+
+    def begin_epoch(self: PlainObjective, epoch: int, model: torch.nn.Module, _: object) -> None:
+        modes.append((model.training, self.training))
+
+    monkeypatch.setattr(PlainObjective, "begin", begin)
+    monkeypatch.setattr(PlainObjective, "begin_epoch", begin_epoch)
+    spec = TrialSpec(
+        Component("synergy", {"size": 300}),  # five steps
+        {"a": Component("mlp"), "b": Component("mlp")},
+        Component("concat"),
+        Component("linear"),
+        train=TrainSpec(max_epochs=2, batch_size=64, warmup=0.2, weight_decay=1e-6),
+    )
+    train_trial(spec, installed(), Workbench(CPU))
+    paces = torch.tensor(places).diff() / spec.train.learning_rate
+    cosine = [0.5 * (1 + math.cos(math.pi * step / 8)) for step in range(8)]
+    torch.testing.assert_close(paces, torch.tensor([0.5, 1.0, *cosine]), atol=1e-3, rtol=0)
+    assert modes == [(False, False)] * 2
