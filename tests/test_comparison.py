@@ -194,6 +194,20 @@ def test_a_small_but_paired_difference_is_found_where_unpaired_intervals_overlap
     assert spread > 0, "their own intervals overlap"
 
 
+def test_the_luck_of_a_seed_that_both_share_cancels_out():
+    """One is right on three more rows than the other, on every seed, good or bad."""
+    counts = (20, 40, 60, 80)
+    scores = {
+        name: [scores_that_are_right(torch.arange(100) < n + more) for n in counts]
+        for name, more in (("one", 3), ("other", 0))
+    }
+    resampled = Resampled(Accuracy(), scores, torch.zeros(100, dtype=torch.long), None)
+    found = resampled.estimate("one", "other")
+    of_sources, of_seeds = found.spreads
+    assert found.mean == pytest.approx(0.03)
+    assert of_seeds.variance == pytest.approx(0.0) and of_sources.variance > 0
+
+
 def test_equal_predictions_do_not_differ():
     right = scores_that_are_right(torch.rand(300) < 0.5)
     scores = {"one": [right] * 2, "other": [right] * 2}
