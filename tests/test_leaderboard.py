@@ -127,6 +127,8 @@ def test_public_names_the_main_metric() -> None:
         ({"gain": {"over": "x", "mean": 0.1, "low": 0.0}}, "gain lacks the field high"),
         ({"created": "yesterday"}, "created is an ISO 8601"),
         ({"extra": 1}, "unknown field extra"),
+        ({"fusion": "concat\x1b[2J"}, "an escape character"),
+        ({"environment": {"\\\x1b]8;;": 1}}, "an escape character"),
         ({"quality": {"accuracy": {"mean": 1, "low": 2, "high": 3, "per_seed": [1, 1, 1]}}}, "≤"),
         ({"quality": {"accuracy": {"mean": 1, "low": 1, "high": 1, "per_seed": [1]}}}, "per_seed"),
     ],
@@ -135,6 +137,10 @@ def test_a_bad_row_names_its_field(changes: dict[str, Any], reason: str) -> None
     with pytest.raises(InvalidSpec, match="the file") as error:
         row_from_dict({**make_row(1).to_dict(), **changes}, "the file")
     assert reason in str(error.value)
+
+
+def test_a_backslash_is_no_escape_character() -> None:
+    assert row_from_dict(make_row(1, hardware=r"\u001b, \\u001b").to_dict())
 
 
 @pytest.mark.parametrize("before", [":", ": ", "[", ",", "[1, ", ":-", ":\n\t", ": -"])

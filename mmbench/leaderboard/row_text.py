@@ -18,6 +18,8 @@ MEASURED = (
 """What a model costs."""
 LEAST, MOST = 1e-9, 1e19
 """Of any cost above 0, in its unit: charts and means are of logarithms and ratios."""
+ESCAPE = re.compile(r"(?<!\\)(?:\\\\)*\\u001b", re.IGNORECASE)
+"""As JSON writes it: JSON takes no control character as it is."""
 ROUNDING = 1e-9
 """By how much a mean may leave its interval: equal scores averaged in floating point."""
 
@@ -29,6 +31,11 @@ def row_from_dict(data: Any, where: str = "row") -> Row:
 
 def row_from_text(text: str, where: str) -> Row:
     """Read a row from JSON."""
+    if ESCAPE.search(text):
+        raise InvalidSpec(
+            f"{where} holds an escape character, by which a name could write anywhere on the "
+            f"terminal that shows it. Take it out."
+        )
     try:
         row = read_as(Row, text, where)
     except InvalidSpec as mistake:
