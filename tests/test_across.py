@@ -411,6 +411,8 @@ def test_the_hypervolume_is_the_share_of_random_points_that_are_dominated() -> N
 
 def test_the_hypervolume_of_one_best_row_is_all_and_of_nothing_is_none() -> None:
     assert covered([(0.0, 1.0), (1.0, 0.0)], (1.0, 0.0)) == 1.0
+    share = (3.0 * 0.4 + 1.0 * 0.4) / (3.0 * 0.8)  # of a rectangle that is not the unit square
+    assert covered([(1.0, 0.5), (3.0, 0.9)], (4.0, 0.1)) == pytest.approx(share)
     assert covered([(1.0, 1.0)], (1.0, 0.0)) is None
     assert covered([(0.0, 0.5), (1.0, 0.4)], (1.0, 0.5)) is None
 

@@ -410,6 +410,20 @@ def test_timings_of_large_batches_that_did_not_settle_leave_the_single_request_a
     assert cells.latency_cell(row) == "1.25 / 1.75" + mark
 
 
+def test_of_several_concats_the_plain_one_that_validation_prefers_is_the_yardstick() -> None:
+    concat = {"fusion": "concat", "reference": True}
+    rows = [
+        make_row(1, objective="joint", validation=0.99, latency_ms_p50=1.0, **concat),
+        make_row(2, validation=0.8, latency_ms_p50=2.0, **concat),
+        make_row(3, validation=0.9, latency_ms_p50=4.0, **concat),
+        make_row(4, encoders={"question": "bow", "image": "cnn"}, latency_ms_p50=8.0),
+        make_row(5, encoders={"image": "hog", "question": "bow"}, latency_ms_p50=16.0),
+    ]
+    for order in (rows, rows[::-1]):
+        ratios = {int(s.row.id, 16): s.latency_vs_concat for s in rank(order)}
+        assert ratios == {1: 0.25, 2: 0.5, 3: 1.0, 4: 2.0, 5: 4.0}
+
+
 def test_a_ratio_to_a_disturbed_concat_is_marked_though_the_row_itself_was_not() -> None:
     calm, gpu = make_row(1), make_row(3, hardware=GPU)
     concat = make_row(2, fusion="concat", reference=True, cost={"flags": ["contended"]})
