@@ -1,12 +1,14 @@
 """Each layer over all members gives what it gives each of them alone, and the same gradients."""
 
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from mmbench.together.kernels import ONEDNN
 from mmbench.together.members import Members
 from mmbench.together.side_by_side import gathered, side_by_side, spread
 
@@ -50,6 +52,32 @@ def test_all_members_at_once_are_each_alone(name: str) -> None:
         torch.autograd.grad((together * weights).sum(), given),
         torch.autograd.grad((alone * weights).sum(), given),
     )
+
+
+@pytest.mark.skipif(not ONEDNN, reason="torch was built without oneDNN")
+@pytest.mark.parametrize("shape", [(ROWS, 4), (ROWS, 6, 4), (4,)])
+@pytest.mark.parametrize("biased", [True, False])
+def test_what_all_members_share_is_multiplied_once(
+    shape: tuple[int, ...], biased: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shared, weights = torch.randn(shape), [draw(2, 4).float()] + [draw(2).float()] * biased
+    given = tuple(t.requires_grad_() for t in weights)
+    for batched in ("bmm", "baddbmm"):
+        monkeypatch.setattr(torch, batched, None)
+    together = at_once(partial(F.linear, shared), given)
+    alone = torch.stack([F.linear(shared, *(t[k] for t in given)) for k in range(K)])
+    torch.testing.assert_close(together, alone)
+    slopes = torch.randn_like(alone)
+    torch.testing.assert_close(
+        torch.autograd.grad((together * slopes).sum(), given),
+        torch.autograd.grad((alone * slopes).sum(), given),
+    )
+
+
+def test_what_members_share_may_have_a_gradient_too() -> None:
+    shared, weight = torch.randn(ROWS, 4, requires_grad=True), draw(2, 4).float()
+    (found,) = torch.autograd.grad(at_once(partial(F.linear, shared), (weight,)).sum(), shared)
+    torch.testing.assert_close(found, weight.sum((0, 1)).expand(ROWS, 4))
 
 
 def test_half_precision_has_gradients() -> None:

@@ -1,6 +1,7 @@
 """Layers over all members in one call, where ``torch.func.vmap`` takes several.
 
-A linear layer becomes one batched matrix product that adds the bias; layer normalisation scales and
+A linear layer becomes one batched matrix product that adds the bias, or one wide product where all
+members read the same; layer normalisation scales and
 shifts in one pass. Cross-entropy needs the same treatment because torch batches it in Python, with
 an import that takes longer than many a trial. A choice by a mask that holds everywhere, as of who
 is present where nobody is missing, is no choice.
@@ -18,6 +19,8 @@ from torch.nn import functional as F
 from mmbench.together.side_by_side import axis_of, gathered, spread
 
 FACTORS = 8
+ONEDNN = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+"""Whether torch was built with its products in single precision."""
 
 
 def _over(members: int, together: Callable[..., Tensor], *tensors: Tensor) -> Tensor:
@@ -28,7 +31,16 @@ def _over(members: int, together: Callable[..., Tensor], *tensors: Tensor) -> Te
 def linear(members: int, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     if axis_of(weight) is None or torch.is_autocast_enabled(x.device.type):
         return F.linear(x, weight, bias)
+    if axis_of(x) is None and (bias is None or axis_of(bias) is not None) and _is_wide(x):
+        whole = None if bias is None else gathered(bias, members)
+        return spread(_WideProduct.apply(x, gathered(weight, members), whole))  # type: ignore[attr-defined]
     return _over(members, _linear, *((x, weight) if bias is None else (x, weight, bias)))
+
+
+def _is_wide(shared: Tensor) -> bool:
+    """Whether the members' products with what they share are to be one."""
+    single = shared.dtype == torch.float32 and shared.device.type == "cpu"
+    return ONEDNN and single and not shared.requires_grad
 
 
 def _linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -66,6 +78,44 @@ class _Products(_SingleLevelFunction, metaclass=FunctionMeta):
             torch.bmm(gradient.mT, x) if of_weight else None,
             gradient.sum(1) if of_bias else None,
         )
+
+
+class _WideProduct(_SingleLevelFunction, metaclass=FunctionMeta):
+    """``x @ weight.T + bias``, where all members share x: one product, as wide as all together.
+
+    Of x (…, inner), weight (members, outer, inner), bias (members, outer); no gradient of x.
+    """
+
+    @staticmethod
+    def forward(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        members, outer, inner = weight.shape
+        flat = None if bias is None else bias.reshape(-1)
+        wide = _product(x.reshape(-1, inner), weight.reshape(-1, inner), flat)
+        return wide.view(*x.shape[:-1], members, outer).movedim(-2, 0).contiguous()
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, ...], _output: Tensor) -> None:
+        ctx.save_for_backward(inputs[0])
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        (x,) = ctx.saved_tensors
+        members, outer, inner = len(gradient), gradient.shape[-1], x.shape[-1]
+        _, of_weight, of_bias = ctx.needs_input_grad
+        own = gradient.reshape(members, -1, outer)
+        rows, wide = x.reshape(-1, inner), own.mT.reshape(members * outer, -1)
+        return (
+            None,
+            _product(wide, rows.T).view(members, outer, inner) if of_weight else None,
+            own.sum(1) if of_bias else None,
+        )
+
+
+def _product(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """``x @ weight.T + bias`` by oneDNN, on AMD twice as fast as MKL, which torch would take."""
+    found: Tensor = torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
+    return found
 
 
 def layer_norm(
