@@ -18,12 +18,13 @@ from mmbench.errors import DataUnavailable
 from mmbench.evaluation.estimates import Interval
 from mmbench.evaluation.mcnemar import mcnemar, mid_p
 from mmbench.evaluation.predictions import read_predictions, storable, write_predictions
+from mmbench.leaderboard.checked import Checked
 from mmbench.leaderboard.coherent import Board, of_itself, with_its_study
 from mmbench.leaderboard.diagnoses import predictions_file
 from mmbench.leaderboard.row import Row
 from mmbench.leaderboard.row_files import read_row, read_rows, write_row
 from mmbench.leaderboard.studied import check_search
-from mmbench.leaderboard.verify import Checked, verify
+from mmbench.leaderboard.verify import verify
 from mmbench.plugins import load_plugins
 from mmbench.spec import Component, TrialSpec, digest, train_spec
 from mmbench.types import Task

@@ -10,7 +10,7 @@ from mmbench.cli.output import print_json
 from mmbench.errors import MMBenchError, StorageError
 
 if TYPE_CHECKING:
-    from mmbench.leaderboard.verify import Checked
+    from mmbench.leaderboard.checked import Checked
     from mmbench.plugins import Plugins
 
 

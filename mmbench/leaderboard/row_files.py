@@ -65,6 +65,23 @@ def read_rows(folder: Path) -> tuple[list[Row], list[str]]:
     return list(rows.values()), problems
 
 
+def row_files(place: Path) -> list[Path]:
+    """The file itself, or all JSON files in the folders below that hold rows."""
+    if place.is_file():
+        return [place]
+    folders = {file.parent for file in place.rglob("*.json") if _named_by_id(file)}
+    found = sorted(file for folder in folders for file in folder.glob("*.json"))
+    if not found:
+        raise StorageError(
+            f"There is no row at {place}: a row is a file <id>.json in the folder of its task."
+        )
+    return found
+
+
+def _named_by_id(file: Path) -> bool:
+    return len(file.stem) == 12 and all(c in "0123456789abcdef" for c in file.stem)
+
+
 def predictions_without_row(place: Path) -> list[Path]:
     """Predictions below a folder whose row does not lie beside them."""
     rest = predictions_file("")

@@ -5,16 +5,16 @@ is whether the predictions are those of the model: for that, train again (`--rer
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import Any
 
 from torch import Tensor
 
-from mmbench.errors import DataUnavailable, MMBenchError, StorageError
+from mmbench.errors import DataUnavailable, MMBenchError
 from mmbench.evaluation.predictions import read_predictions
 from mmbench.files import write_whole
+from mmbench.leaderboard.checked import Checked, rowless
 from mmbench.leaderboard.coherent import Board, of_itself, with_its_study
 from mmbench.leaderboard.cost_document import check_cost, hidden_flags
 from mmbench.leaderboard.restate import (
@@ -31,8 +31,8 @@ from mmbench.leaderboard.row_files import (
     predictions_without_row,
     read_row,
     read_rows,
+    row_files,
 )
-from mmbench.leaderboard.sources import ROWS
 from mmbench.leaderboard.studied import check_search
 from mmbench.parts import PARTS, split_digest
 from mmbench.plugins import Plugins
@@ -45,43 +45,6 @@ from mmbench.types import Split
 MOST_DIFFERENCES = 5
 GAIN = "gain.mean"
 """It may follow from predictions and from two rows; what is wrong with it is said once."""
-
-
-@dataclass(slots=True)
-class Checked:
-    """One row, and what is wrong with it."""
-
-    file: Path
-    row: Row | None = None
-    problems: list[str] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-    """What could not be checked, and why that is no fault."""
-    recomputed: bool = False
-    """Every metric was computed again from stored predictions."""
-    plugins: list[str] = field(default_factory=list)
-    """Those that the row was made with, each with version and hash."""
-    ranged: Row | None = None
-    """The row as it follows, if the ends of its intervals are all that is wrong with it."""
-
-    @property
-    def compared(self) -> bool:
-        """It is of a comparison, which keeps no predictions: ``rows/<task>/<id>.json``."""
-        return self.file.absolute().parent.parent.name == ROWS
-
-    def lacks(self, what: str) -> None:
-        """A row of a board has it; one of a comparison may be older than it."""
-        (self.notes if self.compared else self.problems).append(f"it has no {what}")
-
-    def to_dict(self) -> dict[str, Any]:
-        return {
-            "file": str(self.file),
-            "id": self.row.id if self.row else None,
-            "valid": not self.problems,
-            "recomputed": self.recomputed,
-            "problems": self.problems,
-            "notes": self.notes,
-            "plugins": self.plugins,
-        }
 
 
 def verify(
@@ -101,29 +64,6 @@ def verify(
     verifier = Verifier(plugins, places)
     left = [file for place in rows for file in predictions_without_row(place)]
     return chain(map(verifier.restated if restate else verifier.check, files), map(rowless, left))
-
-
-def rowless(file: Path) -> Checked:
-    """What is said of predictions without their row."""
-    why = "these are predictions of a row that is not beside them: put it back, or delete them"
-    return Checked(file, problems=[why])
-
-
-def row_files(place: Path) -> list[Path]:
-    """The file itself, or all JSON files in the folders below that hold rows."""
-    if place.is_file():
-        return [place]
-    folders = {file.parent for file in place.rglob("*.json") if _named_by_id(file)}
-    found = sorted(file for folder in folders for file in folder.glob("*.json"))
-    if not found:
-        raise StorageError(
-            f"There is no row at {place}: a row is a file <id>.json in the folder of its task."
-        )
-    return found
-
-
-def _named_by_id(file: Path) -> bool:
-    return len(file.stem) == 12 and all(c in "0123456789abcdef" for c in file.stem)
 
 
 @dataclass(slots=True)
