@@ -27,7 +27,7 @@ from mmbench.search.storage import open_storage
 from mmbench.search.study import attempted, create_or_continue, request_of
 from mmbench.spec import Component, TrialSpec, family_of, spec_from_json, train_spec
 from mmbench.tables.options import TableOptions
-from mmbench.tables.prepared import prepare_anew
+from mmbench.tables.preparing import prepare_anew
 from mmbench.trial import Workbench, data_key
 
 

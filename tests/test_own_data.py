@@ -20,7 +20,8 @@ from mmbench.tables.fields import Fields
 from mmbench.tables.media import Broken, Shape, decode
 from mmbench.tables.notation import notation_of
 from mmbench.tables.options import NOTHING, Asked, TableOptions
-from mmbench.tables.prepared import Prepared, prepare_anew
+from mmbench.tables.prepared import Prepared
+from mmbench.tables.preparing import prepare_anew
 from mmbench.tables.read import read_table
 from mmbench.tables.recipe import Recipe
 from mmbench.tables.samples import media_column

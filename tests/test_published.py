@@ -574,7 +574,7 @@ def test_numbers_as_people_write_them_are_read_as_in_a_table_of_ones_own(
 ):
     datasets = pytest.importorskip("datasets")
     from mmbench.datasets.huggingface import HuggingFace
-    from mmbench.tables import prepared
+    from mmbench.tables import preparing
 
     rows = {
         "area": [f"{i},5" for i in range(40)],
@@ -588,7 +588,7 @@ def test_numbers_as_people_write_them_are_read_as_in_a_table_of_ones_own(
     assert "price: numbers with a decimal comma were read as such" in caplog.text
     classes = HuggingFace(path=str(tmp_path / "saved"), target="price", target_kind="multilabel")
     assert "1.100,50 €" in classes.task.outputs
-    monkeypatch.setattr(prepared, "RULES", "other")
+    monkeypatch.setattr(preparing, "RULES", "other")
     assert HuggingFace(path=str(tmp_path / "saved"), target="price").version != read.version
 
 

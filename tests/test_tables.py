@@ -33,7 +33,8 @@ from mmbench.tables.copies import near_copies
 from mmbench.tables.kinds import infer_kind
 from mmbench.tables.media import Shape
 from mmbench.tables.options import NOTHING, Asked, TableOptions
-from mmbench.tables.prepared import Prepared, prepare_anew
+from mmbench.tables.prepared import Prepared
+from mmbench.tables.preparing import prepare_anew
 from mmbench.tables.read import read_table
 from mmbench.tables.recipe import Recipe
 from mmbench.tables.samples import media_column

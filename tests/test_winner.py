@@ -35,7 +35,7 @@ from mmbench.saved import load_model as load_saved
 from mmbench.saved import save_model
 from mmbench.spec import Component, TrainSpec, TrialSpec
 from mmbench.tables.options import TableOptions
-from mmbench.tables.prepared import prepare_anew
+from mmbench.tables.preparing import prepare_anew
 from mmbench.trial import Trained, Workbench, train_trial
 from mmbench.types import Encoded
 

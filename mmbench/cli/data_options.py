@@ -113,7 +113,7 @@ def component(
 def read(said: Mapping[str, Any], *, quiet: bool) -> "tuple[str, Prepared]":
     """The table that the options name, with its report printed unless ``quiet``."""
     from mmbench.cli.inspect import decoding, show
-    from mmbench.tables.prepared import prepare_anew
+    from mmbench.tables.preparing import prepare_anew
     from mmbench.tables.taskfile import is_task_file
 
     name, options, asked = options_of(said)

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from mmbench.spec import Component
-    from mmbench.tables.prepared import Prepared, Watch
+    from mmbench.tables.prepared import Prepared
+    from mmbench.tables.preparing import Watch
 
 ITEMS = 10
 """Broken files and the like that are listed; `--json` lists all."""
@@ -33,7 +34,7 @@ def inspect(
     from mmbench.errors import InvalidParameter
     from mmbench.files import write_whole
     from mmbench.tables.options import TableOptions
-    from mmbench.tables.prepared import prepare
+    from mmbench.tables.preparing import prepare
     from mmbench.tables.taskfile import check_writable, write_task_file
 
     family, _, name = task.name.partition(".")

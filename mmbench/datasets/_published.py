@@ -118,7 +118,7 @@ def _prepared(cls: type[PublishedTable], root: Path, image_size: int) -> "Prepar
     import pandas as pd
 
     from mmbench.tables.options import TableOptions
-    from mmbench.tables.prepared import prepare_published
+    from mmbench.tables.preparing import prepare_published
 
     with as_published(cls.name, root):
         table = cls.rows(root)

@@ -42,7 +42,7 @@ class HuggingFace(Dataset):
                 "--set task.target=COLUMN. It takes pip install 'mmbench[huggingface]'."
             )
         from mmbench.datasets._library import read
-        from mmbench.tables.prepared import RULES
+        from mmbench.tables.preparing import RULES
         from mmbench.tables.targets import METRIC
 
         self.image_size, self.samples = image_size, round(audio_seconds * 16_000)

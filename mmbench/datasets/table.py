@@ -42,7 +42,7 @@ class Table(Dataset):
                 "--set task.path=FILE --set task.target=COLUMN."
             )
         from mmbench.tables.options import TableOptions
-        from mmbench.tables.prepared import prepare
+        from mmbench.tables.preparing import prepare
 
         self.options = TableOptions(
             path=path, sha256=sha256, target=target, target_kind=target_kind, separator=separator,

@@ -3,5 +3,6 @@
 read → kinds → modalities → options → targets → media and its store → giveaways → copies →
 splitting → recipe → prepared
 
-``prepared.py`` is the straight line. Whatever is found on the way is a ``Finding``, in plain words.
+``preparing.py`` is the straight line, ``prepared.py`` its end. Whatever is found on the
+way is a ``Finding``, in plain words.
 """

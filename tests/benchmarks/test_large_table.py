@@ -60,7 +60,7 @@ def measure(table: Path, warm: Path) -> dict[str, Any]:
     from mmbench.features import encodings
     from mmbench.plugins import load_plugins
     from mmbench.tables.options import TableOptions
-    from mmbench.tables.prepared import prepare_anew
+    from mmbench.tables.preparing import prepare_anew
     from mmbench.trial import Workbench, train_trial
 
     torch.set_num_threads(1)
