@@ -294,10 +294,20 @@ def test_names_in_brackets_are_no_styles(capsys: pytest.CaptureFixture[str]) -> 
 
 
 def test_what_is_left_out_for_one_reason_is_said_once(capsys: pytest.CaptureFixture[str]) -> None:
-    reasons = {"sum": "sum serves classes", "gated": "gated serves classes", "film": "film is slow"}
+    reasons = {
+        "sum": "sum serves classes",
+        "gated": "gated serves classes",
+        "mla": "objective mla trains pairs",
+        "film": "film is slow",
+        "pmr": "objective pmr trains pairs",
+        "odd": "nothing is known of it",
+        "strange": "nothing is known of it",
+    }
     with display(quiet=True) as shown:
         shown.leave_out(reasons)
     assert capsys.readouterr().err.splitlines() == [
         "  left out: sum, gated: each serves classes",
+        "  left out: objective mla, pmr: each trains pairs",
         "  left out: film is slow",
+        "  left out: nothing is known of it",
     ]

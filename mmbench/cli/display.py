@@ -110,11 +110,13 @@ class Display:
 
     def leave_out(self, dropped: Mapping[str, str]) -> None:
         """Each with the reason, those with the same one together."""
-        together: dict[str, list[str]] = {}
+        together: dict[tuple[str, str], list[str]] = {}
         for name, reason in dropped.items():
-            together.setdefault(reason.removeprefix(f"{name} "), []).append(name)
-        for reason, names in together.items():
-            told = dropped[names[0]] if len(names) == 1 else f"{', '.join(names)}: each {reason}"
+            before, _, after = reason.partition(f"{name} ")
+            together.setdefault((before, after), []).append(name)
+        for (before, after), names in together.items():
+            several = f"{before}{', '.join(names)}: each {after}"
+            told = several if len(names) > 1 and after else dropped[names[0]]
             self._print((f"  left out: {told}", "dim"))
 
     def _print(self, *parts: str | tuple[str, str]) -> None:
