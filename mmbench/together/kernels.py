@@ -1,10 +1,10 @@
 """Layers over all members in one call, where ``torch.func.vmap`` takes several.
 
 A linear layer becomes one batched matrix product that adds the bias, or one wide product where all
-members read the same; layer normalisation scales and
-shifts in one pass. Cross-entropy needs the same treatment because torch batches it in Python, with
-an import that takes longer than many a trial. A choice by a mask that holds everywhere, as of who
-is present where nobody is missing, is no choice.
+members read the same; layer normalisation scales and shifts in one pass. Cross-entropy needs the
+same treatment because torch batches it in Python, with an import that takes longer than many a
+trial. A choice by a mask that holds everywhere, as of who is present where nobody is missing, is
+no choice.
 """
 
 from collections.abc import Callable
