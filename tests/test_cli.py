@@ -8,11 +8,15 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pytest
+import torch
 
 from mmbench import threads
+from mmbench.cache import features_root
 from mmbench.cli import main as cli
 from mmbench.cli.display import display
 from mmbench.cli.output import print_places, terminal
+from mmbench.feature_cache import FeatureCache
+from mmbench.types import Encoded
 
 SMALL = ["--set", "task.size=200", "--set", "train.max_epochs=1"]
 
@@ -278,6 +282,18 @@ def test_output_that_cannot_be_written_is_said(tmp_path: Path) -> None:
 
 
 # what is shown
+
+
+@pytest.mark.parametrize("data", [None, 7, [], "[]", "{", '"vqa"'])
+def test_features_of_who_knows_what_are_listed_too(
+    call, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, data: object
+) -> None:
+    monkeypatch.setenv("MMBENCH_CACHE", str(tmp_path))
+    key = {"data": data, "part": "train", "modality": "a", "encoder": "power"}
+    cache = FeatureCache(features_root())
+    cache.get_or_compute(key, 2, lambda _: iter([Encoded.vector(torch.zeros(2, 3))]))
+    code, shown, errors = call("cache", "list")
+    assert code == 0 and "/train  a:power()" in shown, errors
 
 
 def test_names_in_brackets_are_no_styles(capsys: pytest.CaptureFixture[str]) -> None:

@@ -120,5 +120,5 @@ def _task(key: Any) -> str:
     """The task's name from ``["vqa", {…}, "version"]``, which is how a key names its data."""
     try:
         return str(json.loads(key["data"])[0])
-    except (KeyError, ValueError, IndexError):
+    except (KeyError, ValueError, IndexError, TypeError):
         return "unknown data"
