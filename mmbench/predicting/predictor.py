@@ -4,7 +4,6 @@ from mmbench import load_model
 load_model("model/").predict({"image": "cat.jpg", "question": "what animal is it"})
 """
 
-import json
 import math
 import time
 from collections.abc import Mapping, Sequence
@@ -20,43 +19,27 @@ from mmbench.errors import InvalidParameter, did_you_mean
 from mmbench.evaluation.timing import percentiles
 from mmbench.features import prepare
 from mmbench.plugins import load_plugins
+from mmbench.predicting.prediction import EMPTY, Prediction, prediction
+from mmbench.predicting.raw_values import column_like
 from mmbench.saved import SavedModel
 from mmbench.saved import load_model as load_saved
-from mmbench.sequences import END, said
-from mmbench.tables.cells import is_empty, says_nothing
+from mmbench.tables.cells import says_nothing
 from mmbench.tables.cleaning import gaps
 from mmbench.tables.decoded import of_sequences
 from mmbench.tables.fields import Fields
 from mmbench.tables.findings import Finding
-from mmbench.tables.media import Broken, Shape
+from mmbench.tables.media import Broken
 from mmbench.tables.notation import in_plain, plain_numbers
 from mmbench.tables.read import read_table
 from mmbench.tables.recipe import Recipe
-from mmbench.tables.samples import OnBroken, media_column, refuse
-from mmbench.types import MISSING, Column, Split
+from mmbench.tables.samples import OnBroken, refuse
+from mmbench.types import Column, Split
 
-THRESHOLD = 0.5
-"""A label whose probability is at least that is said to hold."""
 BATCH = 256
 WARM_UP, TIMED = 10, 100
 """Samples asked before and while they are timed."""
 
 Sample = Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Prediction:
-    """What a model says of one sample."""
-
-    value: str | float | tuple[str, ...] | None
-    """The class, the number, the labels that hold, how alike the two sides of a pair are, or the
-    tokens of a sequence up to its end, with spaces between them. None: the sample is empty."""
-    probabilities: Mapping[str, float]
-    """By class or label; empty for a number, a pair and a sequence."""
-
-
-EMPTY = Prediction(None, {})
-"""Of a sample without a value."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,41 +210,14 @@ class Predictor:
             )
             return self.recipe.apply(frame, folder, on_broken)
         cells = {m: [sample.get(m) for sample in samples] for m in self.inputs}
-        return {m: self._column(m, cells[m], folder, on_broken) for m in self.inputs}
-
-    def _column(self, modality: str, cells: list[Any], folder: Path, on_broken: OnBroken) -> Column:
-        """A modality of a task whose values are as a user has them."""
-        kind = self.task.modalities[modality]
-        if kind == "text":
-            index = torch.tensor([MISSING if is_empty(c) else i for i, c in enumerate(cells)])
-            return Column(tuple("" if is_empty(c) else str(c) for c in cells), index)
-        like = self.saved.requests.columns[modality].values
-        assert isinstance(like, Tensor)
-        if kind == "tabular":
-            return _numbers(modality, cells, like)
-        if kind == "image":
-            shape = Shape("image", like.shape[-1])
-            column = media_column(cells, shape, folder, modality, on_broken)
-            return Column(_as_images(column.values, like), column.index)  # type: ignore[arg-type]
-        size, depth = like.shape[1], like.shape[2] if like.ndim > 2 else 0
-        return media_column(cells, Shape(kind, size, depth), folder, modality, on_broken)
+        trained_on, kinds = self.saved.requests.columns, self.task.modalities
+        return {
+            m: column_like(trained_on[m].values, m, kinds[m], cells[m], folder, on_broken)
+            for m in self.inputs
+        }
 
     def _said(self, scores: Tensor) -> Prediction:
-        names = self.task.outputs
-        if self.task.target == "regression":
-            return Prediction(float(scores[0]) * self.std + self.mean, {})
-        if self.task.target == "retrieval":
-            one, other = scores.chunk(2)
-            return Prediction(float(one @ other), {})
-        if self.task.target == "sequence":
-            tokens = said(scores, self.task.length).tolist()
-            spoken = tokens[: tokens.index(END)] if END in tokens else tokens
-            return Prediction(" ".join(names[token] for token in spoken), {})
-        if self.task.target == "multilabel":
-            chances = dict(zip(names, scores.sigmoid().tolist(), strict=True))
-            return Prediction(tuple(n for n, p in chances.items() if p >= THRESHOLD), chances)
-        chances = dict(zip(names, scores.softmax(0).tolist(), strict=True))
-        return Prediction(names[int(scores.argmax())], chances)
+        return prediction(scores, self.task, self.mean, self.std)
 
 
 def _filled(raw: Split) -> Tensor:
@@ -295,39 +251,6 @@ def _by_kind(recipe: Recipe, table: pd.DataFrame) -> dict[str, list[str]]:
         if column in table:
             found.setdefault(kind, []).append(column)
     return found
-
-
-def _numbers(modality: str, cells: list[Any], like: Tensor) -> Column:
-    width = like.shape[-1]
-    values = torch.full((len(cells), width), torch.nan)
-    for row, cell in enumerate(cells):
-        if cell is None:
-            continue
-        values[row] = _vector(modality, cell, width)
-    index = torch.tensor([MISSING if c is None else i for i, c in enumerate(cells)])
-    return Column(values, index)
-
-
-def _vector(modality: str, cell: Any, width: int) -> Tensor:
-    """(width,) from a list or, as a table has it, from the text of one: ``[0.5, 1]``."""
-    try:
-        found = torch.as_tensor(json.loads(cell) if isinstance(cell, str) else cell).float()
-    except (TypeError, ValueError, RuntimeError):
-        found = torch.empty(0)
-    if found.shape != (width,) or found.isinf().any():
-        raise InvalidParameter(
-            f"{modality!r} takes a list of {width} finite numbers; got {str(cell)[:60]!r}."
-        )
-    return found
-
-
-def _as_images(pixels: Tensor, like: Tensor) -> Tensor:
-    """Pixels (images, 3, size, size) in the channels and the range of those trained on."""
-    if like.shape[1] == 1:
-        pixels = pixels.float().mean(1, keepdim=True).round().to(torch.uint8)
-    if like.is_floating_point() and float(like.max()) <= 1.0:
-        return pixels.to(like.dtype) / 255
-    return pixels.to(like.dtype)
 
 
 def load_model(folder: str | Path, device: str = "cpu") -> Predictor:
