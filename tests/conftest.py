@@ -36,6 +36,19 @@ def committed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A group that falls back to training one by one fails: its scores would be right all the same.
+
+    What any of it raises makes it fall back, a bug as well.
+    """
+
+    def one_by_one(*_: object) -> None:
+        pytest.fail("trained one by one")
+
+    monkeypatch.setattr("mmbench.together.trials.train_trial", one_by_one)
+
+
+@pytest.fixture
 def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
     """An empty folder on the path; nothing else is installed, no matter where this test runs."""
     from mmbench.plugins import load_plugins

@@ -205,6 +205,7 @@ def test_a_model_reads_changed_values_in_training_alone():
     assert torch.equal(changed["b"].pooled, kept.features["b"].pooled)
 
 
+@pytest.mark.usefixtures("at_once")
 def test_augmented_trials_train_together_as_alone():
     bench, ended = Workbench(torch.device("cpu")), {}
     specs = [

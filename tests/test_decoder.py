@@ -135,6 +135,7 @@ def test_tokens_fit_together_where_all_places_at_once_do_not():
     assert spoken["gru"] in ([2, 2], [2, 3])
 
 
+@pytest.mark.usefixtures("at_once")
 def test_members_learn_together_what_each_learns_alone(plugins, bench):
     specs = [asked(seed=seed, dropout=p, epochs=3) for seed, p in enumerate((0.0, 0.2, 0.4))]
     assert all(is_batched(resolve(spec, plugins)) for spec in specs)

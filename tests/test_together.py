@@ -174,6 +174,7 @@ def ends(
     return [found[i] for i in range(len(specs))]
 
 
+@pytest.mark.usefixtures("at_once")
 def test_whole_trials_have_the_scores_they_have_alone(bench: Workbench) -> None:
     """In float32: dropout of the head, frozen features beside a trained encoder, own seeds."""
     encoders = {"a": C("vector"), "b": C("mlp")}
@@ -219,6 +220,7 @@ def test_every_member_reports_and_ends_by_itself() -> None:
     assert_same(alone.model, members[3].model)
 
 
+@pytest.mark.usefixtures("at_once")
 def test_one_that_cannot_be_built_leaves_the_others(bench: Workbench) -> None:
     def on_built(model: FusionModel, _requests: Split) -> None:
         if model.head.layers[2].p == 0.5:  # type: ignore[union-attr, operator, index]
@@ -238,6 +240,7 @@ def test_what_cannot_be_one_model_is_trained_one_by_one(bench: Workbench) -> Non
         assert end.fitted.score == train_trial(one, PLUGINS, bench).fitted.score
 
 
+@pytest.mark.usefixtures("at_once")
 def test_a_stop_ends_all(bench: Workbench) -> None:
     class Stopped(BaseException):
         pass
@@ -435,6 +438,7 @@ def test_vectors_are_held_once() -> None:
 # ---- jobs: a worker takes those of one structure at once
 
 
+@pytest.mark.usefixtures("at_once")
 def test_seeds_of_a_final_evaluation_train_together_with_the_scores_they_have_alone(
     tmp_path: Path,
 ) -> None:
@@ -574,6 +578,7 @@ def attempts_of_one_structure(
     return [first, *others]
 
 
+@pytest.mark.usefixtures("at_once")
 def test_one_of_a_group_may_fail_or_be_too_dear(tmp_path: Path, monkeypatch) -> None:
     group = attempts_of_one_structure(str(tmp_path / "study.journal"), asked(), 3)
 
