@@ -329,6 +329,8 @@ def test_where_nothing_differs_there_is_no_critical_difference() -> None:
     assert found.friedman_p > 0.9
     assert found.critical_difference is None
     assert found.groups == [["concat", "gated", "sum"]]
+    without = significance(turns, "absent")
+    assert (without.against, without.sign_tests) == (None, {})
 
 
 def test_a_method_that_was_not_run_everywhere_is_not_tested() -> None:
@@ -352,7 +354,11 @@ def test_sign_tests_count_tasks_and_need_enough_of_them() -> None:
     for comparisons in (1, 2, 10):
         n = least_tasks(comparisons)
         assert comparisons * exact(0, n) <= 0.05 < comparisons * exact(0, n - 1)
-    enough = across(board(*"abcdefg", majority=0.1, concat=0.5, gated=0.9)).significance
+    too_few, enough = (
+        across(board(*tasks, majority=0.1, concat=0.5, gated=0.9)).significance
+        for tasks in ("abcdef", "abcdefg")
+    )
+    assert (too_few.sign_tests, too_few.sign_test_needs) == ({}, 7)
     assert {m: t.verdict for m, t in enough.sign_tests.items()} == {
         "gated": "better",
         "majority": "worse",

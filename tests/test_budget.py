@@ -371,8 +371,11 @@ def test_proposals_see_the_best_and_the_latest_of_a_large_study() -> None:
     study = optuna.create_study(direction="maximize")
     study.add_trials(many(2000))
     trials, number = study.trials, study.ask().number
-    shown = window_of(study, study.trials[number]).get_trials(deepcopy=False)
+    window = window_of(study, study.trials[number])
+    shown = window.get_trials(deepcopy=False)
     assert len(shown) <= BEST + LATEST
+    running = window.get_trials(deepcopy=False, states=[optuna.trial.TrialState.RUNNING])
+    assert [t.number for t in running] == [number]
     best = sorted(trials, key=lambda t: -t.value)[:BEST]
     numbers = {t.number for t in shown}
     assert {t.number for t in best} <= numbers and set(range(1800, 2000)) <= numbers

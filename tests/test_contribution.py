@@ -3,7 +3,7 @@
 import json
 import math
 from collections.abc import Callable, Sequence
-from itertools import permutations, product
+from itertools import combinations, permutations, product
 from pathlib import Path
 
 import pytest
@@ -68,6 +68,16 @@ def test_beyond_six_players_orders_are_drawn_and_the_sum_still_holds() -> None:
     assert max(abs(drawn[p] - exact[p]) for p in players) < 0.75  # √2 / √32 is 0.25
     additive = shapley(players, lambda s: float(sum(int(p[1]) for p in s)))
     assert additive == pytest.approx({p: int(p[1]) for p in players})
+
+
+def test_orders_played_backwards_as_well_are_exact_where_players_act_in_pairs() -> None:
+    """In one of the two orders the one joins first, in the other the other: half each."""
+    players = [f"m{i}" for i in range(7)]
+    draw = torch.Generator().manual_seed(0)
+    worth = {pair: torch.randn((), generator=draw).item() for pair in combinations(players, 2)}
+    drawn = shapley(players, lambda s: sum(worth[pair] for pair in combinations(s, 2)))
+    half = {p: sum(w for pair, w in worth.items() if p in pair) / 2 for p in players}
+    assert drawn == pytest.approx(half)
 
 
 def over_all_combinations(f: Callable[..., Tensor], values: Sequence[Tensor]) -> Tensor:
@@ -193,6 +203,8 @@ def test_gradient_share_of_an_ignored_modality_is_zero() -> None:
     assert share["a"] == pytest.approx(sum(slow["a"]) / (sum(slow["a"]) + sum(slow["b"])), rel=1e-4)
     ignoring = _ignoring(model, "b")
     assert gradient_share(ignoring, features, split.target, "classification") == {"a": 1, "b": 0}
+    nothing = _ignoring(ignoring, "a")
+    assert gradient_share(nothing, features, split.target, "classification") == {"a": 0, "b": 0}
 
 
 def _ignoring(model, modality):

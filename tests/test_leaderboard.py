@@ -246,6 +246,9 @@ def test_ties_are_overlaps_with_the_best_only() -> None:
     rows = [make_row(1, 0.90), make_row(2, 0.885), make_row(3, 0.87), make_row(4, 0.89, seeds=[7])]
     tied = {int(s.row.id, 16): s.tied for s in rank(rows)}
     assert tied == {1: False, 2: True, 3: False, 4: False}  # 3 overlaps 2, but not the best
+    for higher in (True, False):
+        touching = [make_row(n, n / 4, 0.25, higher_is_better=higher) for n in (1, 3)]
+        assert [s.tied for s in rank(touching)] == [False, True]
 
 
 @pytest.mark.parametrize(
@@ -439,7 +442,8 @@ def test_a_gain_over_another_single_modality_than_the_boards_says_what_that_scor
         make_row(n, 0.8, search={"single": {"id": single.id, "sha256": ""}})
         for n, single in ((4, weak), (5, strong))
     )
-    cell = {s.row.id: cells.gain_cell(s) for s in rank([weak, strong, first, second])}
+    preview = make_row(6, 0.9, fusion="only-text", gain=None, validation=0.9, seeds=[7])
+    cell = {s.row.id: cells.gain_cell(s) for s in rank([weak, strong, first, second, preview])}
     assert cell[first.id].endswith("] over 0.600")
     assert "over" not in cell[second.id]
 

@@ -257,6 +257,10 @@ def test_models_that_differ_by_more_than_numbers_are_refused() -> None:
     other.model.fusion.register_buffer("more", torch.zeros(1))
     with pytest.raises(NotTogether, match=r"model\.fusion"):
         together([started(PLAIN, 0, TRAIN), other])
+    one, other = started(PLAIN, 0, TRAIN), started(PLAIN, 1, TRAIN)
+    one.model.fusion.steps, other.model.fusion.steps = 1, 2
+    with pytest.raises(NotTogether, match=r"model\.fusion\.steps"):
+        together([one, other])
 
 
 def test_groups_are_of_one_structure_and_bounded() -> None:
