@@ -1,5 +1,6 @@
 """The laws of DESIGN: what may never happen, whatever is plugged in."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -61,8 +62,9 @@ def test_a_spec_re_runs_exactly(plugins: Plugins, tmp_path) -> None:
     def fresh() -> tuple[list, Tensor]:
         bench = Workbench(torch.device("cpu"), FeatureCache(tmp_path))
         result = run_trial(spec(), plugins, bench)
-        curve = [(c["train_loss"], c["score"]) for c in result.trained.fitted.curve]
-        return curve, result.test_scores
+        fitted = result.trained.fitted
+        assert 0 < sum(c["seconds"] for c in fitted.curve) < fitted.seconds
+        return [(c["train_loss"], c["score"]) for c in fitted.curve], result.test_scores
 
     (curve_a, scores_a), (curve_b, scores_b) = fresh(), fresh()
     assert curve_a == curve_b
@@ -168,6 +170,14 @@ def test_a_loss_that_is_no_number_is_an_error(plugins: Plugins, bench: Workbench
     plugins.fusions.add(Exploding, "test")
     with pytest.raises(TrainingDiverged, match="training loss became"):
         train_trial(spec("exploding"), plugins, bench)
+
+
+def test_a_score_that_is_no_number_is_an_error(
+    plugins: Plugins, bench: Workbench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(plugins.metrics["accuracy"], "__call__", lambda *_: math.nan)
+    with pytest.raises(TrainingDiverged, match="accuracy on validation is nan"):
+        train_trial(spec(), plugins, bench)
 
 
 def test_rows_of_one_image_stay_together_and_all_rows_come_once() -> None:
