@@ -424,6 +424,24 @@ def test_a_batch_without_a_modality_changes_its_encoder_as_it_does_alone() -> No
         assert_same(one.model, member.model)
 
 
+def test_a_weight_that_no_loss_reaches_stays_as_it_is() -> None:
+    """Without decay, too; also after a member has left."""
+
+    def training(seed: int) -> Started:
+        train = replace(TRAIN, weight_decay=0.1, max_epochs=1 + seed)
+        begun = started(PLAIN, seed, train)
+        begun.model.fusion.idle = nn.Parameter(torch.full((3,), 1.0 + seed).double())
+        return begun
+
+    alone = [training(seed) for seed in range(3)]
+    for one in alone:
+        one.fit()
+    members = together([training(seed) for seed in range(3)])
+    for seed, (one, member) in enumerate(zip(alone, members, strict=True)):
+        assert_same(one.model, member.model)
+        assert member.model.fusion.idle.tolist() == [1.0 + seed] * 3
+
+
 def test_vectors_are_held_once() -> None:
     from mmbench.together.batches import gather, vectors_once
 
