@@ -134,13 +134,18 @@ NUMBERS = {
 }
 
 
-@pytest.mark.parametrize("name", sorted(NUMBERS))
-def test_numbers_of_an_objective_are_each_members_own(name: str) -> None:
-    cls, number = PLUGINS.objectives[name], NUMBERS[name]
-    values = [{number: 0.3}, {number: 0.5}] if name != "focal" else [{number: 1.0}, {number: 2.5}]
-    members = together([started(cls, i, TRAIN, **v) for i, v in enumerate(values)])
-    for i, (value, member) in enumerate(zip(values, members, strict=True)):
-        alone = started(cls, i, TRAIN, **value)
+@pytest.mark.parametrize(("name", "number"), sorted(NUMBERS.items()))
+def test_numbers_of_an_objective_are_each_members_own(name: str, number: str) -> None:
+    """Also once the first of them has left."""
+
+    def trainings() -> list[Started]:
+        values = (0.5, 1.0, 2.5) if name == "focal" else (0.4, 0.3, 0.5)
+        return [
+            started(PLUGINS.objectives[name], i, replace(TRAIN, max_epochs=i + 1), **{number: v})
+            for i, v in enumerate(values)
+        ]
+
+    for alone, member in zip(trainings(), together(trainings()), strict=True):
         alone.fit()
         assert_same(alone.model, member.model)
 
