@@ -135,6 +135,7 @@ from broken_objectives import (
     SqueezingHead,
     SumOfSquares,
     UnseededCorruption,
+    UnseededFromTheSecondEpoch,
     Uphill,
 )
 
@@ -336,6 +337,7 @@ OBJECTIVE_BUGS = [
     (FirstRowCountsTwice, "loss_does_not_depend_on_row_order"),
     (SaysItNeedsUnimodal, "loss_trains_every_head"),
     (UnseededCorruption, "training_is_repeatable"),
+    (UnseededFromTheSecondEpoch, "training_is_repeatable"),
     (ScalesTheDataInPlace, "training_leaves_the_data_alone"),
     (FailsAsPruned, "loss_is_a_finite_scalar"),
 ]

@@ -19,8 +19,10 @@ from mmbench.testing.subject import Check, promise
 from mmbench.training import predict
 from mmbench.types import FUSED_TARGETS, Column, Split, TargetKind
 
-SHORT = TrainSpec(max_epochs=2, batch_size=96, patience=2, learning_rate=1e-2)
-"""Two epochs of two batches: what is to be seen does not need a good model."""
+SHORT = TrainSpec(max_epochs=2, batch_size=96, patience=2, learning_rate=1e-3)
+"""Two epochs of two batches: what is to be seen does not need a good model.
+
+They are slow steps: a first epoch that is perfect would be the only one."""
 UNSOLVED = TrainSpec(batch_size=96, patience=TrainSpec().max_epochs, learning_rate=1e-3)
 """As many epochs as a trial has, none of them perfect: what acts late has its turn."""
 SOLVED = 0.5
