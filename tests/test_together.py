@@ -241,12 +241,16 @@ def test_one_that_cannot_be_built_leaves_the_others(bench: Workbench) -> None:
     assert isinstance(first, Trained) and isinstance(third, Trained)
 
 
-def test_what_cannot_be_one_model_is_trained_one_by_one(bench: Workbench) -> None:
+def test_what_cannot_be_one_model_is_trained_one_by_one(
+    bench: Workbench, caplog: pytest.LogCaptureFixture
+) -> None:
     """Widths differ: no batched model, but the same answers."""
+    caplog.set_level("INFO")
     specs = [spec(fusion=C("product", {"width": width})) for width in (16, 32)]
     for one, end in zip(specs, ends(specs, bench), strict=True):
         assert isinstance(end, Trained)
         assert end.fitted.score == train_trial(one, PLUGINS, bench).fitted.score
+    assert "product: one by one, because: The members differ in model.fusion" in caplog.text
 
 
 @pytest.mark.usefixtures("at_once")
@@ -295,6 +299,11 @@ def test_those_that_cannot_be_batched_say_so() -> None:
     encoders = {n for n, e in PLUGINS.encoders.items() if not e.batched}
     assert {"cnn", "gru", "lstm", "gru-series"} <= encoders
     assert not is_batched(resolve(spec(0, objective=C("ogm-ge"), head=C("linear")), PLUGINS))
+    plain = resolve(spec(), PLUGINS)
+    one_of_two = replace(plain, encoders={**plain.encoders, "a": PLUGINS.encoders["cnn"]})
+    frozen = {**plain.spec.encoders, "a": C("cnn", {"frozen": True})}
+    assert is_batched(plain) and not is_batched(one_of_two)
+    assert is_batched(replace(one_of_two, spec=replace(plain.spec, encoders=frozen)))
 
 
 @pytest.mark.parametrize(
@@ -377,8 +386,12 @@ class Noisy(Scaled):
 
 @pytest.mark.parametrize("cls", [Power, Scaled])
 def test_members_never_read_what_another_ones_number_makes(
-    cls: type[Encoder], bench: Workbench, monkeypatch: pytest.MonkeyPatch
+    cls: type[Encoder],
+    bench: Workbench,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
+    caplog.set_level("INFO")
     monkeypatch.setitem(PLUGINS.encoders._classes, cls.name, cls)
     specs = [
         spec(encoders={"a": C(cls.name, {"power": power}), "b": C("vector")})
@@ -389,12 +402,14 @@ def test_members_never_read_what_another_ones_number_makes(
         alone = train_trial(one, PLUGINS, bench).fitted.curve
         for ours, theirs in zip(end.fitted.curve, alone, strict=True):
             assert ours["train_loss"] == pytest.approx(theirs["train_loss"], rel=1e-4)
+    assert "because: Their frozen encoders differ" in caplog.text
 
 
 def test_draws_for_shared_values_do_not_depend_on_who_trains_beside(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Batches of two seeds have different numbers of distinct values."""
+    caplog.set_level("INFO")
     monkeypatch.setitem(PLUGINS.encoders._classes, "noisy", Noisy)
     load = Workbench.load
 
@@ -412,6 +427,7 @@ def test_draws_for_shared_values_do_not_depend_on_who_trains_beside(
         alone = train_trial(one, PLUGINS, own).fitted.curve
         for ours, theirs in zip(end.fitted.curve, alone, strict=True):
             assert ours["train_loss"] == pytest.approx(theirs["train_loss"], rel=1e-4)
+    assert "because: The encoder of a draws at random, once for each value." in caplog.text
 
 
 def test_a_batch_without_a_modality_changes_its_encoder_as_it_does_alone() -> None:
