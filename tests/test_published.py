@@ -259,10 +259,43 @@ def test_a_pickle_that_would_run_code_is_refused(tmp_path):
     path.write_bytes(b"\x80\x04 nonsense")
     with pytest.raises(DataUnavailable, match="was not read"):
         read_pickle(path)
-    for protocol in range(2, 6):
+    for protocol in range(6):
         array = np.arange(3.0)
         path.write_bytes(pickle.dumps({"a": array, "b": [np.float32(1)]}, protocol))
         assert np.array_equal(read_pickle(path)["a"], array)
+
+
+OBJECTS, EIGHT = b"cnumpy\ndtype\n(\x8c\x01O\x89\x88tR", b"C\x08AAAAAAAA"
+FORGED = {
+    "an array over bytes": b"cnumpy\nndarray\n(K\x01\x85" + OBJECTS + EIGHT + b"tR.",
+    "a dtype without its flags": (
+        b"cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\nK\x00\x85C\x01btR(K\x01K\x01\x85"
+        + OBJECTS
+        + b"(K\x03\x8c\x01|NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb\x89"
+        + EIGHT
+        + b"tb."
+    ),
+    "a scalar": b"cnumpy.core.multiarray\nscalar\n" + OBJECTS + EIGHT + b"\x86R.",
+    "a buffer": (
+        b"cnumpy._core.numeric\n_frombuffer\n(" + EIGHT + OBJECTS + b"K\x01\x85\x8c\x01CtR."
+    ),
+    "a size that no memory has": b"cnumpy\nndarray\n\x8a\x06\x00\x00\x00\x00\x00\x40\x85R.",
+    "bytes that are not there": b"\x8e\x00\x00\x00\x00\x00\x40\x00\x00.",
+    "fields": b"cnumpy\ndtype\n(\x8c\x04O,f8\x89\x88tR.",
+    "attributes": b"c_codecs\nencode\nN}\x8c\x0c__defaults__)s\x86b0c_codecs\nencode\n)R.",
+}
+
+
+@pytest.mark.parametrize("what", FORGED)
+def test_a_pickle_cannot_have_its_bytes_taken_for_addresses(what, tmp_path):
+    path = tmp_path / "mosi_data.pkl"
+    path.write_bytes(b"\x80\x04" + FORGED[what])
+    try:
+        found = read_pickle(path)
+    except DataUnavailable as refused:
+        assert "was not read: " in str(refused)
+    else:
+        assert repr(found) in ("_Array([], dtype=int8)", "b''")  # which reads every object
 
 
 def test_padding_before_the_first_word_goes_to_the_end():
