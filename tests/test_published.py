@@ -17,7 +17,7 @@ from mmbench.contracts import Dataset
 from mmbench.datasets._arrays_only import read_pickle
 from mmbench.datasets.av_folders import AVFolders
 from mmbench.datasets.av_mnist import AVMNIST
-from mmbench.datasets.cmu_mosi import MOSI, _series
+from mmbench.datasets.cmu_mosi import MOSEI, MOSI, _columns
 from mmbench.datasets.hateful_memes import HatefulMemes
 from mmbench.datasets.mm_imdb import MMIMDb
 from mmbench.datasets.vqa_v2 import VQAv2
@@ -298,11 +298,44 @@ def test_a_pickle_cannot_have_its_bytes_taken_for_addresses(what, tmp_path):
         assert repr(found) in ("_Array([], dtype=int8)", "b''")  # which reads every object
 
 
-def test_padding_before_the_first_word_goes_to_the_end():
-    values = np.zeros((1, 4, 2))
-    values[0, 2:] = [[1, 2], [3, 4]]
-    found = _series(values)
-    assert found[0, :2].tolist() == [[1, 2], [3, 4]] and found[0, 2:].isnan().all()
+FIRST, LAST = [[0.0], [0.0], [1.0], [2.0]], [[3.0], [0.0], [0.0], [0.0]]  # (time, features)
+
+
+@pytest.mark.parametrize(("steps", "kept"), [(FIRST, [1, 2]), (FIRST[::-1], [2, 1]), (LAST, [3])])
+def test_padding_goes_to_the_end(steps, kept):
+    found = _columns({"text": torch.tensor([steps])})["text"].values[0, :, 0]
+    assert found[: len(kept)].tolist() == kept and found[len(kept) :].isnan().all()
+
+
+def test_words_stay_beside_the_faces_of_when_they_were_said():
+    no_face_at_first = [[0.0], [0.0], [0.0], [5.0]]
+    aligned = {"text": torch.tensor([FIRST]), "vision": torch.tensor([no_face_at_first])}
+    assert _columns(aligned)["vision"].values[0, :2, 0].tolist() == [0, 5]
+    apart = {**aligned, "vision": aligned["vision"][:, 1:]}
+    assert _columns(apart)["vision"].values[0, :1, 0].tolist() == [5]
+
+
+def test_a_segment_without_a_face_misses_it():
+    found = _columns(
+        {"text": torch.tensor([FIRST, LAST]), "vision": torch.tensor([FIRST, LAST]) * 0}
+    )
+    assert found["text"].index is None and not found["vision"].present.any()
+
+
+@pytest.mark.parametrize("emotions", [0, 6])
+def test_a_pickle_of_mmsa_and_labels_with_emotions(emotions, tmp_path):
+    mosi(tmp_path)
+    data = read_pickle(tmp_path / "mosi_data.pkl")
+    whole = [MOSI(root=str(tmp_path)).load(part).target for part in PARTS]
+    for part in data.values():
+        labels = part.pop("labels").reshape(6, 1)
+        part["regression_labels"] = np.hstack([labels, *[np.ones_like(labels)] * emotions])
+        part["raw_text"] = np.array(["SAID", "ALOUD"] * 3, object)
+    (tmp_path / "mosi_data.pkl").rename(tmp_path / "unaligned_50.pkl")
+    (tmp_path / "unaligned_50.pkl").write_bytes(pickle.dumps(data))
+    for cls in (MOSI, MOSEI):
+        found = [cls(root=str(tmp_path)).load(part).target for part in PARTS]
+        assert all(map(torch.equal, found, whole))
 
 
 def test_videos_are_sources(tmp_path):

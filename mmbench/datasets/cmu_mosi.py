@@ -1,9 +1,13 @@
 """``cmu-mosi`` and ``cmu-mosei``: sentiment of spoken opinions from words, face and voice.
 
-Zadeh et al., IEEE Intelligent Systems 2016; Zadeh et al., ACL 2018. ``root`` holds the aligned
-features as they are passed around: a pickle or HDF5 file of train, valid and test, each with
-``text``, ``vision``, ``audio`` (segments, time, features) and ``labels`` from −3 to 3. Pickles are
-read by a reader that knows arrays and nothing else. Leading steps of zeros are padding.
+Zadeh et al., IEEE Intelligent Systems 2016; Zadeh et al., ACL 2018. ``root`` holds the features as
+they are passed around: a pickle or HDF5 file of train, valid and test as of MultiBench (Liang et
+al., NeurIPS 2021) and MulT (Tsai et al., ACL 2019), or a pickle of MMSA (Mao et al., ACL 2022).
+Each part has ``text``, ``vision``, ``audio`` (segments, time, features) and sentiment from −3 to 3
+in ``labels`` or ``regression_labels``. Pickles are read by a reader that knows arrays, no code.
+
+Steps of zeros before the first word and after the last are padding. Where all three modalities have
+as many steps, they are aligned word by word, and stay so: they are cut at the same steps.
 """
 
 import re
@@ -18,10 +22,16 @@ from mmbench.contracts import Dataset
 from mmbench.datasets._arrays_only import read_hdf5, read_pickle
 from mmbench.datasets._published import Expected, Published, as_published, digest_of
 from mmbench.hookspecs import hookimpl
-from mmbench.types import Column, Part, Split, Task
+from mmbench.types import MISSING, Column, Part, Split, Task
 
 MODALITIES = ("text", "vision", "audio")
 NAMES: Mapping[Part, str] = {"train": "train", "val": "valid", "test": "test"}
+MMSA = ("aligned_50.pkl", "unaligned_50.pkl")
+FEATURES = (
+    "features of train, valid and test, as of MultiBench, MulT or MMSA; no .csd of the CMU SDK"
+)
+EMOTIONS = 6
+"""Labels of MOSEI that may follow the sentiment of each segment."""
 
 
 class MOSI(Published):
@@ -31,8 +41,16 @@ class MOSI(Published):
     home = "https://github.com/pliang279/MultiBench"
     expects = (
         Expected(
-            ("mosi_data.pkl", "mosi_raw.pkl", "mosi.pkl", "mosi.hdf5", "mosi.h5"),
-            "aligned features of train, valid and test",
+            (
+                "mosi_data.pkl",
+                "mosi_raw.pkl",
+                "mosi.pkl",
+                "mosi.hdf5",
+                "mosi.h5",
+                "mosi_data_noalign.pkl",
+                *MMSA,
+            ),
+            FEATURES,
         ),
     )
     task = Task(
@@ -53,8 +71,10 @@ class MOSI(Published):
         with as_published(self.name, self.file):
             data: Any = reader(self.file)
             found = data[NAMES[part]]
-            columns = {m: Column(_series(found[m])) for m in MODALITIES}
-            return Split(columns, _labels(found["labels"]), source=_videos(found.get("id")))
+            values = found["regression_labels" if "regression_labels" in found else "labels"]
+            labels = _labels(values, len(found["text"]))
+            columns = _columns({m: _numbers(found[m]) for m in MODALITIES})
+            return Split(columns, labels, source=_videos(found.get("id")))
 
 
 class MOSEI(MOSI):
@@ -63,30 +83,61 @@ class MOSEI(MOSI):
     name = "cmu-mosei"
     expects = (
         Expected(
-            ("mosei_senti_data.pkl", "mosei_raw.pkl", "mosei.pkl", "mosei.hdf5", "mosei.h5"),
-            "aligned features of train, valid and test",
+            (
+                "mosei_senti_data.pkl",
+                "mosei_raw.pkl",
+                "mosei.pkl",
+                "mosei.hdf5",
+                "mosei.h5",
+                "mosei_senti_data_noalign.pkl",
+                *MMSA,
+            ),
+            FEATURES,
         ),
     )
 
 
-def _labels(values: Any) -> Tensor:
-    labels = torch.from_numpy(np.asarray(values, dtype=np.float32)).reshape(-1)
+def _labels(values: Any, segments: int) -> Tensor:
+    """(segments,) the sentiment, which comes first."""
+    labels = torch.from_numpy(np.asarray(values, dtype=np.float32)).unsqueeze(-1).flatten(1)
+    if len(labels) != segments or labels.shape[1] not in (1, 1 + EMOTIONS):
+        raise ValueError(f"labels have the shape {np.shape(values)} for {segments:,} segments")
     if not labels.isfinite().all():
         raise ValueError("labels hold what is no number")
-    return labels
+    return labels[:, 0].contiguous()
 
 
-def _series(values: Any) -> Tensor:
-    """(segments, time, features): zeros before the first word go to the end, as NaN."""
-    series = torch.from_numpy(np.array(values, dtype=np.float32))
-    series[~series.isfinite()] = 0.0
-    real = (series != 0).any(-1)  # (segments, time)
-    start = torch.where(real.any(1), real.int().argmax(1), 0)
-    time = torch.arange(series.shape[1])
-    shifted = (time + start.unsqueeze(1)).clamp(max=series.shape[1] - 1)
-    moved = series.gather(1, shifted.unsqueeze(-1).expand_as(series))
-    beyond = time + start.unsqueeze(1) >= series.shape[1]
-    return moved.masked_fill(beyond.unsqueeze(-1), torch.nan)
+def _numbers(values: Any) -> Tensor:
+    """(segments, time, features); what is no number counts as nothing."""
+    return torch.from_numpy(np.array(values, dtype=np.float32)).nan_to_num(0.0, 0.0, 0.0)
+
+
+def _columns(series: Mapping[str, Tensor]) -> dict[str, Column]:
+    """Each modality without its padding; a segment without a real step misses it."""
+    if len({len(values) for values in series.values()}) > 1:
+        found = ", ".join(f"{m} has {len(values):,}" for m, values in series.items())
+        raise ValueError(f"modalities have other numbers of segments: {found}")
+    real = {m: (values != 0).any(-1) for m, values in series.items()}  # (segments, time)
+    used = dict(real)
+    if len({steps.shape for steps in real.values()}) == 1:
+        used = dict.fromkeys(real, torch.stack(list(real.values())).any(0))
+    return {m: _column(_fitted(series[m], used[m]), real[m].any(1)) for m in series}
+
+
+def _fitted(series: Tensor, used: Tensor) -> Tensor:
+    """(segments, time, features): from the first step used to the last, then NaN."""
+    start = used.int().argmax(1, keepdim=True)
+    end = used.shape[1] - used.flip(1).int().argmax(1, keepdim=True)
+    time = torch.arange(used.shape[1]) + start  # (segments, time)
+    there = time.clamp(max=used.shape[1] - 1)
+    moved = series.gather(1, there.unsqueeze(-1).expand_as(series))
+    return moved.masked_fill((time >= end).unsqueeze(-1), torch.nan)
+
+
+def _column(series: Tensor, there: Tensor) -> Column:
+    if there.all():
+        return Column(series)
+    return Column(series[there], torch.where(there, there.cumsum(0) - 1, MISSING))
 
 
 def _videos(ids: Any) -> Tensor | None:
