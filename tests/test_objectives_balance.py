@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -495,6 +496,15 @@ def test_prototypes_are_mean_features_of_each_class_where_the_modality_is():
             ]
             expected = sum(features[m].pooled[j] for j in rows) / len(rows)
             torch.testing.assert_close(objective.prototypes(i)[k], expected)
+    assert objective.known.all()
+
+
+def test_a_class_without_rows_has_no_prototype():
+    started = Practice(PMRObjective, "classification").start()
+    rows = torch.nonzero(started.train.target != 2).squeeze(1)
+    started, objective = replace(started, train=started.train.rows(rows)), started.trainer.objective
+    objective.begin_epoch(0, started.model, started.course)
+    assert objective.known.tolist() == [[True, True, False]] * 2
 
 
 def test_prototypes_move_with_momentum():

@@ -7,8 +7,9 @@ import torch
 from torch.nn import functional as F
 
 from mmbench.contracts import Outputs
+from mmbench.objectives._evaluating import evaluating
 from mmbench.objectives.balanced_softmax import BalancedSoftmaxObjective
-from mmbench.objectives.cml import CMLObjective, confidence
+from mmbench.objectives.cml import CMLObjective
 from mmbench.objectives.focal import FocalObjective
 from mmbench.objectives.fusion_then_train import FusionThenTrainObjective
 from mmbench.objectives.modality_dropout import ModalityDropoutObjective
@@ -193,13 +194,23 @@ def test_cml_charges_for_being_surer_with_less():
             torch.zeros_like(features[gone].pooled),
         )
         less = model.respond({**features, gone: nothing})
+        sure, sure_of_less = (F.softmax(said.scores, 1).max(1).values for said in (full, less))
         excess = [
-            max(0.0, (confidence(less)[i] - confidence(full)[i]).item())
+            max(0.0, (sure_of_less[i] - sure[i]).item())
             for i in range(len(batch))
             if features[gone].present[i] and features[kept].present[i]
         ]
         expected += 3.0 * sum(excess) / len(excess)
     assert objective.loss(model, batch).item() == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_a_model_is_looked_at_as_it_will_be_used_and_then_goes_on(training):
+    model = torch.nn.Dropout().train(training)
+    with pytest.raises(ZeroDivisionError), evaluating(model):
+        assert not model.training
+        raise ZeroDivisionError
+    assert model.training is training
 
 
 def test_fusion_then_train_freezes_all_but_a_new_head():
