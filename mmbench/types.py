@@ -262,6 +262,8 @@ class Task:
     """Modalities of images that mean the same with left and right exchanged: see ``train.flip``."""
     length: int = 1
     """How many tokens a sequence has at most, its end included."""
+    figures: tuple[str, ...] = ()
+    """Metrics that its field reports and that say nothing of other tasks: beside the usual ones."""
 
     @property
     def fuses(self) -> bool:

@@ -1,6 +1,7 @@
 """Each metric against a slow, obvious formula, and its documented value in degenerate cases."""
 
 import math
+from dataclasses import replace
 from itertools import product
 from statistics import median
 
@@ -9,13 +10,24 @@ import torch
 from torch import Tensor
 
 from mmbench.contracts import Metric
+from mmbench.datasets.cmu_mosi import MOSI
 from mmbench.errors import Incompatible, InvalidSpec, TrainingDiverged
-from mmbench.evaluation.quality import by_slice
+from mmbench.evaluation.quality import by_slice, quality
 from mmbench.losses import supervised_loss
-from mmbench.metrics import classification, decisions, multilabel, regression, retrieval, sequence
+from mmbench.metrics import (
+    classification,
+    decisions,
+    multilabel,
+    regression,
+    retrieval,
+    sentiment,
+    sequence,
+)
+from mmbench.plugins import load_plugins
 from mmbench.testing import check_metric
+from mmbench.types import Task
 
-MODULES = (classification, decisions, multilabel, regression, retrieval, sequence)
+MODULES = (classification, decisions, multilabel, regression, retrieval, sentiment, sequence)
 METRICS = {cls.name: cls for module in MODULES for cls in module.register_metrics()}
 
 
@@ -153,6 +165,43 @@ NUMBER_REFERENCES = {
 }
 
 
+def in_steps(end):
+    def share(a, b):
+        steps = [[round(max(-end, min(end, x))) for x in side] for side in (a, b)]
+        return sum(x == y for x, y in zip(*steps, strict=True)) / len(a)
+
+    return share
+
+
+def negative_or(rule, classes, kept=lambda _: True):
+    """``rule`` (guessed, true) of the classes of the rows that are kept."""
+
+    def figure(a, b):
+        pairs = [(classes(x), classes(y)) for x, y in zip(a, b, strict=True) if kept(y)]
+        return rule(*zip(*pairs, strict=True)) if pairs else 0.0
+
+    return figure
+
+
+def agreement(guess, y):
+    return sum(g == t for g, t in zip(guess, y, strict=True)) / len(y)
+
+
+def weighted_f1(guess, y):
+    return sum(f1_of(*counts(guess, y, k)) * y.count(k) for k in (False, True)) / len(y)
+
+
+NOT_NEGATIVE, POSITIVE = (lambda x: x >= 0), (lambda x: x > 0)
+SENTIMENT_REFERENCES = {
+    "acc-7": in_steps(3),
+    "acc-5": in_steps(2),
+    "acc-2-has0": negative_or(agreement, NOT_NEGATIVE),
+    "acc-2-non0": negative_or(agreement, POSITIVE, bool),
+    "f1-has0": negative_or(weighted_f1, NOT_NEGATIVE),
+    "f1-non0": negative_or(weighted_f1, POSITIVE, bool),
+}
+
+
 def flat_counts(guess, y):
     return sum(g and t for g, t in zip(guess, y, strict=True)), sum(guess), sum(y)
 
@@ -197,7 +246,8 @@ def test_every_metric_has_a_reference_and_a_unique_name():
     labels = {"macro-f1-multilabel"}
     said = {"exact-match", "token-accuracy", "bleu"}  # theirs are in test_sequence.py
     both_ways.add("mean-recall")
-    assert set(METRICS) == {*CLASS_REFERENCES, *NUMBER_REFERENCES, *labels, *both_ways, *said}
+    numbers = {*NUMBER_REFERENCES, *SENTIMENT_REFERENCES}
+    assert set(METRICS) == {*CLASS_REFERENCES, *numbers, *labels, *both_ways, *said}
     assert len(METRICS) == sum(len(module.register_metrics()) for module in MODULES)
     lower = {name for name, cls in METRICS.items() if not cls.higher_is_better}
     assert lower == {"log-loss", "ece", "mae", "rmse", "median-rank", "median-rank-reverse"}
@@ -255,6 +305,26 @@ def test_number_metric_equals_its_formula(name, outputs):
     assert measure(name, scores, target) == pytest.approx(expected, abs=1e-6)
     if outputs == 1:
         assert measure(name, scores, target[:, 0]) == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize("name", SENTIMENT_REFERENCES)
+@pytest.mark.parametrize("least", [-3, 0])
+def test_sentiment_metric_equals_its_formula(name, least):
+    target = torch.randint(least, 4, (60,)).float()
+    scores = (target + 2 * torch.randn(60)).unsqueeze(1)
+    scores[:5] = 0
+    value = measure(name, scores, target)
+    expected = SENTIMENT_REFERENCES[name](scores.flatten().tolist(), target.tolist())
+    assert value == pytest.approx(expected)
+
+
+def test_sentiment_metrics_are_for_the_tasks_that_ask_for_them():
+    scores, target, plugins = torch.randn(9, 1), torch.randn(9), load_plugins()
+    plain = Task({"text": "text"}, "regression", ("price",), "mae")
+    asking = replace(plain, figures=("acc-7",))
+    assert quality(scores, target, plain, plugins).keys() == set(NUMBER_REFERENCES)
+    assert quality(scores, target, asking, plugins).keys() == {*NUMBER_REFERENCES, "acc-7"}
+    assert quality(scores, target, MOSI.task, plugins).keys() >= set(SENTIMENT_REFERENCES)
 
 
 def test_ranks_with_ties():

@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from mmbench.types import TargetKind
+from mmbench.types import TargetKind, Task
 
 
 class Metric(ABC):
@@ -14,6 +14,8 @@ class Metric(ABC):
     name: ClassVar[str]
     targets: ClassVar[frozenset[TargetKind]]
     higher_is_better: ClassVar[bool] = True
+    everywhere: ClassVar[bool] = True
+    """Whether it says something of every such target; else a task asks for it in ``figures``."""
     best: ClassVar[float | None] = None
     """The value that cannot be beaten, if there is one: training that has it may stop."""
     worst: ClassVar[float | None] = None
@@ -29,6 +31,12 @@ class Metric(ABC):
         """The lowest and the highest that it can be, where there is such an end."""
         lowest, highest = self.worst, self.best
         return (lowest, highest) if self.higher_is_better else (highest, lowest)
+
+    @classmethod
+    def fits(cls, task: Task) -> bool:
+        """Whether it is a figure of the task."""
+        asked = cls.everywhere or cls.name in (task.metric, *task.figures)
+        return asked and task.target in cls.targets
 
     @abstractmethod
     def __call__(self, scores: Tensor, target: Tensor) -> float:

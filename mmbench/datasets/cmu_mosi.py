@@ -58,6 +58,7 @@ class MOSI(Published):
         target="regression",
         outputs=("sentiment",),
         metric="mae",
+        figures=("acc-2-has0", "acc-2-non0", "acc-5", "acc-7", "f1-has0", "f1-non0"),
     )
     places = frozenset({"root"})
 

@@ -19,14 +19,14 @@ BySlice = dict[str, dict[str, dict[str, float]]]
 
 
 def quality(scores: Tensor, target: Tensor, task: Task, plugins: Plugins) -> dict[str, float]:
-    """Every registered metric that fits the task's target, by name.
+    """Every registered metric that fits the task, by name.
 
     The task's own metric must not fail. Any other that raises, or gives no finite number, is left
     out with a warning: one broken plugin never stops the others, and JSON knows no NaN.
     """
     figures = {}
     for name, metric in sorted(plugins.metrics.items()):
-        if task.target not in metric.targets:
+        if not metric.fits(task):
             continue
         try:
             figure = float(metric()(scores, target))

@@ -98,10 +98,11 @@ def task_is_of_what_there_is(dataset: Dataset) -> None:
     task, where = dataset.task, f"dataset {dataset.name!r}"
     metrics = _metrics(dataset)
     fit = sorted(name for name, metric in metrics.items() if task.target in metric.targets)
-    assert task.metric in fit, (
-        f"{where}: its metric {task.metric!r} is none of {task.target}."
-        f"{did_you_mean(task.metric, fit)} Allowed: {', '.join(fit)}."
-    )
+    for asked in (task.metric, *task.figures):
+        assert asked in fit, (
+            f"{where}: its metric {asked!r} is none of {task.target}."
+            f"{did_you_mean(asked, fit)} Allowed: {', '.join(fit)}."
+        )
     kinds = get_args(Kind)
     for modality, kind in task.modalities.items():
         assert kind in kinds, (
