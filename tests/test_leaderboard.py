@@ -467,7 +467,8 @@ def test_the_headline_is_of_the_fusion_that_validation_prefers() -> None:
 def test_the_row_of_the_headline_is_marked_in_the_table_and_the_mark_explained() -> None:
     lucky, chosen = make_row(1, 0.93), make_row(2, 0.92, validation=0.97, reference=True)
     alone = make_row(3, 0.91, validation=0.99, fusion="only-image", gain=None)
-    page = markdown(rank([lucky, chosen, alone]))
+    preview = make_row(4, 0.95, validation=0.98, seeds=[7])
+    page = markdown(rank([lucky, chosen, alone, preview]))
     (marked,) = [line for line in page.splitlines() if line.startswith("|") and "preferred" in line]
     assert "| product *(preferred, reference)* |" in marked and chosen.id in marked
     assert "- *preferred*: of the rows with a gain, the best on validation." in page
