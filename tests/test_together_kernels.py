@@ -28,6 +28,7 @@ LAYERS: dict[str, tuple[Layer, tuple[Tensor, ...]]] = {
     "layer norm": (lambda x, w, b: F.layer_norm(x, (4,), w, b), (draw(ROWS, 4), draw(4), draw(4))),
     "prod": (lambda x: x.prod(dim=1), (draw(ROWS, 3, 4),)),
     "where all": (lambda x: torch.where(torch.ones(ROWS, 1).bool(), x, 0.0), (draw(ROWS, 4),)),
+    "where all, wider": (lambda x: torch.where(torch.ones(ROWS, 1).bool(), x, 0.0), (draw(1, 9),)),
     "where some": (lambda x: torch.where(MIXED, x, 1.0), (draw(ROWS, 4),)),
     "where of numbers": (lambda x: torch.where(MIXED, 1.0, x), (draw(ROWS, 4),)),
     "where spread out": (lambda x: torch.where(MIXED | True, x, 0.0), (draw(1, 4),)),
@@ -92,7 +93,8 @@ def test_half_precision_has_gradients() -> None:
     )
 
 
-def test_a_mask_that_holds_everywhere_costs_no_copy() -> None:
+def test_a_mask_that_holds_everywhere_costs_no_copy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch, "broadcast_shapes", None)  # it is Python, and slower than the copy
     x = draw(ROWS, 4)
     kept = at_once(lambda x: torch.where(torch.ones(ROWS, 1).bool(), x, 0.0), (x,))
     assert kept.data_ptr() == x.data_ptr()
