@@ -460,6 +460,17 @@ def test_images_of_more_than_8_bits_are_seen(tmp_path, dtype, greatest, suffix):
     assert ("60 images of 32-bit numbers, each stretched" in said(deep)) == (dtype != "uint16")
 
 
+def test_what_is_not_read_of_an_animation_is_said(tmp_path):
+    path = with_images(tmp_path, "uint8", 255, "gif")
+    images = sorted(tmp_path.rglob("*.gif"))[:2]
+    for image in images:
+        with Image.open(image) as first:
+            first.save(image, save_all=True, append_images=[first.rotate(90)])
+    assert "2 files with several pictures, of which the first is read. With --video photo" in said(
+        prepared(path)
+    )
+
+
 def test_images_of_one_shade_are_named(tmp_path):
     """12 bits in a file of 16 leave next to nothing."""
     assert "photo: 60 of 60 images show no pattern, nearly one shade each" in said(
@@ -503,6 +514,30 @@ def test_frames_come_in_the_order_they_are_counted(tmp_path):
         Image.fromarray(np.full((8, 8), 10 * i, np.uint8)).save(tmp_path / f"frame{i}.png")
     frames = decode(tmp_path, Shape("video", 8, 11)).values
     assert frames[:, 0, 0, 0].tolist() == [10 * i for i in range(11)]
+
+
+@pytest.mark.parametrize("ending", ["gif", "webp", "png"])
+def test_an_animation_is_a_video(ending, tmp_path):
+    shades = [Image.fromarray(np.full((8, 8, 3), 20 * i, np.uint8)) for i in range(11)]
+    path = tmp_path / f"a.{ending}"
+    shades[0].save(path, save_all=True, append_images=shades[1:], lossless=True)
+    video, still = decode(path, Shape("video", 8, 3)), decode(path, Shape("image", 8))
+    assert video.values[:, 0, 0, 0].tolist() == [0, 100, 200]
+    assert still.remark == "animated" and not video.remark
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [("a.mp4", "films are not decoded; write each as a folder of its frames"),
+     ("b", "1.png: no image that Pillow can read"), ("c.webm", "it does not exist")],
+)  # fmt: skip
+def test_what_is_no_video_says_why(name, why, tmp_path):
+    (tmp_path / "a.mp4").write_bytes(b"ftyp")
+    (tmp_path / "b").mkdir()
+    Image.fromarray(np.zeros((8, 8), np.uint8)).save(tmp_path / "b" / "0.png")
+    (tmp_path / "b" / "1.png").write_bytes(b"no picture")
+    with pytest.raises(Broken, match=why):
+        decode(tmp_path / name, Shape("video", 8, 4))
 
 
 def test_a_frame_that_is_written_over_is_read_again(tmp_path):

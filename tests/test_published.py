@@ -194,6 +194,22 @@ def test_av_folders_that_are_not_whole_are_told_the_layout(tmp_path, there):
         assert part in str(error.value)
 
 
+def test_av_folders_say_what_clips_lack(tmp_path):
+    av_folders(tmp_path)
+    dogs, bells = tmp_path / "train" / "dog", tmp_path / "train" / "bell"
+    shutil.rmtree(dogs / "1")
+    for folder, film in ((dogs, "1.mp4"), (dogs, "2.avi"), (bells, "0.MOV")):
+        (folder / film).write_bytes(b"ftyp")
+    task = AVFolders(root=str(tmp_path))
+    assert (~task.load("train").columns["frames"].present).sum() == 1
+    said = [item for finding in task.prepared.findings for item in finding.items]
+    assert any("dog/1.mp4" in item and "a folder of its frames" in item for item in said)
+    for sound in tmp_path.rglob("*.wav"):
+        sound.unlink()
+    with pytest.raises(DataUnavailable, match=r"no clip of .* has sound: expected are"):
+        AVFolders(root=str(tmp_path))
+
+
 def test_mm_imdb_reads_the_longest_plot(tmp_path):
     task = loaded("mm-imdb", tmp_path / "root")
     assert task.task.outputs == ("Comedy", "Drama", "Horror")

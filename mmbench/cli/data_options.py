@@ -46,7 +46,7 @@ OPTIONS: dict[str, Any] = {
     "image": _columns("Columns with paths to images."),
     "text": _columns("Text columns; those named together, a,b, are read as one."),
     "audio": _columns("Columns with paths to sounds."),
-    "video": _columns("Columns with paths to folders of frames."),
+    "video": _columns("Columns with paths to folders of frames, or to animated GIFs."),
     "series": _columns("Columns with sequences of numbers, or paths to .npy files."),
     "tabular": _columns("Columns of numbers, categories and dates."),
     "kind": Annotated[Many, typer.Option(metavar="COLUMN=KIND", help="The kind of one column.")],

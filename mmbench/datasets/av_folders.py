@@ -46,7 +46,8 @@ class AVFolders(PublishedTable):
         if len({clip["label"] for clip in clips}) < 2:
             one = f"{root} has one class, {clips[0]['label']!r}; two are needed"
             return [f"{one}: {LAYOUT.format(root=root)}"]
-        return []
+        without = [what for what in ("sound", "frames") if not any(clip[what] for clip in clips)]
+        return [f"no clip of {root} has {what}: {LAYOUT.format(root=root)}" for what in without]
 
     @classmethod
     def rows(cls, root: Path) -> "pd.DataFrame":
@@ -73,11 +74,12 @@ def _clips(root: Path) -> Iterator[dict[str, object]]:
         classes = list(filter(Path.is_dir, inside(folder))) if part else [folder]
         for label in classes:
             found: dict[str, dict[str, str]] = {}
-            for path in inside(label):
+            for path in sorted(inside(label), key=_is_film):  # frames go before their film
                 modality = _modality(path)
                 if modality:
                     name = path.name if path.is_dir() else path.stem
-                    found.setdefault(name, {})[modality] = str(path.relative_to(root))
+                    paths = found.setdefault(name, {})
+                    paths.setdefault(modality, str(path.relative_to(root)))
             for name, paths in found.items():
                 yield {
                     "sound": paths.get("sound"), "frames": paths.get("frames"),
@@ -89,9 +91,16 @@ def _modality(path: Path) -> str:
     from mmbench.tables.kinds import SUFFIXES
 
     suffix = path.suffix.lower()
-    if path.is_dir() or suffix in SUFFIXES["image"]:
+    if path.is_dir() or suffix in SUFFIXES["image"] or _is_film(path):
         return "frames"
     return "sound" if suffix in SUFFIXES["audio"] else ""
+
+
+def _is_film(path: Path) -> bool:
+    """It is not decoded, but listed as what a clip lacks."""
+    from mmbench.tables.media import FILMS
+
+    return path.suffix.lower() in FILMS and not path.is_dir()
 
 
 def _drawn(name: str) -> str:

@@ -136,7 +136,7 @@ def _mostly_absent(name: str, files: Files, found: Store, absent: set[int]) -> U
     return UnusableData(
         f"Column {name!r}: {len(found.broken):,} of {counted(len(files.paths), 'file')} cannot be "
         f"read, such as {files.paths[first]} ({rows_named([row])}): {found.broken[first]}. "
-        "Say with --root where the paths start."
+        f"{'Say with --root where the paths start' if absent else 'Mend them, or leave it out'}."
     )
 
 

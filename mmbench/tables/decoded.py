@@ -1,6 +1,7 @@
 """What became of files and sequences once decoded: what cannot be seen in them, what was cut."""
 
 from collections.abc import Sequence
+from shlex import quote
 
 import numpy as np
 import pandas as pd
@@ -9,7 +10,7 @@ from mmbench.errors import UnusableData
 from mmbench.tables.copies import NONE
 from mmbench.tables.findings import Finding, Level, counted, rows_named
 from mmbench.tables.kinds import sequence
-from mmbench.tables.media import ABSENT, RATE, STRETCHED, Shape, by_time
+from mmbench.tables.media import ABSENT, ANIMATED, RATE, STRETCHED, Shape, by_time
 from mmbench.tables.recipe import Files
 from mmbench.tables.store import Store
 
@@ -36,6 +37,7 @@ def of_files(name: str, files: Files, found: Store, shape: Shape) -> list[Findin
         kept = f"{shape.size / RATE:g} seconds (--audio-seconds sets how many)"
     return [
         *_stretched(name, files, found),
+        *_animated(name, files, found),
         *_flat(name, files, found),
         *_cut(name, files.rows_of(found.cut), kept),
     ]
@@ -60,6 +62,15 @@ def _stretched(name: str, files: Files, found: Store) -> list[Finding]:
     says = (
         f"{counted(len(which), 'image')} of 32-bit numbers, each stretched from its least to its "
         "greatest: levels of two images do not compare. Saved with 16 bits they do"
+    )
+    return _said(name, says, files.rows_of(which), "done")
+
+
+def _animated(name: str, files: Files, found: Store) -> list[Finding]:
+    which = [i for i, remark in enumerate(found.remarks) if remark == ANIMATED]
+    says = (
+        f"{counted(len(which), 'file')} with several pictures, of which the first is read. With "
+        f"--video {quote(name)} all are, as frames"
     )
     return _said(name, says, files.rows_of(which), "done")
 

@@ -13,7 +13,7 @@ import pandas as pd
 
 from mmbench.tables.cells import as_text, categories, strings, with_value
 from mmbench.tables.dates import is_date
-from mmbench.tables.media import FRAME_SUFFIXES
+from mmbench.tables.media import AS_FRAMES, FILMS, FRAME_SUFFIXES
 from mmbench.tables.numbers import CODE, MOST, THOUSANDS, are_numbers, as_numbers, share_of
 
 ColumnKind = Literal[
@@ -26,9 +26,7 @@ SUFFIXES: Mapping[ColumnKind, frozenset[str]] = {
     "series": frozenset({".npy"}),
 }
 UNREAD: Mapping[str, frozenset[str]] = {
-    "a folder of its frames, as PNG or JPEG": frozenset(
-        {".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv"}
-    ),
+    AS_FRAMES: FILMS,
     "PNG or JPEG": frozenset({".svg", ".heic", ".heif", ".avif"}),
     "WAV or FLAC": frozenset({".m4a", ".aac", ".wma"}),
     "PNG or JPEG, or an array as .npy": frozenset({".dcm", ".nii"}),

@@ -21,10 +21,15 @@ FULL_SCALE = 32_767
 """Sounds are kept as 16-bit numbers."""
 NO_RANGE = frozenset({"I", "F"})
 """Modes of Pillow, 32-bit numbers, that say neither what is black nor what is white."""
-STRETCHED = "stretched"
+STRETCHED, ANIMATED = "stretched", "animated"
 ABSENT = "it does not exist"
 """Why a file is broken that is not there."""
 FRAME_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp"})
+FILMS = frozenset(
+    {".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv", ".flv"}
+)
+"""Endings of films, whose codecs nothing here reads."""
+AS_FRAMES = "a folder of its frames, as PNG or JPEG"
 
 
 class Broken(Exception):
@@ -65,7 +70,7 @@ class Decoded:
 
     values: Array
     remark: str = ""
-    """``44100 Hz``, ``silent``, ``stretched``."""
+    """``44100 Hz``, ``silent``, ``stretched``, ``animated``."""
     cut: bool = False
     """It is longer than what is kept of it."""
 
@@ -84,7 +89,9 @@ def decode(path: Path, shape: Shape) -> Decoded:
 
 def _image(path: Path, shape: Shape) -> Decoded:
     with _opened(path.read_bytes(), shape.size) as image:
-        return Decoded(shrunk(image, shape.size), STRETCHED if image.mode in NO_RANGE else "")
+        remark = ANIMATED if _pictures(image) > 1 else ""
+        remark = STRETCHED if image.mode in NO_RANGE else remark
+        return Decoded(shrunk(image, shape.size), remark)
 
 
 def picture(content: bytes, size: int) -> Array:
@@ -183,13 +190,45 @@ def sound_seconds(path: Path) -> float:
 
 
 def _video(path: Path, shape: Shape) -> Decoded:
-    """Frames evenly spread over a folder of images, in the order of their names; or one image."""
-    found = inside(path) if path.is_dir() else [path]
-    frames = sorted((p for p in found if p.suffix.lower() in FRAME_SUFFIXES), key=_counted)
+    """Frames evenly spread over a folder of images, in the order of their names, or over a file."""
+    read = _of_folder if path.is_dir() else _of_file
+    return Decoded(np.stack(read(path, shape)))
+
+
+def _of_folder(path: Path, shape: Shape) -> list[Array]:
+    frames = sorted((p for p in inside(path) if p.suffix.lower() in FRAME_SUFFIXES), key=_counted)
     if not frames:
         raise Broken("the folder holds no frames")
-    which = np.linspace(0, len(frames) - 1, shape.depth).round().astype(int)
-    return Decoded(np.stack([picture(frames[i].read_bytes(), shape.size) for i in which]))
+    return [_frame(frames[i], shape.size) for i in _spread(len(frames), shape.depth)]
+
+
+def _frame(path: Path, size: int) -> Array:
+    try:
+        return picture(path.read_bytes(), size)
+    except Exception as error:  # noqa: BLE001 - as in ``decode``
+        raise Broken(f"{path.name}: {error}") from None
+
+
+def _of_file(path: Path, shape: Shape) -> list[Array]:
+    """An animated GIF, WebP or PNG; of one picture all frames are that."""
+    if path.exists() and path.suffix.lower() in FILMS:
+        raise Broken(f"films are not decoded; write each as {AS_FRAMES}")
+    frames = []
+    with _opened(path.read_bytes(), shape.size) as image:
+        for place in _spread(_pictures(image), shape.depth):
+            image.seek(place)
+            frames.append(shrunk(image, shape.size))
+    return frames
+
+
+def _pictures(image: Any) -> int:
+    """How many a file shows one after the other; telephones hide more in an MPO."""
+    return 1 if image.format == "MPO" else getattr(image, "n_frames", 1)
+
+
+def _spread(n: int, depth: int) -> list[int]:
+    found: list[int] = np.linspace(0, n - 1, depth).round().astype(int).tolist()
+    return found
 
 
 def inside(folder: Path) -> list[Path]:

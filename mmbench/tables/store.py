@@ -28,7 +28,7 @@ from mmbench.tables import media
 from mmbench.tables.copies import PRINT, near_copies
 from mmbench.tables.media import ABSENT, FULL_SCALE, Array, Broken, Decoded, Shape
 
-SCHEMA = 3
+SCHEMA = 4
 CHUNK = 64
 """Files under way at a time."""
 
