@@ -382,6 +382,70 @@ def test_prepare_says_what_is_missing_and_what_is_there(tmp_path, monkeypatch, c
     assert "train cannot be empty" in capsys.readouterr().out
 
 
+def unpacked_elsewhere(root: Path) -> str:
+    (root / "more").mkdir()
+    (root / "img").rename(root / "more" / "img")
+    return f"Move {root}/more/img into {root}. "
+
+
+def still_packed(root: Path) -> str:
+    (root / "img").rename(root.parent / "img")
+    (root / "img.tar.gz").touch()
+    return "img is missing (the pictures). Unpack img.tar.gz. "
+
+
+def a_level_below(root: Path) -> str:
+    (root / "data").mkdir()
+    for path in ("train.jsonl", "dev_seen.jsonl", "test_seen.jsonl", "img"):
+        (root / path).rename(root / "data" / path)
+    return f"All of it is in {root}/data: give that folder. "
+
+
+def some_pictures(root: Path) -> str:
+    for number in (0, 1, 20):
+        (root / "img" / f"{number:05d}.png").unlink()
+    return f"3 of 18 files of 'image' are missing, such as {root}/img/00000.png. "
+
+
+@pytest.mark.parametrize("left", [unpacked_elsewhere, still_packed, a_level_below, some_pictures])
+def test_prepare_says_where_what_is_missing_is(left, tmp_path, monkeypatch, capsys):
+    from mmbench.cli import main as cli
+
+    root = tmp_path / "memes"
+    hateful_memes(root)
+    says = left(root)
+    monkeypatch.setattr("sys.argv", ["mmbench", "prepare", "hateful-memes", "--root", str(root)])
+    with pytest.raises(SystemExit) as end:
+        cli.main()
+    assert end.value.code == 1 and says in capsys.readouterr().out
+
+
+def test_the_folder_above_is_told_of(tmp_path):
+    hateful_memes(tmp_path)
+    with pytest.raises(DataUnavailable, match=f"All of it is in {tmp_path}: give that folder"):
+        HatefulMemes(root=str(tmp_path / "img"))
+
+
+def test_most_pictures_must_be_there(tmp_path):
+    hateful_memes(tmp_path)
+    for path in list((tmp_path / "img").iterdir())[:10]:
+        path.unlink()
+    with pytest.raises(DataUnavailable, match=r"not whole: 10 of 18 files of 'img' are missing"):
+        HatefulMemes(root=str(tmp_path))
+
+
+def test_mm_imdb_counts_films_that_are_missing_and_takes_one_without_a_plot(tmp_path):
+    mm_imdb(tmp_path)
+    films = tmp_path / "dataset"
+    write(films / "0000000.json", {"plot": [], "genres": ["Drama"]})
+    assert (~MMIMDb(root=str(tmp_path)).load("train").columns["plot"].present).sum() == 1
+    whole = tmp_path.rename(tmp_path.with_name("fewer"))  # a folder is read once per process
+    for number in (2, 3):
+        (whole / "dataset" / f"000000{number}.json").unlink()
+    with pytest.raises(DataUnavailable, match=r"2 of 12 films .* missing, such as 0000002\.json"):
+        MMIMDb(root=str(whole))
+
+
 def without_training(path: Path) -> None:
     data = read_pickle(path)
     data["train"] = {name: values[:0] for name, values in data["train"].items()}

@@ -64,12 +64,15 @@ def _fetch(cls: type["Fetched"], wheel: Path | None, *, as_json: bool) -> None:
 
 def _check(cls: type["Published"], root: Path, *, as_json: bool) -> None:
     """Say what there is of a folder's files."""
+    from mmbench.datasets._whereabouts import whereabouts
+
     missing = cls.missing(root)
     rows: dict[str, int] = {}
     findings: list[str] = []
+    advice = whereabouts(cls.expects, root) if missing else ""
     if not missing:
         dataset: Any = cls(root=str(root))  # type: ignore[call-arg]
-        rows = _rows(dataset)
+        rows, missing = _rows(dataset), dataset.lacking()
         prepared = getattr(dataset, "prepared", None)
         findings = [f"{f.where}: {f.says}" for f in prepared.findings] if prepared else []
     empty = [part for part, n in rows.items() if not n]
@@ -83,7 +86,10 @@ def _check(cls: type["Published"], root: Path, *, as_json: bool) -> None:
         for finding in findings:
             typer.echo(f"   {finding}")
         if missing:
-            typer.secho(f"not whole: {'; '.join(missing)}. Source: {cls.home}", fg="red")
+            if rows:
+                typer.echo(f"{_counted(rows)}, of which some miss a modality.")
+            said = f"not whole: {'; '.join(missing)}. {advice}Source: {cls.home}"
+            typer.secho(said, fg="red")
         elif empty:
             typer.secho(f"{_counted(rows)}: {' and '.join(empty)} cannot be empty.", fg="red")
         else:

@@ -4,12 +4,13 @@ import hashlib
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from mmbench.contracts import Dataset
+from mmbench.datasets._whereabouts import Expected, whereabouts
 from mmbench.errors import DataUnavailable
 from mmbench.types import Part, Split
 
@@ -17,17 +18,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from mmbench.tables.prepared import Prepared
-
-
-@dataclass(frozen=True, slots=True)
-class Expected:
-    """A file or folder that has to be there; several names mean any one of them."""
-
-    names: tuple[str, ...]
-    what: str
-
-    def found(self, root: Path) -> Path | None:
-        return next((root / name for name in self.names if (root / name).exists()), None)
 
 
 @contextmanager
@@ -62,7 +52,8 @@ class Published(Dataset):
                 f"{self.home}; `mmbench prepare {self.name} --root DIR` says what is missing."
             )
         if missing := self.missing(Path(root)):
-            raise DataUnavailable(f"{root} is not whole: {'; '.join(missing)}.")
+            advice = whereabouts(self.expects, Path(root))
+            raise DataUnavailable(f"{root} is not whole: {'; '.join(missing)}. {advice}".rstrip())
         return Path(root)
 
     @classmethod
@@ -75,6 +66,10 @@ class Published(Dataset):
             for e in cls.expects
             if e.found(root) is None
         ]
+
+    def lacking(self) -> list[str]:
+        """Files that those of ``expects`` name and that are not there, one sentence part each."""
+        return []
 
     @classmethod
     def path(cls, root: Path, number: int) -> Path:
@@ -104,6 +99,16 @@ class PublishedTable(Published):
     def rows(cls, root: Path) -> "pd.DataFrame":
         """The columns of ``modalities``, and ``label``, ``part`` and ``source``."""
 
+    def lacking(self) -> list[str]:
+        from mmbench.tables.media import ABSENT
+
+        said = []
+        for modality, (files, found) in self.prepared.stores.items():
+            absent = [files.paths[i] for i, why in found.broken.items() if why == ABSENT]
+            if absent:
+                said.append(_absent(modality, absent, len(files.paths)))
+        return said
+
     def preprocessing(self) -> dict[str, Any]:
         return self.prepared.preprocessing()
 
@@ -122,6 +127,7 @@ def _prepared(cls: type[PublishedTable], root: Path, image_size: int) -> "Prepar
 
     with as_published(cls.name, root):
         table = cls.rows(root)
+    _check_files(cls, root, table)
     digest = hashlib.sha256(pd.util.hash_pandas_object(table, index=False).to_numpy().tobytes())
     options = TableOptions(
         path=str(root), root=str(root), target="label", target_kind=cls.target_kind,
@@ -130,6 +136,27 @@ def _prepared(cls: type[PublishedTable], root: Path, image_size: int) -> "Prepar
     )  # fmt: skip
     sources = pd.factorize(table["source"])[0].astype(np.int64)
     return prepare_published(table.drop(columns="source"), sources, options)
+
+
+def _check_files(cls: type[PublishedTable], root: Path, table: "pd.DataFrame") -> None:
+    """``DataUnavailable`` if most files that the rows name are not there."""
+    from mmbench.tables.cleaning import MOST_MISSING
+    from mmbench.tables.modalities import parsed_modalities, read_columns
+    from mmbench.tables.preparing import FILE_KINDS
+
+    for column, kind, _ in read_columns(parsed_modalities(cls.modalities)):
+        names = table[column].dropna().unique() if kind in FILE_KINDS else ()
+        absent = [root / name for name in names if not (root / name).exists()]
+        if len(absent) > MOST_MISSING * len(names):
+            raise DataUnavailable(
+                f"{root} is not whole: {_absent(column, absent, len(names))}. They come from "
+                f"{cls.home}."
+            )
+
+
+def _absent(column: str, absent: Sequence[Path], of: int) -> str:
+    are = "is" if len(absent) == 1 else "are"
+    return f"{len(absent):,} of {of:,} files of {column!r} {are} missing, such as {absent[0]}"
 
 
 def digest_of(paths: Sequence[Path]) -> str:

@@ -11,7 +11,8 @@ import numpy as np
 import torch
 
 from mmbench.contracts import Dataset
-from mmbench.datasets._published import Expected, Published, as_published, digest_of
+from mmbench.datasets._published import Published, as_published, digest_of
+from mmbench.datasets._whereabouts import Expected
 from mmbench.errors import InvalidParameter
 from mmbench.hookspecs import hookimpl
 from mmbench.tables.store import Stored, of_npy

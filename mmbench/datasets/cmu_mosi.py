@@ -20,7 +20,8 @@ from torch import Tensor
 
 from mmbench.contracts import Dataset
 from mmbench.datasets._arrays_only import read_hdf5, read_pickle
-from mmbench.datasets._published import Expected, Published, as_published, digest_of
+from mmbench.datasets._published import Published, as_published, digest_of
+from mmbench.datasets._whereabouts import Expected
 from mmbench.hookspecs import hookimpl
 from mmbench.types import MISSING, Column, Part, Split, Task
 

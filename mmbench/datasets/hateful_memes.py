@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mmbench.contracts import Dataset
-from mmbench.datasets._published import Expected, PublishedTable, as_published
+from mmbench.datasets._published import PublishedTable, as_published
+from mmbench.datasets._whereabouts import Expected
 from mmbench.errors import DataUnavailable
 from mmbench.hookspecs import hookimpl
 

@@ -14,12 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmbench.contracts import Dataset
-from mmbench.datasets._published import (
-    Expected,
-    PublishedTable,
-    as_published,
-    validation_sources,
-)
+from mmbench.datasets._published import PublishedTable, as_published, validation_sources
+from mmbench.datasets._whereabouts import Expected
 from mmbench.hookspecs import hookimpl
 
 if TYPE_CHECKING:
