@@ -184,7 +184,9 @@ def test_gated_softmax_over_two_is_the_papers_tied_gate():
         (weight[:WIDTH] - weight[WIDTH:]) @ torch.cat([x, y]) + bias[:WIDTH] - bias[WIDTH:]
     )
     h = [fusion.project.linear[m](v).tanh() for m, v in (("image", x), ("text", y))]
-    torch.testing.assert_close(fusion(features).vector[0], z * h[0] + (1 - z) * h[1])
+    fused = fusion(features)
+    torch.testing.assert_close(fused.vector[0], z * h[0] + (1 - z) * h[1])
+    torch.testing.assert_close(fused.weights[0], torch.stack([z.mean(), 1 - z.mean()]))
 
 
 def test_lowrank_is_a_linear_map_of_the_outer_product():

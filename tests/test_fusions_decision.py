@@ -28,6 +28,7 @@ from mmbench.fusions.deepset import DeepSetFusion
 from mmbench.fusions.dynamic_routing import DynamicRoutingFusion
 from mmbench.fusions.embracenet import EmbraceNetFusion
 from mmbench.fusions.evidential import EvidentialFusion
+from mmbench.fusions.late_average import LateAverageFusion
 from mmbench.fusions.late_entropy import LateEntropyFusion
 from mmbench.fusions.late_max import LateMaxFusion
 from mmbench.fusions.late_product import LateProductFusion
@@ -145,6 +146,14 @@ def test_late_weighted_weighs_present_heads_to_a_sum_of_one(per):
     weights = fusion(example(SCORES)).weights
     torch.testing.assert_close(weights.sum(1), torch.tensor([1.0, 1, 1, 1, 0], dtype=torch.float64))
     assert weights[1, 0] == 0
+
+
+@pytest.mark.parametrize("cls", [LateAverageFusion, LateVoteFusion, EvidentialFusion])
+def test_heads_that_are_there_have_a_weight_and_no_others(cls):
+    features = example(SCORES)
+    there = torch.stack([features[m].present for m in SCORES], dim=1)
+    weights = cls(SCORES)(features).weights
+    assert torch.equal(weights > 0, there) and weights.max() <= 1
 
 
 @pytest.mark.parametrize("prior", ["uniform", "learned"])
