@@ -265,7 +265,10 @@ def test_elo_adds_a_draw_to_every_pair_and_is_400_points_for_ten_to_one() -> Non
 
 def test_many_problems_at_once_are_as_one_by_one() -> None:
     wins = np.random.default_rng(0).uniform(0, 9, size=(4, 30, 30)) ** 3
-    assert log_strengths(wins) == pytest.approx(np.array([log_strengths(w) for w in wins]))
+    wins[0, 0] *= 1e3  # far ahead
+    found = log_strengths(wins)
+    assert found == pytest.approx(np.array([log_strengths(w) for w in wins]))
+    assert found.mean(axis=1) == pytest.approx(np.zeros(4), abs=1e-9)
 
 
 def test_intervals_of_elo_hold_the_rating_and_take_five_tasks() -> None:

@@ -18,7 +18,7 @@ BASE, SCALE = 1000.0, 400.0
 DRAWN = 0.5
 """Wins added to either side of every pair: one more task that ended in a draw."""
 RESAMPLES = 500
-STEPS, LARGEST_STEP, CONVERGED = 100, 2.0, 1e-10
+STEPS, CONVERGED = 100, 1e-10
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +57,12 @@ def elo(wins: Floats) -> Floats:
 def log_strengths(wins: Floats) -> Floats:
     """(…, methods) that maximise Σ wins[i, j] · log(s_i / (s_i + s_j)); their mean is 0.
 
-    Newton's method, all problems at once. The likelihood is concave in log strengths; no step is
-    longer than 2, so that the first ones cannot overshoot.
+    Newton's method, all problems at once. The likelihood is concave in log strengths, and curves
+    most where all are equal: steps from there fall short, none overshoots.
     """
     k = wins.shape[-1]
     games = wins + wins.swapaxes(-1, -2)
-    theta = np.zeros(wins.shape[:-1])
+    theta: Floats = np.zeros(wins.shape[:-1])
     for _ in range(STEPS):
         expected = 1 / (1 + np.exp(theta[..., None, :] - theta[..., :, None]))
         gradient = (wins - games * expected).sum(axis=-1)
@@ -70,8 +70,7 @@ def log_strengths(wins: Floats) -> Floats:
         hessian = np.eye(k) * weight.sum(axis=-1)[..., None] - weight
         # strengths are known up to a factor: 1 / k pins their mean
         step = np.linalg.solve(hessian + 1 / k, gradient[..., None])[..., 0]
-        theta = theta + np.clip(step, -LARGEST_STEP, LARGEST_STEP)
+        theta = theta + step
         if np.abs(step).max() < CONVERGED:
             break
-    centred: Floats = theta - theta.mean(axis=-1, keepdims=True)
-    return centred
+    return theta
