@@ -38,7 +38,7 @@ from mmbench.tables.preparing import prepare_anew
 from mmbench.tables.read import read_table
 from mmbench.tables.recipe import Recipe
 from mmbench.tables.samples import media_column
-from mmbench.tables.splitting import draw_parts
+from mmbench.tables.splitting import draw_parts, given_parts
 from mmbench.tables.store import Stored, store
 from mmbench.tables.targets import infer_target
 from mmbench.tables.taskfile import read_task_file, write_task_file
@@ -442,6 +442,12 @@ def test_parts_have_their_shares_however_small_the_classes(sizes, expected):
     assert set(classes[parts == "train"]) == set(range(len(sizes)))
     for each, size in enumerate(sizes):
         assert abs((parts[classes == each] == "train").sum() - 0.8 * size) <= 2
+
+
+def test_parts_go_by_their_usual_names():
+    cells = pd.Series([" Train ", "training", "DEV", "valid", "validation ", "Testing", None])
+    expected = ["train", "train", "val", "val", "val", "test", ""]
+    assert given_parts(cells).tolist() == expected
 
 
 def test_a_part_of_less_than_half_its_share_is_named(tmp_path):
