@@ -73,6 +73,11 @@ def brief(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}".splitlines()[0]
 
 
+def first_line(error: BaseException) -> str:
+    """Of what it says; its name if it says nothing."""
+    return f"{error}".partition("\n")[0] or type(error).__name__
+
+
 def did_you_mean(given: object, known: Iterable[str]) -> str:
     """`` Did you mean 'x'?`` with the nearest match, or an empty string if none is near.
 

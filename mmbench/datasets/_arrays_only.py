@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from mmbench.errors import DataUnavailable
+from mmbench.errors import DataUnavailable, first_line
 
 PLAIN = re.compile(r"[<>|=]?[biufcSUO?]\d{0,9}")
 """Types of numbers and texts, and of objects, which are then a list."""
@@ -96,8 +96,8 @@ def _unpickled(file: BinaryIO, name: str) -> Any:
     try:
         return _ArraysOnly(file, encoding="latin1").load()
     except Exception as error:  # noqa: BLE001 - arbitrary bytes may raise anything
-        why = f"{error}".partition("\n")[0] or type(error).__name__
-        raise DataUnavailable(f"{name} was not read: {why.rstrip('.')}.") from None
+        why = first_line(error).rstrip(".")
+        raise DataUnavailable(f"{name} was not read: {why}.") from None
 
 
 def read_hdf5(path: Path) -> dict[str, dict[str, Any]]:

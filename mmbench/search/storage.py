@@ -20,7 +20,7 @@ from optuna.storages.journal import JournalFileBackend
 from sqlalchemy import Connection, NullPool, create_engine, make_url, text
 from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
 
-from mmbench.errors import InvalidSpec, StorageError, UnknownName, did_you_mean
+from mmbench.errors import InvalidSpec, StorageError, UnknownName, did_you_mean, first_line
 
 Turn = AbstractContextManager[Any]
 SQLITE, JOURNAL = b"SQLite format 3\0", b'{"op_code'
@@ -221,7 +221,3 @@ def shown(url: str) -> str:
         return make_url(url).render_as_string(hide_password=True)
     except ArgumentError:
         return "that URL"
-
-
-def first_line(error: Exception) -> str:
-    return str(error).splitlines()[0] if str(error) else type(error).__name__

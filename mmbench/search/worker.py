@@ -18,6 +18,7 @@ import optuna
 import torch
 from optuna.trial import FrozenTrial, TrialState
 
+from mmbench.errors import first_line
 from mmbench.plugins import Plugins
 from mmbench.search.attempt import Attempt, Stopped, run_together
 from mmbench.search.handing_over import recover
@@ -27,7 +28,6 @@ from mmbench.search.siblings import SiblingTPE, shared_by_siblings, siblings_wan
 from mmbench.search.storage import (
     OUTAGE,
     Turn,
-    first_line,
     known_study,
     open_storage,
     turn_of,

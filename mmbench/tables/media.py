@@ -11,6 +11,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from mmbench.errors import first_line
+
 Media = Literal["image", "audio", "video", "series"]
 Array = NDArray[Any]
 RATE = 16_000
@@ -84,7 +86,7 @@ def decode(path: Path, shape: Shape) -> Decoded:
     except FileNotFoundError:
         raise Broken(ABSENT) from None
     except Exception as error:  # noqa: BLE001 - a decoder meets arbitrary bytes and may raise anything
-        raise Broken(f"{error}".partition("\n")[0] or type(error).__name__) from None
+        raise Broken(first_line(error)) from None
 
 
 def _image(path: Path, shape: Shape) -> Decoded:
