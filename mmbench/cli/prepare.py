@@ -69,7 +69,7 @@ def _check(cls: type["Published"], root: Path, *, as_json: bool) -> None:
     missing = cls.missing(root)
     rows: dict[str, int] = {}
     findings: list[str] = []
-    advice = whereabouts(cls.expects, root) if missing else ""
+    advice = whereabouts(cls.expects, root) if missing else []
     if not missing:
         dataset: Any = cls(root=str(root))  # type: ignore[call-arg]
         rows, missing = _rows(dataset), dataset.lacking()
@@ -88,8 +88,8 @@ def _check(cls: type["Published"], root: Path, *, as_json: bool) -> None:
         if missing:
             if rows:
                 typer.echo(f"{_counted(rows)}, of which some miss a modality.")
-            said = f"not whole: {'; '.join(missing)}. {advice}Source: {cls.home}"
-            typer.secho(said, fg="red")
+            said = [f"not whole: {'; '.join(missing)}.", *advice, f"Source: {cls.home}"]
+            typer.secho(" ".join(said), fg="red")
         elif empty:
             typer.secho(f"{_counted(rows)}: {' and '.join(empty)} cannot be empty.", fg="red")
         else:

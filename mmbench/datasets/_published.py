@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from mmbench.contracts import Dataset
 from mmbench.datasets._whereabouts import Expected, whereabouts
-from mmbench.errors import DataUnavailable
+from mmbench.errors import DataUnavailable, first_line
 from mmbench.types import Part, Split
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def as_published(name: str, where: Path) -> Iterator[None]:
     try:
         yield
     except (AttributeError, EOFError, LookupError, OSError, TypeError, ValueError) as error:
-        why = f"{error}".partition("\n")[0] or type(error).__name__
+        why = first_line(error)
         if isinstance(error, KeyError):
             why += " is missing"
         raise DataUnavailable(
@@ -52,8 +52,8 @@ class Published(Dataset):
                 f"{self.home}; `mmbench prepare {self.name} --root DIR` says what is missing."
             )
         if missing := self.missing(Path(root)):
-            advice = whereabouts(self.expects, Path(root))
-            raise DataUnavailable(f"{root} is not whole: {'; '.join(missing)}. {advice}".rstrip())
+            said = f"{root} is not whole: {'; '.join(missing)}."
+            raise DataUnavailable(" ".join([said, *whereabouts(self.expects, Path(root))]))
         return Path(root)
 
     @classmethod

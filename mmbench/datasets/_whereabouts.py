@@ -18,24 +18,24 @@ class Expected:
         return next((root / name for name in self.names if (root / name).exists()), None)
 
 
-def whereabouts(expects: Sequence[Expected], root: Path) -> str:
-    """What to do about what is missing from ``root``, in sentences; empty if nothing tells."""
+def whereabouts(expects: Sequence[Expected], root: Path) -> list[str]:
+    """What to do about what is missing from ``root``, in sentences."""
     from mmbench.tables.findings import listed
 
     if not expects or not root.is_dir():
-        return ""
+        return []
     below = list(_below(root))
     for folder in (*below, root.absolute().parent):
         if all(expected.found(folder) for expected in expects):
-            return f"All of it is in {folder}: give that folder. "
+            return [f"All of it is in {folder}: give that folder."]
     lacking = [expected for expected in expects if expected.found(root) is None]
     astray = [next(filter(None, map(expected.found, below)), None) for expected in lacking]
     packed = [path.name for path in sorted(root.iterdir()) if path.suffix.lower() in ARCHIVES]
-    says = ""
+    says = []
     if any(astray):
-        says += f"Move {listed([str(path) for path in astray if path])} into {root}. "
+        says.append(f"Move {listed([str(path) for path in astray if path])} into {root}.")
     if packed and lacking:
-        says += f"Unpack {listed(packed)}. "
+        says.append(f"Unpack {listed(packed)}.")
     return says
 
 
