@@ -75,6 +75,16 @@ def test_what_all_members_share_is_multiplied_once(
     )
 
 
+def test_a_bias_that_all_members_share_has_the_gradient_of_all() -> None:
+    shared, weight, bias = torch.randn(ROWS, 4), draw(2, 4).float(), torch.randn(2)
+    given = (weight.requires_grad_(), bias.requires_grad_())
+    together = at_once(lambda w: F.linear(shared, w, bias), (weight,))
+    alone = torch.stack([F.linear(shared, w, bias) for w in weight])
+    torch.testing.assert_close(together, alone)
+    found, expected = (torch.autograd.grad(t.square().sum(), given) for t in (together, alone))
+    torch.testing.assert_close(found, expected)
+
+
 def test_what_members_share_may_have_a_gradient_too() -> None:
     shared, weight = torch.randn(ROWS, 4, requires_grad=True), draw(2, 4).float()
     (found,) = torch.autograd.grad(at_once(partial(F.linear, shared), (weight,)).sum(), shared)

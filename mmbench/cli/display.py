@@ -75,6 +75,17 @@ class Display:
             self._print(f"  {title:18} {text}")
         self.leave_out(dropped)
 
+    def leave_out(self, dropped: Mapping[str, str]) -> None:
+        """Each with the reason, those with the same one together."""
+        together: dict[tuple[str, str], list[str]] = {}
+        for name, reason in dropped.items():
+            before, _, after = reason.partition(f"{name} ")
+            together.setdefault((before, after), []).append(name)
+        for (before, after), names in together.items():
+            several = f"{before}{', '.join(names)}: each {after}"
+            told = several if len(names) > 1 and after else dropped[names[0]]
+            self._print((f"  left out: {told}", "dim"))
+
     def searching(self, now: "Snapshot", budget: "Budget") -> None:
         if self.live is not None:
             self.live.update(_panel(now, budget))
@@ -107,17 +118,6 @@ class Display:
         if when and text not in self.said:
             self.said.add(text)
             self._print(text)
-
-    def leave_out(self, dropped: Mapping[str, str]) -> None:
-        """Each with the reason, those with the same one together."""
-        together: dict[tuple[str, str], list[str]] = {}
-        for name, reason in dropped.items():
-            before, _, after = reason.partition(f"{name} ")
-            together.setdefault((before, after), []).append(name)
-        for (before, after), names in together.items():
-            several = f"{before}{', '.join(names)}: each {after}"
-            told = several if len(names) > 1 and after else dropped[names[0]]
-            self._print((f"  left out: {told}", "dim"))
 
     def _print(self, *parts: str | tuple[str, str]) -> None:
         """One line, however long; a part may have a style."""

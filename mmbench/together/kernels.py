@@ -31,7 +31,7 @@ def _over(members: int, together: Callable[..., Tensor], *tensors: Tensor) -> Te
 def linear(members: int, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     if axis_of(weight) is None or torch.is_autocast_enabled(x.device.type):
         return F.linear(x, weight, bias)
-    if axis_of(x) is None and (bias is None or axis_of(bias) is not None) and _is_wide(x):
+    if axis_of(x) is None and _is_wide(x):
         whole = None if bias is None else gathered(bias, members)
         return spread(_WideProduct.apply(x, gathered(weight, members), whole))  # type: ignore[attr-defined]
     return _over(members, _linear, *((x, weight) if bias is None else (x, weight, bias)))
