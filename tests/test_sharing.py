@@ -34,7 +34,9 @@ from typer.main import get_command
 from typer.testing import CliRunner
 
 from mmbench import threads
-from mmbench.campaign import finishing, searching
+from mmbench.campaign import finishing, job, searching
+from mmbench.campaign.job import Campaign
+from mmbench.campaign.places import Crew, Places
 from mmbench.cli.main import app
 from mmbench.datasets.synthetic import Synergy
 from mmbench.errors import InvalidSpec, StorageError, UnknownName
@@ -349,6 +351,30 @@ def test_who_watches_a_search_waits_too(monkeypatch: pytest.MonkeyPatch) -> None
     pool = SimpleNamespace(alive=lambda: next(lives), restarts=0)
     searching._watch(campaign, pool, None, None)  # type: ignore[arg-type]
     assert len(looks) == 3
+
+
+def test_once_its_choice_is_made_a_search_needs_its_study_no_more(
+    book: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A database that goes while winners are trained for an hour must not cost their rows."""
+    (tmp_path / "stuck").touch()
+    study = new_study(str(tmp_path / "j"))
+    places = Places(tmp_path, tmp_path / "boards", str(tmp_path / "j"))
+    work(NAME, str(tmp_path / "j"), Budget(trials=PLANNED), plugins)
+    told = []
+
+    def go_away(_campaign: Campaign, jobs: list[Path]) -> None:
+        assert jobs
+        for ask in ("get_trials", "user_attrs"):
+            monkeypatch.setattr(optuna.Study, ask, property(lambda _: 1 / 0))
+
+    monkeypatch.setattr(job, "search", lambda _: study)
+    monkeypatch.setattr(job, "finish", go_away)
+    monkeypatch.setattr(job, "results", lambda _: {})
+    monkeypatch.setattr(Campaign, "_write", lambda *_: None)
+    monkeypatch.setattr(job.Conclusion, "rows", lambda self, _: told.append(self) or [])
+    Campaign(REQUEST, Budget(), places, Crew(1, 1), plugins, None).run()  # type: ignore[arg-type]
+    assert told[0].summary["finished"] == PLANNED and told[0].own
 
 
 # leases

@@ -61,14 +61,15 @@ class Campaign:
     def run(self) -> list[Row]:
         """The whole job; the rows it made, references included."""
         self.places.check()
-        with within_reach(self.places.storage_url(self.name)):
+        with within_reach(self.places.storage_url(self.name)):  # after it nobody asks the study
             study = search(self)
-        specs = chosen(study, self.request, self.top_k, self.plugins)
+            specs = chosen(study, self.request, self.top_k, self.plugins)
+            summary, own = self._summary(study), trials_of_families(study)
         seeded = [s.with_seed(n) for n in fresh_seeds(self.seeds, self.request.seed) for s in specs]
         jobs = write_jobs(self.places.finals(self.name), seeded)
         finish(self, jobs)
         families = results(jobs)
-        rows = Conclusion(self, self._summary(study), trials_of_families(study)).rows(families)
+        rows = Conclusion(self, summary, own).rows(families)
         self._write(rows, families)
         return rows
 
