@@ -309,7 +309,6 @@ def test_the_page_shows_the_figures_of_the_rows() -> None:
         "**0.988** [0.978, 0.998]",
         "+0.200 [+0.150, +0.250]",
         "0.83 / 1.75",
-        "–",
         "612",
         "2.35 M",
         "3 (community)",
@@ -319,6 +318,18 @@ def test_the_page_shows_the_figures_of_the_rows() -> None:
     assert "yes/no (7,345 rows)" in page
     assert "| 0.988 |" in page.split("## By question type")[1]
     assert f"- **A**: {CPU}" in page
+
+
+def test_a_column_that_says_nothing_of_any_row_is_left_out_with_its_note() -> None:
+    """Retrieval has no gain and no concat."""
+    rows = [make_row(1, gain=None), make_row(2, gain=None, fusion="dual")]
+    page, wide = markdown(rank(rows)), terminal_table(rank(rows), 300)
+    for words in ("gain over", "× concat", "not shown to help"):
+        assert words not in page
+        assert not any(words in str(column.header) for column in wide.columns)
+    table = next(line for line in page.splitlines() if line.startswith("| 1"))
+    assert table.count("|") == len(wide.columns) + 1 and "–" not in table
+    assert "× concat" in markdown(rank([make_row(1), make_row(2, fusion="concat")]))
 
 
 def test_the_csv_holds_every_figure_in_full(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from mmbench.leaderboard import cells
 from mmbench.leaderboard.contribution_table import section as contribution_section
 from mmbench.leaderboard.garbage import garbage_kept
 from mmbench.leaderboard.headline import headline, preferred_fused, versions
-from mmbench.leaderboard.markdown_table import escape, table
+from mmbench.leaderboard.markdown_table import escape, table, telling
 from mmbench.leaderboard.rank import Standing, rank
 from mmbench.leaderboard.robustness_table import section as robustness_section
 from mmbench.leaderboard.row import Row
@@ -74,7 +74,7 @@ def _tables(standings: Sequence[Standing]) -> list[str]:
         ]
         parts += [
             f"Data version `{escape(version)}`",
-            table(header, [_line(s, letters, preferred_fused(part)) for s in part]),
+            table(*telling(header, [_line(s, letters, preferred_fused(part)) for s in part])),
         ]
     return parts
 
@@ -112,27 +112,31 @@ def _gain(standing: Standing) -> str:
 
 
 def _reading(standings: Sequence[Standing]) -> str:
+    """How to read the table: what is said of things that it has."""
+    rows = [s.row for s in standings]
+    compared = any(s.latency_vs_concat is not None for s in standings)
+    elsewhere = any(s.yardstick is not None for s in standings)
     notes = [
         "Every figure in brackets is a 95 % interval; test was read once, by models trained on "
         "fresh seeds after the search.",
         "Rows are ordered by their mean. ≈ marks a row whose interval overlaps that of the "
         "first; `mmbench diff` tests two rows on the same samples.",
-        "*not shown to help*: the interval of the gain over the best single modality includes "
-        "zero.",
-        "Latency is that of one request (batch 1) through the whole model, encoders included; "
-        "*× concat* compares it with the concat row on the same hardware.",
+        "A *preview* has fewer than three seeds: it is shown, but not ranked."
+        if any(row.preview for row in rows)
+        else "",
+        f"*preferred*: {cells.PREFERRED}" if preferred_fused(standings) else "",
+        f"*over x*: {cells.OVER_ANOTHER}" if elsewhere else "",
+        "*not shown to help*: the interval of the gain over the best single modality includes zero."
+        if any(map(cells.gain_verdict, rows))
+        else "",
+        *cells.disturbed_note(rows),
+        "Latency is that of one request (batch 1) through the whole model, encoders included"
+        + ("; *× concat* compares it with the concat row on the same hardware." * compared or "."),
         "*community*: three fresh seeds or more; *verified*: five or more. `mmbench verify <row>` "
         "computes a row's figures again from its predictions.",
         "`mmbench rerun <row>` trains a row again and says how far its figures are from these.",
     ]
-    if preferred_fused(standings):
-        notes.insert(2, f"*preferred*: {cells.PREFERRED}")
-    notes[4:4] = cells.disturbed_note([s.row for s in standings])
-    if any(s.yardstick is not None for s in standings):
-        notes.insert(3, f"*over x*: {cells.OVER_ANOTHER}")
-    if any(s.row.preview for s in standings):
-        notes.insert(2, "A *preview* has fewer than three seeds: it is shown, but not ranked.")
-    return "\n".join(f"- {note}" for note in notes)
+    return "\n".join(f"- {note}" for note in notes if note)
 
 
 def _slices(standings: Sequence[Standing]) -> list[str]:

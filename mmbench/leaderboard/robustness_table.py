@@ -5,12 +5,13 @@ from typing import Literal
 
 from mmbench.leaderboard import cells
 from mmbench.leaderboard.diagnoses import Robustness
-from mmbench.leaderboard.markdown_table import escape, table
+from mmbench.leaderboard.markdown_table import escape, table, telling
 from mmbench.leaderboard.rank import Standing, plainest_first
 from mmbench.leaderboard.row import Row
 
 ALL = "all"
 """In ``area``: the mean over all curves."""
+ABOVE = "area above concat's"
 Concats = Mapping[Hashable, Row]
 Kind = Literal["missing", "shuffled", "conflict", "area"]
 
@@ -24,9 +25,11 @@ def section(standings: Sequence[Standing]) -> list[str]:
     modalities = list(dict.fromkeys(m for _, found in examined for m in found["missing_share"]))
     header = [("#", "r"), ("fusion", "l"), ("encoders", "l"), ("clean", "r")]
     header += [(f"without {escape(m)}", "r") for m in modalities]
-    header += [("area under noise", "r"), ("area above concat's", "r")]
+    header += [("area under noise", "r"), (ABOVE, "r")]
     lines = [_line(s, found, modalities, concats) for s, found in examined]
-    return ["## Robustness", table(header, lines), _reading(examined)]
+    header, lines = telling(header, lines)
+    compared = any(title == ABOVE for title, _ in header)
+    return ["## Robustness", table(header, lines), _reading(examined, compared=compared)]
 
 
 def _line(
@@ -80,13 +83,14 @@ def _comparable(row: Row) -> Hashable:
     return row.task, row.task_version, tuple(sorted(row.encoders.items()))
 
 
-def _reading(examined: Sequence[tuple[Standing, Robustness]]) -> str:
+def _reading(examined: Sequence[tuple[Standing, Robustness]], *, compared: bool) -> str:
     metric = examined[0][0].row.metric
     sizes = sorted({found["rows"] for _, found in examined})
     rows = " or ".join(f"{n:,}" for n in sizes)
+    above = f"; *{ABOVE}* compares it with concat on the same encoders" if compared else ""
     return (
         f"{escape(metric)} on {rows} rows of test, evenly spread. *Area under noise* is the mean "
         "over severities 0 to 5 of every noise of every modality, and over growing shares of rows "
-        "that miss it; *area above concat's* compares it with concat on the same encoders. The "
-        "JSON rows hold every curve, and what shuffled and contradicting modalities do."
+        f"that miss it{above}. The JSON rows hold every curve, and what shuffled and contradicting "
+        "modalities do."
     )

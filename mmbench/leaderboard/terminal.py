@@ -31,7 +31,7 @@ def terminal_table(standings: Sequence[Standing], width: int) -> Table:
         [Column(title, side, [*map(cell, standings)], title in NAMES) for title, side, cell in of]
         for of in (_wide(standings, letters), _narrow(standings, letters))
     )
-    columns = fitting(wide, narrow, width)
+    columns = fitting([*filter(_tells, wide)], [*filter(_tells, narrow)], width)
     table = table_of(columns)
     last = None
     for line, standing in enumerate(standings):
@@ -42,6 +42,11 @@ def terminal_table(standings: Sequence[Standing], width: int) -> Table:
         table.add_row(*(Text(column.texts[line]) for column in columns), style=_style(standing))
     table.caption = Text("\n".join(_legend(standings, letters)), style="dim")
     return table
+
+
+def _tells(column: Column) -> bool:
+    """Whether it says something of any row: not every task has a gain, or a concat."""
+    return any(text != cells.NONE for text in column.texts)
 
 
 def _wide(standings: Sequence[Standing], letters: dict[str, str]) -> list[Told]:
