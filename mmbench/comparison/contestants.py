@@ -9,13 +9,9 @@ from mmbench.errors import Incompatible, InvalidParameter
 from mmbench.plugins import Plugins
 from mmbench.provenance import versions_in
 from mmbench.resolve import resolve, resolve_dataset
-from mmbench.search.candidates import (
-    DEFAULT_FUSION,
-    find_candidates,
-    legal_with,
-    sequence_encoders,
-)
+from mmbench.search.candidates import DEFAULT_FUSION, find_candidates, sequence_encoders
 from mmbench.search.idle import idle
+from mmbench.search.paradigms import legal_with
 from mmbench.search.propose import (
     DEFAULT_ENCODERS,
     DEFAULT_HEADS,

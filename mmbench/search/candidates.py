@@ -1,17 +1,17 @@
 """Which combinations are legal, known before anything is sampled."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Literal
+from collections.abc import Iterable, Mapping, Sequence
 
 from mmbench.augmentation import offered
-from mmbench.contracts import Encoder, Fusion, Head, Objective
+from mmbench.contracts import Encoder, Fusion
 from mmbench.errors import Incompatible, InvalidParameter, UnknownName, did_you_mean
 from mmbench.plugins import Plugins
-from mmbench.resolve import head_misfit, misfit, objective_misfit
+from mmbench.resolve import head_misfit, misfit
+from mmbench.search.fitting import fitting, named
+from mmbench.search.paradigms import legal_objectives, required, wanted_by_any
 from mmbench.search.request import Candidates
 from mmbench.types import ALL_TARGETS, Task
 
-Part = Literal["fusion", "head"]
 DEFAULT_FUSION = "concat"
 
 
@@ -40,58 +40,32 @@ def find_candidates(
     legal_fusions = _fusions(task, plugins, device, by_modality, list(fusions), dropped)
     legal_heads = _heads(task, plugins, heads, dropped)
     if not fusions:
-        legal_fusions += _required("fusion", objectives, plugins, legal_fusions)
+        legal_fusions += required("fusion", objectives, plugins, legal_fusions)
     if not heads:
-        legal_heads += _required("head", objectives, plugins, legal_heads)
+        legal_heads += required("head", objectives, plugins, legal_heads)
     trained = [n for names in by_modality.values() for n in names if not plugins.encoders[n].frozen]
-    legal = _objectives(
+    legal = legal_objectives(
         task, plugins, objectives, legal_fusions, legal_heads, dropped, trains=bool(trained)
     )
     chosen = Candidates(
         encoders=by_modality,
-        fusions=_wanted_by_any("fusion", legal_fusions, legal, plugins, dropped),
-        heads=_wanted_by_any("head", legal_heads, legal, plugins, dropped),
+        fusions=wanted_by_any("fusion", legal_fusions, legal, plugins, dropped),
+        heads=wanted_by_any("head", legal_heads, legal, plugins, dropped),
         objectives=legal,
         dropped=dropped,
         augmentations=list(offered(task)),
     )
-    for kind in ("objective", "fusion", "head"):
-        if not getattr(chosen, f"{kind}s"):
-            known = getattr(plugins, f"{kind}s")
-            reasons = [reason for name, reason in dropped.items() if name in known]
-            told = "; ".join(reasons) or "none is installed"
-            raise Incompatible(f"No {kind} is left to search: {told}.")
+    _refuse_nothing(chosen, plugins)
     return chosen
 
 
-def legal_with(objective: str, kind: Part, names: Sequence[str], plugins: Plugins) -> list[str]:
-    """Those fusions, or heads, that a paradigm is defined with."""
-    allowed = plugins.objectives[objective].requires.get(kind)
-    return [name for name in names if allowed is None or name in allowed]
-
-
-def _required(
-    kind: Part, objectives: Sequence[str], plugins: Plugins, there: Sequence[str]
-) -> list[str]:
-    """What the paradigms asked for are defined with, if nothing else was asked for."""
-    required = [plugins.objectives[name].requires.get(kind, ()) for name in objectives]
-    return [names[0] for names in required if names and not set(names) & set(there)]
-
-
-def _wanted_by_any(
-    kind: Part,
-    names: Sequence[str],
-    objectives: Sequence[str],
-    plugins: Plugins,
-    dropped: dict[str, str],
-) -> list[str]:
-    kept = []
-    for name in names:
-        if any(legal_with(o, kind, [name], plugins) for o in objectives):
-            kept.append(name)
-        elif objectives:
-            dropped[name] = f"{name} is no {kind} that {' or '.join(objectives)} is defined with"
-    return kept
+def _refuse_nothing(chosen: Candidates, plugins: Plugins) -> None:
+    for kind in ("objective", "fusion", "head"):
+        if not getattr(chosen, f"{kind}s"):
+            known = getattr(plugins, f"{kind}s")
+            reasons = [reason for name, reason in chosen.dropped.items() if name in known]
+            told = "; ".join(reasons) or "none is installed"
+            raise Incompatible(f"No {kind} is left to search: {told}.")
 
 
 def _wanted(given: Sequence[str], task: Task, modality: str, plugins: Plugins) -> list[str]:
@@ -167,7 +141,7 @@ def _fusions(
     offered = _offered(plugins.fusions, device, {} if wanted else dropped)
     for name in wanted:
         _refuse_baseline(name, plugins, offered)
-    names = _named(plugins.fusions, wanted) if wanted else offered
+    names = named(plugins.fusions, wanted) if wanted else offered
 
     def why_not(name: str) -> str | None:
         cls = plugins.fusions[name]
@@ -175,23 +149,14 @@ def _fusions(
         reason = reason or (None if wanted else _nothing_to_fuse(name, task))
         return reason or _no_sequences(cls, encoders, plugins)
 
-    return _legal(names, why_not, dropped)
+    return fitting(names, why_not, dropped)
 
 
 def _heads(
     task: Task, plugins: Plugins, wanted: Sequence[str], dropped: dict[str, str]
 ) -> list[str]:
-    names = _named(plugins.heads, wanted)
-    return _legal(names, lambda name: head_misfit(plugins.heads[name], task), dropped)
-
-
-def _legal(
-    names: Iterable[str], why_not: Callable[[str], str | None], dropped: dict[str, str]
-) -> list[str]:
-    """Those that nothing speaks against; the others are dropped with what does."""
-    reasons = {name: why_not(name) for name in names}
-    dropped |= {name: reason for name, reason in reasons.items() if reason is not None}
-    return [name for name, reason in reasons.items() if reason is None]
+    names = named(plugins.heads, wanted)
+    return fitting(names, lambda name: head_misfit(plugins.heads[name], task), dropped)
 
 
 def _refuse_baseline(name: str, plugins: Plugins, offered: Sequence[str]) -> None:
@@ -239,65 +204,3 @@ def _no_sequences(
 
 def sequence_encoders(names: Iterable[str], plugins: Plugins) -> list[str]:
     return [n for n in names if plugins.encoders[n].emits_sequences]
-
-
-def _objectives(
-    task: Task,
-    plugins: Plugins,
-    wanted: Sequence[str],
-    fusions: Sequence[str],
-    heads: Sequence[str],
-    dropped: dict[str, str],
-    *,
-    trains: bool,
-) -> list[str]:
-    """``trains``: whether any encoder does."""
-
-    def why_not(name: str) -> str | None:
-        if reason := objective_misfit(plugins.objectives[name], task):
-            return reason
-        if not trains and (reason := _is_plain(plugins.objectives[name], fusions, plugins)):
-            return reason
-        reason = _lacks("fusion", name, fusions, plugins)
-        return reason or _lacks("head", name, heads, plugins)
-
-    return _legal(_named(plugins.objectives, wanted), why_not, dropped)
-
-
-def _is_plain(objective: type[Objective], fusions: Iterable[str], plugins: Plugins) -> str | None:
-    """Why a paradigm does nothing of its own where no encoder trains, whatever the fusion."""
-    if any(acts(objective, plugins.fusions[name], encoders_train=False) for name in fusions):
-        return None
-    if objective.acts_on_encoders:
-        return (
-            f"{objective.name} acts on encoders while they train; all there are to try are frozen"
-        )
-    return (
-        f"{objective.name} acts on encoders while they train, or through a fusion of decisions; "
-        f"all encoders there are to try are frozen, and there is no such fusion"
-    )
-
-
-def acts(objective: type[Objective], fusion: type[Fusion], *, encoders_train: bool) -> bool:
-    """Whether a paradigm does anything that the plain one does not."""
-    if encoders_train or not (objective.acts_on_encoders or objective.acts_on_heads):
-        return True
-    return not objective.acts_on_encoders and fusion.capabilities.level == "decision"
-
-
-def _lacks(kind: Part, objective: str, names: Sequence[str], plugins: Plugins) -> str | None:
-    """What a paradigm is defined with and nobody asked for."""
-    allowed = plugins.objectives[objective].requires.get(kind)
-    if not allowed or set(allowed) & set(names):
-        return None
-    return f"{objective} is defined with the {kind} {' or '.join(allowed)}, which was not asked for"
-
-
-def _named(
-    registry: Mapping[str, type[Fusion] | type[Head] | type[Objective]], wanted: Sequence[str]
-) -> list[str]:
-    """``wanted`` in the order given, each looked up; all that are offered if none is wanted."""
-    for name in wanted:
-        registry[name]
-    offered = sorted(name for name, cls in registry.items() if cls.offered == "always")
-    return list(dict.fromkeys(wanted)) or offered

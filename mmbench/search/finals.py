@@ -10,8 +10,8 @@ import optuna
 from mmbench.final import RESULT, SeedResult, evaluate_seed, keep_seed, load_seed
 from mmbench.plugins import Plugins
 from mmbench.resolve import resolve, resolve_dataset
-from mmbench.search.candidates import legal_with
 from mmbench.search.jobs import Job, Run
+from mmbench.search.paradigms import legal_with
 from mmbench.search.propose import default_spec, references
 from mmbench.search.request import SearchRequest
 from mmbench.search.study import Attempted, attempted, utility

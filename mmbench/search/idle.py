@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from mmbench.plugins import Plugins
 from mmbench.resolve import trains
-from mmbench.search.candidates import acts
+from mmbench.search.paradigms import acts
 from mmbench.spec import Component
 
 

@@ -11,8 +11,9 @@ from mmbench.augmentation import BY_KIND
 from mmbench.contracts import Fusion, count_parameters
 from mmbench.plugins import Plugins
 from mmbench.resolve import resolve, resolve_dataset
-from mmbench.search.candidates import DEFAULT_FUSION, legal_with, sequence_encoders
+from mmbench.search.candidates import DEFAULT_FUSION, sequence_encoders
 from mmbench.search.idle import idle
+from mmbench.search.paradigms import legal_with
 from mmbench.search.request import Candidates, SearchRequest
 from mmbench.space import Suggests, Value, enqueueable, params_of, suggest
 from mmbench.spec import Component, TrainSpec, TrialSpec, train_spec
