@@ -467,6 +467,20 @@ def test_a_weight_that_no_loss_reaches_stays_as_it_is() -> None:
         assert member.model.fusion.idle.tolist() == [1.0 + seed] * 3
 
 
+def test_a_weight_that_two_parts_share_stays_one_weight() -> None:
+    def training(seed: int) -> Started:
+        begun = started(PLAIN, seed, TRAIN)
+        a, b = (begun.model.encoders[m].net[2] for m in "ab")
+        b.weight = a.weight
+        return begun
+
+    alone = [training(seed) for seed in range(2)]
+    for one in alone:
+        one.fit()
+    for one, member in zip(alone, together([training(0), training(1)]), strict=True):
+        assert_same(one.model, member.model)
+
+
 def test_vectors_are_held_once() -> None:
     from mmbench.together.batches import gather, vectors_once
 

@@ -11,7 +11,6 @@ from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 
 from mmbench.contracts import Objective
 from mmbench.model import FusionModel
@@ -22,6 +21,8 @@ from mmbench.together.members import Members
 from mmbench.together.side_by_side import gathered, side_by_side, spread
 
 State = Mapping[str, Tensor]
+Slot = tuple[dict[str, Any], str]
+"""Where a module holds a tensor: one of its dictionaries, and a key."""
 Asked = Literal["loss", "scores"]
 
 
@@ -68,6 +69,7 @@ class Stack:
         """Raises ``NotTogether`` if the learners differ by more than weights and numbers."""
         self.differing = differing_numbers(learners)
         self.template = copy.deepcopy(learners[0])
+        self.slots = _slots(self.template)
         self.generators, self.weight_decays = list(generators), list(weight_decays)
         self.fixed, self.shared = _fixed(learners)
         weights = [dict(_trained(learner)) for learner in learners]
@@ -160,13 +162,18 @@ class Stack:
         if self.template.training != (asked == "loss"):
             self.template.train(asked == "loss")
         with side_by_side(len(self)), Members(self.generators):
-            state = {name: spread(tensor) for name, tensor in trained.items()}
+            for name, tensor in trained.items():
+                self._fill(name, spread(tensor))
             for name, tensor in self.fixed.items():
-                state[name] = tensor if name in self.shared else spread(tensor)
+                self._fill(name, tensor if name in self.shared else spread(tensor))
             for at, values in self.numbers.items():
                 _assign(self.template, at, spread(values))
-            out = functional_call(self.template, state, (batch.seen(), asked))
-            return gathered(out, len(self))
+            return gathered(self.template(batch.seen(), asked), len(self))
+
+    def _fill(self, name: str, tensor: Tensor) -> None:
+        """``functional_call`` would take it out again: a twentieth of a step."""
+        for holder, key in self.slots[name]:
+            holder[key] = tensor
 
     def _set_rates(self) -> dict[str, Tensor]:
         """Dropout rates are set for all members at once; other numbers are set in each pass."""
@@ -178,6 +185,17 @@ class Stack:
             else:
                 numbers[at] = self.rows.new_tensor(values)
         return numbers
+
+
+def _slots(module: nn.Module) -> dict[str, list[Slot]]:
+    """Where each of its tensors stands, by name; one that parts share stands in several places."""
+    places: dict[int, list[Slot]] = {}
+    for part in module.modules():
+        for holder in (part._parameters, part._buffers):
+            for key, tensor in holder.items():
+                places.setdefault(id(tensor), []).append((holder, key))
+    named = chain(module.named_parameters(), module.named_buffers())
+    return {name: places[id(tensor)] for name, tensor in named}
 
 
 def _assign(module: nn.Module, at: str, value: Any) -> None:
