@@ -7,6 +7,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -100,7 +101,7 @@ def children(tracker: Tracker, parent: str) -> dict[str, Any]:
 
 
 def test_four_processes_make_one_whole_store(root: Path) -> None:
-    with sqlite3.connect(root / "mlflow.db") as connection:
+    with closing(sqlite3.connect(root / "mlflow.db")) as connection:
         names = [name for (name,) in connection.execute("SELECT name FROM experiments")]
     assert sorted(names) == ["Default", "mmbench/digits", "mmbench/vqa"]
     assert not (root / "mlflow.creating").exists()
@@ -118,7 +119,7 @@ def test_half_a_store_of_a_killed_process_is_made_anew_in_silence(tmp_path: Path
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert (done.stdout, done.stderr) == ("", "")
     assert [p.name for p in tmp_path.glob("mlflow.*") if p.suffix != ".lock"] == ["mlflow.db"]
-    with sqlite3.connect(tmp_path / "mlflow.db") as connection:
+    with closing(sqlite3.connect(tmp_path / "mlflow.db")) as connection:
         assert ("mmbench/vqa",) in connection.execute("SELECT name FROM experiments").fetchall()
 
 

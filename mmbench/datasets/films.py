@@ -13,6 +13,7 @@ import hashlib
 import sqlite3
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import closing
 from functools import cache
 from typing import Any
 
@@ -95,11 +96,11 @@ class Films(Dataset):
 @cache
 def films(part: Part) -> tuple[Film, ...]:
     """The films of a part with enough reviews, by their numbers at IMDb; lists are split up."""
-    database = sqlite3.connect(":memory:")
-    database.deserialize(PACKAGE.read("_data/movies.db"))
-    database.row_factory = sqlite3.Row
-    rows = map(dict, database.execute(QUERY, [FEWEST_REVIEWS]))
-    chosen = [film for film in rows if part_of(film["imdbID"]) == part]
+    with closing(sqlite3.connect(":memory:")) as database:
+        database.deserialize(PACKAGE.read("_data/movies.db"))
+        database.row_factory = sqlite3.Row
+        rows = map(dict, database.execute(QUERY, [FEWEST_REVIEWS]))
+        chosen = [film for film in rows if part_of(film["imdbID"]) == part]
     for film in chosen:
         film |= {column: frozenset(_split(film[column])) for column in LISTED}
     return tuple(chosen)
