@@ -21,7 +21,7 @@ from mmbench.leaderboard.rank import rank
 from mmbench.leaderboard.render import markdown, write_board
 from mmbench.leaderboard.row import Gain, Row, public
 from mmbench.leaderboard.row_files import read_rows, write_row
-from mmbench.leaderboard.row_text import row_from_dict
+from mmbench.leaderboard.row_text import row_from_dict, row_from_text
 from mmbench.leaderboard.terminal import terminal_table
 from mmbench.shape import MAY_BE_LARGER
 
@@ -127,8 +127,12 @@ def test_public_names_the_main_metric() -> None:
         ({"gain": {"over": "x", "mean": 0.1, "low": 0.0}}, "gain lacks the field high"),
         ({"created": "yesterday"}, "created is an ISO 8601"),
         ({"extra": 1}, "unknown field extra"),
-        ({"fusion": "concat\x1b[2J"}, "an escape character"),
-        ({"environment": {"\\\x1b]8;;": 1}}, "an escape character"),
+        ({"fusion": "concat\x1b[2J"}, r"the control character \u001b"),
+        ({"environment": {"\\\x1b]8;;": 1}}, "the control character"),
+        ({"fusion": "con\bcat"}, "the control character"),
+        ({"fusion": "con\x00cat"}, "the control character"),
+        ({"fusion": "con\x9b2Jcat"}, "the control character"),
+        ({"head": "\u202ekcoh"}, "the control character"),
         ({"quality": {"accuracy": {"mean": 1, "low": 2, "high": 3, "per_seed": [1, 1, 1]}}}, "≤"),
         ({"quality": {"accuracy": {"mean": 1, "low": 1, "high": 1, "per_seed": [1]}}}, "per_seed"),
     ],
@@ -139,8 +143,16 @@ def test_a_bad_row_names_its_field(changes: dict[str, Any], reason: str) -> None
     assert reason in str(error.value)
 
 
-def test_a_backslash_is_no_escape_character() -> None:
-    assert row_from_dict(make_row(1, hardware=r"\u001b, \\u001b").to_dict())
+@pytest.mark.parametrize("control", ["\x9b", "\u202e", "\u2069"])
+def test_a_control_character_is_found_as_it_is(control: str) -> None:
+    text = json.dumps(make_row(1, head=f"a{control}b").to_dict(), ensure_ascii=False)
+    with pytest.raises(InvalidSpec, match=r"control character .* could write anywhere"):
+        row_from_text(text, "the file")
+
+
+def test_what_looks_like_a_control_character_is_none() -> None:
+    """Written backslashes, tabs, ends of lines, right-to-left marks of honest names."""
+    assert row_from_dict(make_row(1, hardware="\\u001b, \\\\u001b\t\n\u200f").to_dict())
 
 
 @pytest.mark.parametrize("before", [":", ": ", "[", ",", "[1, ", ":-", ":\n\t", ": -"])

@@ -1,5 +1,6 @@
 """The site in a real browser, opened from disk: it works, asks no network, and fits a phone."""
 
+import importlib.util
 import os
 import shutil
 import time
@@ -26,6 +27,12 @@ FLAGS = (
 ALL_OF_THE_MENU = """
     const menu = document.querySelector(".top nav");
     return menu.scrollWidth <= menu.clientWidth;
+"""
+VIOLATIONS = """
+    const done = arguments[arguments.length - 1];
+    document.documentElement.dataset.theme = arguments[0];
+    const said = ({ id, nodes }) => `${id}: ${nodes[0].html}`;
+    axe.run(document, { preload: false }).then(({ violations }) => done(violations.map(said)));
 """
 DESKTOP, PHONE = (1280, 900), (375, 812)
 SET_BACK = """
@@ -286,6 +293,26 @@ def test_a_phone_needs_no_sideways_scrolling(
         width = window.execute_script("return document.documentElement.scrollWidth")
         assert width == PHONE[0], path
         assert window.execute_script(ALL_OF_THE_MENU), path
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_axe_finds_no_barrier(
+    window: Any, full: Path, committed: Path, tmp_path: Path, theme: str
+) -> None:
+    """Deque's axe-core: contrast, names, roles, headings, landmarks and more."""
+    package = importlib.util.find_spec("axe_playwright_python")
+    assert package is not None and package.origin is not None
+    axe = Path(package.origin).with_name("axe.min.js").read_text(encoding="utf-8")
+    compared(tmp_path)
+    write_site(tmp_path, [make_row(9)], read_comparisons(tmp_path / "comparisons")[0], tmp_path)
+    task, row = full / "tasks" / "stamps.html", full / "rows" / "stamps" / f"{0:012x}.html"
+    comparison = tmp_path / "comparisons" / "vqa-fusions" / "index.html"
+    for path in (task, row, full / "index.html", committed / "across.html", comparison):
+        open_page(window, path)
+        if path == task:
+            show_chart(window, "score-latency")
+        window.execute_script(axe)
+        assert window.execute_async_script(VIOLATIONS, theme) == [], path
 
 
 def test_without_scripts_all_figures_are_there(window: Any, full: Path) -> None:

@@ -18,8 +18,14 @@ MEASURED = (
 """What a model costs."""
 LEAST, MOST = 1e-9, 1e19
 """Of any cost above 0, in its unit: charts and means are of logarithms and ratios."""
-ESCAPE = re.compile(r"(?<!\\)(?:\\\\)*\\u001b", re.IGNORECASE)
-"""As JSON writes it: JSON takes no control character as it is."""
+CONTROL = re.compile("[\x80-\x9f\u202a-\u202e\u2066-\u2069]")
+"""Characters that move, hide or turn round what stands beside them; those below a space JSON takes
+in writing only."""
+WRITTEN_CONTROL = re.compile(
+    r"(?<!\\)(?:\\\\)*(\\(?:[bf]|u(?:00(?:0[0-8bcef]|[189][0-9a-f])|202[a-e]|206[6-9])))",
+    re.IGNORECASE,
+)
+"""The same as JSON writes them; tabs and ends of lines are none."""
 ROUNDING = 1e-9
 """By how much a mean may leave its interval: equal scores averaged in floating point."""
 
@@ -31,10 +37,10 @@ def row_from_dict(data: Any, where: str = "row") -> Row:
 
 def row_from_text(text: str, where: str) -> Row:
     """Read a row from JSON."""
-    if ESCAPE.search(text):
+    if control := _control(text):
         raise InvalidSpec(
-            f"{where} holds an escape character, by which a name could write anywhere on the "
-            f"terminal that shows it. Take it out."
+            f"{where} holds the control character {control}, by which a name could write anywhere "
+            f"on the terminal that shows it, or read as another. Take it out."
         )
     try:
         row = read_as(Row, text, where)
@@ -45,6 +51,18 @@ def row_from_text(text: str, where: str) -> Row:
     _check_figures(row, where)
     check_classes(row.outputs, row.confusion, row.reliability, where)
     return row
+
+
+def _control(text: str) -> str | None:
+    """The first control character, as JSON writes it.
+
+    Few rows could hold one, and to search all of a row takes longer than to read it.
+    """
+    if not text.isascii() and (found := CONTROL.search(text)):
+        return ascii(found[0])[1:-1]
+    if "\\" in text and (found := WRITTEN_CONTROL.search(text)):
+        return found[1]
+    return None
 
 
 def _of_schema(text: str, where: str) -> InvalidSpec | None:

@@ -61,6 +61,8 @@ class Table:
 
     version: str
     columns: Sequence[Column]
+    silent: frozenset[str]
+    """Keys of columns that are left out, for they would say nothing of any row."""
     lines: Sequence[Line]
     machines: dict[str, str]
     """Hardware to its letter."""
@@ -82,9 +84,11 @@ def board_table(standings: Sequence[Standing]) -> Table:
     scores = scale(_main(row) for row in rows)
     gains = scale(((g["low"], g["mean"], g["high"]) for row in rows if (g := row.gain)), zero=True)
     best, chosen = fast_and_good(standings), preferred_fused(standings)
+    silent = _silent(standings)
     return Table(
         version=rows[0].task_version,
-        columns=_columns(rows[0].metric),
+        columns=[c for c in _columns(rows[0].metric) if c.key not in silent],
+        silent=silent,
         lines=[_line(s, (scores, gains), best, chosen, letters) for s in standings],
         machines=letters,
         levels=[
@@ -127,6 +131,15 @@ def _columns(metric: str) -> list[Column]:
         Column("seeds", "Seeds", _seeds_hint()),
         Column("hardware", "On", "Hardware: see below the table", numeric=False),
     ]
+
+
+def _silent(standings: Sequence[Standing]) -> frozenset[str]:
+    """Retrieval has no gain and no concat."""
+    told = {
+        "gain": any(s.row.gain for s in standings),
+        "concat": any(s.latency_vs_concat is not None for s in standings),
+    }
+    return frozenset(key for key, some in told.items() if not some)
 
 
 def _seeds_hint() -> str:
