@@ -1,7 +1,6 @@
 """JSON text as what its type hints say (pydantic); the first mistake is named by its place."""
 
 import json
-import re
 from collections.abc import Iterator, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any, Literal, Never, TypeVar
@@ -17,9 +16,9 @@ MISSING = ("missing", "missing_keyword_only_argument")
 UNKNOWN = ("extra_forbidden", "unexpected_keyword_argument")
 LARGEST = 2**63 - 1
 """Whatever counts in 64 bits or floats would fail on an integer beyond."""
-MAY_BE_LARGER = re.compile(r"[-:,\[\s][0-9]{19}")
-"""Digits after what stands before a number in JSON, so that those of fractions are passed over.
-To look behind every character instead took as long as all else that is done to read a row."""
+NUMERALS = bytes(ord("0") * chr(c).isdecimal() or c * (c == ord(".")) for c in range(256))
+LONG = b"\0" + b"0" * 19
+"""Nineteen digits that are no fraction's, once all digits are 0 and all else is nothing."""
 
 
 def read_json(text: str, where: str) -> Any:
@@ -52,12 +51,20 @@ def read_as(
         raise InvalidSpec(f"{where} is one JSON object; it holds {len(found) or 'nothing'}.")
     if "NaN" in text or "Infinity" in text:  # where any value may stand, pydantic takes them
         read_json(text, where)
-    if MAY_BE_LARGER.search(text):
+    if may_be_larger(text):
         for place, number in _larger(json.loads(text)):
             raise InvalidSpec(
                 f"{where}: {place} is an integer of at most 64 bits; got {_shown(number)}."
             )
     return found[0]
+
+
+def may_be_larger(text: str) -> bool:
+    """Whether an integer beyond 64 bits may be there.
+
+    A pattern that says so took as long as all else that is done to read a row.
+    """
+    return LONG in text.encode().translate(NUMERALS)
 
 
 def _larger(value: Any, *path: str) -> Iterator[tuple[str, int]]:
