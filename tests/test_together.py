@@ -29,7 +29,7 @@ from mmbench.search import siblings
 from mmbench.search.attempt import Attempt, Stopped, Violated, run_together
 from mmbench.search.candidates import find_candidates
 from mmbench.search.finals import evaluate, results
-from mmbench.search.jobs import Job, begun, ended, groups, work_on_jobs, write_jobs
+from mmbench.search.jobs import BEGUN, Job, begun, ended, groups, work_on_jobs, write_jobs
 from mmbench.search.request import SearchRequest
 from mmbench.search.siblings import SiblingTPE, shared_by_siblings, siblings_wanted
 from mmbench.search.storage import open_storage
@@ -511,6 +511,7 @@ def test_seeds_of_a_final_evaluation_train_together_with_the_scores_they_have_al
     specs.append(resolve(spec(1, train=own), PLUGINS).spec)
     jobs = write_jobs(tmp_path, specs)
     assert groups(jobs, PLUGINS, 16) == [[*jobs[:3], jobs[4]], [jobs[3]]]
+    assert groups(jobs, PLUGINS, 3) == [jobs[:3], [jobs[4]], [jobs[3]]]
     run = evaluate(PLUGINS, bench, diagnose=False)
     taken: list[int] = []
 
@@ -565,6 +566,19 @@ def test_who_kills_a_worker_twice_has_failed_and_the_others_of_its_group_have_no
     assert "its worker died 2 times of it" in (jobs[1] / FAILURE).read_text()
     assert [(job / RESULT).exists() for job in jobs] == [True, False, True]
     assert not any(begun(job) for job in write_jobs(tmp_path, [spec(2)])), "it is tried again"
+
+
+def test_what_others_have_ended_or_died_of_meanwhile_joins_no_group(tmp_path: Path) -> None:
+    jobs = write_jobs(tmp_path, [spec(seed) for seed in (1, 2, 3, 4, 5, 6)])
+    taken: list[list[int]] = []
+
+    def run(mine: Sequence[Job]) -> None:
+        taken.append([job.spec.seed for job in mine])
+        (jobs[2] / RESULT).touch()
+        (jobs[4] / BEGUN).write_text("1")
+
+    work_on_jobs(jobs, run, lambda: False, PLUGINS, 2)
+    assert taken == [[1, 2], [4], [6]]
 
 
 # ---- a search takes trials of one structure at once
