@@ -223,6 +223,7 @@ def test_sigterm_hands_the_trial_back(url: str, book: Path, tmp_path: Path, fork
     new_study(url)
     worker = fork(work, NAME, url, Budget(), plugins)
     until((tmp_path / "stuck").exists)
+    assert recover(again(url)) == 0, "it is signed: nobody takes it from a living worker"
     worker.terminate()
     worker.join(30)
     assert worker.exitcode == 0

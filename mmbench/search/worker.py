@@ -198,8 +198,6 @@ def _sampler(
 
 def _pruner(request: SearchRequest) -> optuna.pruners.BasePruner:
     """Below the median of what others had at the same epoch, but never in the first third."""
-    if request.pareto:
-        return optuna.pruners.NopPruner()
     epochs = int(request.train.get("max_epochs", TrainSpec().max_epochs))
     median = optuna.pruners.MedianPruner(n_startup_trials=6, n_warmup_steps=max(1, epochs // 3))
     return WindowedPruner(median)
