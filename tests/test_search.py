@@ -40,6 +40,7 @@ from mmbench.search.study import (
     FIXED_SPEC,
     RECORD,
     Attempted,
+    Running,
     attempted,
     create_or_continue,
     first_trials,
@@ -313,6 +314,22 @@ def test_trials_finish_and_are_recorded(plugins: Plugins, bench: Workbench, tmp_
         assert attempt.spec is not None and attempt.score == attempt.record["value"]
     now = snapshot(study)
     assert now.done == 5 and now.best is not None and now.best.score == max(a.score for a in done)
+
+
+def test_a_snapshot_shows_what_runs_and_how_far_it_is(plugins: Plugins, tmp_path: Path) -> None:
+    asked = request(plugins)
+    study = study_of(asked, plugins, tmp_path)
+    ended(study, asked, plugins, 0.9, 0.1)
+    running = Attempt(study, study.ask(), asked, plugins, None)  # type: ignore[arg-type]
+    study.ask()  # taken, and not yet proposed
+    running.propose()
+    label = "a:mlp → only-a → linear"
+    assert snapshot(study).running == [Running(1, label, None, None)]
+    for epoch, score in enumerate((0.5, 0.25)):
+        running.trial.report(score, epoch)
+    now = snapshot(study)
+    assert now.running == [Running(1, label, 1, 0.25)]
+    assert (now.waiting, now.done) == (2, 1)
 
 
 class Faulty(Fusion):
