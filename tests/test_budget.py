@@ -149,6 +149,12 @@ def test_each_limit_is_looked_at_before_anything_is_trained(
     record = attempted(study)[-1].record
     assert record["curve"] == [] and list(record["violated"]) == [cost]
     assert max(study.trials[-1].constraints.values()) > 0
+    said = refused(study, trials=4)
+    measured = f"{cost} {record['violated'][cost]['measured']:g}, where 1e-09 is allowed"
+    assert said == (
+        f"None of 1 configurations keeps the limits you set; the first has {measured}. "
+        f"Relax --{option.replace('_', '-')}."
+    )
 
 
 def test_what_exceeds_a_limit_counts_as_that_though_its_worker_died_at_the_end(

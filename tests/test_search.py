@@ -22,7 +22,7 @@ from mmbench.errors import Incompatible, InvalidParameter, InvalidSpec, StorageE
 from mmbench.features import FeatureCache
 from mmbench.plugins import Plugins, load_plugins
 from mmbench.resolve import resolve
-from mmbench.search.attempt import Attempt, Stopped
+from mmbench.search.attempt import Attempt, Pruned, Stopped
 from mmbench.search.candidates import find_candidates
 from mmbench.search.finals import _best_of_each, alone, chosen
 from mmbench.search.handing_over import end, recover
@@ -144,6 +144,15 @@ def test_impossible_filters_are_named(
 ) -> None:
     with pytest.raises(error, match=message):
         find_candidates(Synergy().task, plugins, "cpu", **asked)
+
+
+def test_a_modality_that_nothing_reads_is_named(plugins: Plugins) -> None:
+    for name, cls in list(plugins.encoders.items()):
+        if cls.accepts == "image":
+            del plugins.encoders._classes[name]
+    task = Task({"photo": "image"}, "classification", ("x", "y"), "accuracy")
+    with pytest.raises(Incompatible, match="No encoder reads image, the kind of photo"):
+        find_candidates(task, plugins, "cpu")
 
 
 # proposals
@@ -330,6 +339,19 @@ def test_a_snapshot_shows_what_runs_and_how_far_it_is(plugins: Plugins, tmp_path
     now = snapshot(study)
     assert now.running == [Running(1, label, 1, 0.25)]
     assert (now.waiting, now.done) == (2, 1)
+
+
+def test_what_is_no_number_is_recorded_as_none(plugins: Plugins, tmp_path: Path) -> None:
+    asked = request(plugins)
+    study = study_of(asked, plugins, tmp_path)
+    attempt = Attempt(study, study.ask(), asked, plugins, None)  # type: ignore[arg-type]
+    attempt.propose()
+    attempt.record["curve"] = [{"epoch": 0, "score": 0.5, "auroc": float("nan")}]
+    attempt.record["latency_ms"] = float("inf")
+    attempt.end(Pruned())
+    (done,) = attempted(study)
+    assert done.record["curve"] == [{"epoch": 0, "score": 0.5, "auroc": None}]
+    assert done.record["latency_ms"] is None and done.record["seconds"] > 0
 
 
 class Faulty(Fusion):

@@ -10,6 +10,7 @@ import os
 import re
 import shlex
 import signal
+import subprocess
 import sys
 import time
 from collections import Counter
@@ -40,10 +41,10 @@ from mmbench.campaign.job import Campaign
 from mmbench.campaign.places import Crew, Places
 from mmbench.cli.main import app
 from mmbench.datasets.synthetic import Synergy
-from mmbench.errors import InvalidSpec, StorageError, UnknownName
+from mmbench.errors import InvalidSpec, SearchFailed, StorageError, UnknownName
 from mmbench.plugins import load_plugins
 from mmbench.search import lease, placement, storage
-from mmbench.search.attempt import Attempt
+from mmbench.search.attempt import Attempt, Pruned
 from mmbench.search.candidates import find_candidates
 from mmbench.search.handing_over import recover
 from mmbench.search.jobs import write_jobs
@@ -460,6 +461,27 @@ def test_what_a_silent_worker_brings_late_does_not_count(book: Path, tmp_path: P
     assert Counter(a.state for a in done) == {"finished": PLANNED, "interrupted": 1}
 
 
+def test_an_end_that_comes_late_does_not_count(tmp_path: Path) -> None:
+    study, trial = signed(url := str(tmp_path / "j"), host="another")
+    late = Attempt(study, trial, request_of(study), plugins, None)  # type: ignore[arg-type]
+    late.propose()
+    watch = Watch(lease_seconds=0)
+    assert [recover(again(url), watch) for _ in range(2)] == [0, 1]
+    late.end(Pruned())
+    assert late.state == "interrupted"
+    assert [a.state for a in attempted(again(url))] == ["interrupted"]
+
+
+def test_a_worker_that_has_died_and_is_not_yet_buried_is_dead(tmp_path: Path) -> None:
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    zombie = psutil.Process(process.pid)
+    until(lambda: zombie.status() == psutil.STATUS_ZOMBIE)
+    started = zombie.create_time() - psutil.boot_time()
+    study, _ = signed(str(tmp_path / "j"), pid=process.pid, started=started)
+    assert recover(study) == 1
+    process.wait()
+
+
 # final evaluations
 
 
@@ -486,8 +508,9 @@ def test_trainings_of_another_process_are_waited_for_and_done_here_if_it_dies(
             lock.release()
 
     pool = SimpleNamespace(
-        start=work_on_what_is_free, alive=lambda: False, stop=lambda: None, warnings=list
-    )
+        start=work_on_what_is_free, alive=lambda: False, stop=lambda: None,
+        warnings=lambda: ["it is slow"],
+    )  # fmt: skip
     job = SimpleNamespace(
         device="cpu", crew=SimpleNamespace(together=1), pool=lambda *_: pool,
         listener=SimpleNamespace(note=notes.append),
@@ -495,8 +518,54 @@ def test_trainings_of_another_process_are_waited_for_and_done_here_if_it_dies(
     lock.acquire()
     finishing.work(job, "--job", [ours, theirs], "finals", other_process_ends)
     assert (theirs / "result.json").exists()
-    assert notes == ["waiting for 1 trainings of another process"]
+    waiting = ["it is slow", "waiting for 1 trainings of another process"]
+    assert notes == waiting + ["it is slow"] * it_dies
     assert len(started) == 1 + it_dies
+
+
+def test_where_every_training_failed_the_first_reason_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(finishing, "work", lambda *_: None)
+    first, second = tmp_path / "first", tmp_path / "second"
+    for job, error in ((first, "Traceback: in it\nValueError: no room\n"), (second, "other")):
+        job.mkdir()
+        (job / "failure.json").write_text(json.dumps({"error": error}))
+    job: Any = SimpleNamespace(diagnose=True, listener=SimpleNamespace(evaluating=None))
+    with pytest.raises(
+        SearchFailed, match=r"failed; see .* The first failure: ValueError: no room"
+    ):
+        finishing.finish(job, [tmp_path / "never begun", first, second])
+    (second / "result.json").touch()
+    finishing.finish(job, [first, second])
+
+
+def test_a_search_tells_of_the_trials_of_dead_workers(tmp_path: Path) -> None:
+    new_study(str(tmp_path / "j")).ask()  # nobody has signed it
+    notes: list[str] = []
+    campaign: Any = SimpleNamespace(
+        request=REQUEST, plugins=plugins, name=NAME, listener=SimpleNamespace(note=notes.append),
+        places=Places(tmp_path, tmp_path, str(tmp_path / "j")),
+    )  # fmt: skip
+    for _ in range(2):
+        assert len(searching.prepare(campaign).trials) == PLANNED + 1
+    assert notes == ["1 interrupted trials are tried again"]
+
+
+@pytest.mark.parametrize(
+    ("budget", "told"),
+    [
+        (Budget(), []),
+        (Budget(trials=8), ["--trials", "8"]),
+        (Budget(8, 12.5), ["--trials", "8", "--deadline", "12.5"]),
+    ],
+)
+def test_workers_are_told_the_whole_budget(tmp_path: Path, budget: Budget, told: list[str]) -> None:
+    campaign: Any = SimpleNamespace(
+        name="s", places=Places(tmp_path, tmp_path), crew=Crew(2, 1, 3), budget=budget
+    )
+    asked = ["--study", "s", "--storage", str(tmp_path / "s" / "study.journal"), "--together", "3"]
+    assert searching.worker_arguments(campaign) == [*asked, *told]
 
 
 # storages
@@ -555,6 +624,24 @@ def test_workers_import_nothing_from_the_folder_that_they_are_started_in(
     pool = Pool(asked, n=1, threads=1, logs=tmp_path / "logs").start()
     assert pool.processes[0].wait(60) == 2
     assert "There is no study" in pool.last_words()
+
+
+def test_who_does_not_stop_when_asked_is_killed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mmbench.search.pool.GRACE_SECONDS", 0.2)
+    deaf = "import signal as s; s.signal(s.SIGTERM, s.SIG_IGN); print(flush=True); s.pause()"
+    workers = [
+        subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)
+        for code in (deaf, "print(flush=True); import signal; signal.pause()")
+    ]
+    for worker in workers:
+        assert worker.stdout is not None and worker.stdout.readline() == b"\n"
+        worker.stdout.close()
+    pool = Pool([], n=2, threads=1, logs=tmp_path, processes=dict(enumerate(workers)))
+    pool.stop()
+    assert [worker.returncode for worker in workers] == [-signal.SIGKILL, -signal.SIGTERM]
+    assert not pool.alive()
 
 
 def test_what_earlier_workers_warned_of_is_not_said_again(

@@ -541,6 +541,8 @@ def test_a_stop_leaves_jobs_for_the_next_time(tmp_path: Path) -> None:
     work_on_jobs(jobs, tune(PLUGINS, stopping), lambda: False, PLUGINS, 16)
     assert not any(ended(job) for job in jobs)
     assert not any(begun(job) for job in jobs), "nobody died of them"
+    work_on_jobs(jobs, tune(PLUGINS, Workbench(CPU)), lambda: True, PLUGINS, 16)
+    assert not any(ended(job) for job in jobs)
     work_on_jobs(jobs, tune(PLUGINS, Workbench(CPU)), lambda: False, PLUGINS, 16)
     assert all((job / RESULT).exists() for job in jobs)
 
