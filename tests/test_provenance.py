@@ -369,6 +369,21 @@ def test_another_version_of_mmbench_starts_anew_and_says_so(
     assert "another version of mmbench" in notes[0]
     prepare(campaign)
     assert len(notes) == 1, "it is said once"
+    campaign.request = replace(asked, seed=1)
+    campaign.name = name_of(campaign.request, plugins)
+    prepare(campaign)
+    assert len(notes) == 1, "nobody has asked that before"
+
+
+def test_what_a_narrower_search_could_not_propose_is_left_out(
+    before: tuple[Plugins, optuna.Study, Places],
+) -> None:
+    plugins, old, _ = before
+    found = inheritance([old], asked_for(plugins, "concat"), plugins)
+    assert found is not None
+    ended = [a for a in attempted(old) if a.state in ("finished", "pruned")]
+    good = [a for a in ended if a.spec is not None and a.spec.fusion.name == "good"]
+    assert good and (found.left_out, len(found.trials)) == (len(good), len(ended) - len(good))
 
 
 def content(study: optuna.Study) -> list[tuple[Any, Any]]:

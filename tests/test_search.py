@@ -195,6 +195,24 @@ def test_a_paradigm_with_nothing_to_act_on_is_proposed_as_the_plain_one(
     assert propose(trial, asked, plugins).objective.name == proposed
 
 
+@pytest.mark.parametrize(
+    ("objectives", "fusions", "default"),
+    [
+        (["pmr", "ogm-ge"], ["concat"], "pmr"),
+        (["pmr", "plain"], ["concat"], "plain"),
+        (["evidential", "joint"], ["concat"], "joint"),
+    ],
+)
+def test_defaults_are_of_a_paradigm_that_was_asked_for(
+    plugins: Plugins, objectives: list[str], fusions: list[str], default: str
+) -> None:
+    encoders, heads = {"a": ["mlp"], "b": ["mlp"]}, ["linear"]
+    asked = SearchRequest(
+        Component("synergy"), Candidates(encoders, fusions, heads, objectives), "cpu"
+    )
+    assert {p["objective"] for p in default_proposals(asked, plugins)} == {default}
+
+
 def resolve_task(task: Component, plugins: Plugins) -> Task:
     return plugins.datasets[task.name]().task
 
@@ -305,7 +323,7 @@ def test_a_foreign_study_and_a_bad_storage_are_named(tmp_path: Path) -> None:
     foreign = optuna.create_study(storage=open_storage(str(tmp_path / "x.journal")))
     with pytest.raises(InvalidSpec, match="not made by mmbench"):
         request_of(foreign)
-    with pytest.raises(StorageError, match="nosuchdb"):
+    with pytest.raises(StorageError, match="can take turns; not in nosuchdb://x"):
         open_storage("nosuchdb://x")
 
 
@@ -504,6 +522,8 @@ def test_the_front_is_of_fusions_and_the_best_concat_need_not_be_on_it(
     fast = ended(study, asked, plugins, 0.7, 0.1).resolved.spec
     concat = ended(study, asked, plugins, 0.75, 0.3).resolved.spec
     good = ended(study, asked, plugins, 0.8, 0.2).resolved.spec
+    worse = ended(study, asked, plugins, 0.65, 0.1).resolved.spec  # no faster than a better one
+    assert worse.family not in {s.family for s in chosen(study, asked, 9, plugins)}
     assert chosen(study, asked, 3, plugins)[:2] == [good, fast]
     assert [s for s in chosen(study, asked, 3, plugins) if s.fusion.name == "concat"] == [concat]
 

@@ -53,7 +53,7 @@ from mmbench.search.pool import Pool
 from mmbench.search.request import SearchRequest
 from mmbench.search.storage import open_storage, turn_of
 from mmbench.search.study import Snapshot, attempted, create_or_continue, request_of, snapshot
-from mmbench.search.worker import Budget, _sampler, work
+from mmbench.search.worker import OUTAGES, Budget, _sampler, work
 from mmbench.spec import Component, TrialSpec
 from mmbench.together import trials
 
@@ -341,6 +341,23 @@ def test_a_worker_gives_up_a_database_that_stays_away(
         work(NAME, str(tmp_path / "j"), Budget(trials=1), plugins)
 
 
+def test_a_worker_looks_for_a_lost_study_again(
+    book: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "stuck").touch()
+    new_study(url := str(tmp_path / "j"))
+    outages, ask = [*range(OUTAGES - 1)], optuna.Study.ask
+
+    def at_last(study: optuna.Study) -> optuna.Trial:
+        if outages:
+            raise StorageInternalError(f"away {outages.pop()}")
+        return ask(study)
+
+    monkeypatch.setattr(optuna.Study, "ask", at_last)
+    assert work(NAME, url, Budget(trials=PLANNED), plugins) == {"finished": PLANNED}
+    assert not outages
+
+
 def test_who_watches_a_search_waits_too(monkeypatch: pytest.MonkeyPatch) -> None:
     lives, looks = iter([True, True, False]), []
 
@@ -596,6 +613,10 @@ def test_a_file_that_is_no_journal_is_refused_and_left_as_it_is(tmp_path: Path, 
         with pytest.raises(StorageError, match="other is no study but another file"):
             open_storage(url)
     assert other.read_text() == text
+
+
+def test_a_new_storage_may_lie_in_new_folders(tmp_path: Path) -> None:
+    assert not open_storage(str(tmp_path / "of" / "a" / "group" / "j")).get_all_studies()
 
 
 def test_a_database_given_by_its_path_is_told_how_to_give_it(tmp_path: Path) -> None:
