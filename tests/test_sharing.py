@@ -370,10 +370,12 @@ def test_who_watches_a_search_waits_too(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(searching, "snapshot", look)
     monkeypatch.setattr(searching, "POLL_SECONDS", 0)
     monkeypatch.setattr(searching, "log", lambda *_: None)
-    campaign = SimpleNamespace(listener=SimpleNamespace(searching=lambda *_: None), budget=None)
+    told: list[tuple[int, Budget]] = []
+    listener = SimpleNamespace(searching=lambda now, budget: told.append((now.done, budget)))
+    campaign = SimpleNamespace(listener=listener, budget=(budget := Budget(trials=8)))
     pool = SimpleNamespace(alive=lambda: next(lives), restarts=0)
     searching._watch(campaign, pool, None, None)  # type: ignore[arg-type]
-    assert len(looks) == 3
+    assert len(looks) == 3 and told == [(0, budget)] * 2
 
 
 def test_once_its_choice_is_made_a_search_needs_its_study_no_more(

@@ -7,13 +7,16 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 from small_finals import concluded, cost_document, trained
 
+from mmbench.campaign.concluding import best_single
 from mmbench.cli import main as cli
+from mmbench.datasets.synthetic import Redundant
 from mmbench.errors import DataUnavailable
 from mmbench.evaluation.estimates import Interval
 from mmbench.evaluation.mcnemar import mcnemar, mid_p
@@ -52,6 +55,34 @@ def finals(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[Row], Path]:
     )
     rows = concluded(families, plugins, [("finished", 0.9), ("pruned", None), ("failed", None)])
     return rows, home
+
+
+@pytest.mark.parametrize(("higher", "best"), [(True, "b"), (False, "a")])
+def test_the_best_single_modality_is_the_one_that_validation_prefers(
+    higher: bool, best: str
+) -> None:
+    def family(fusion: Component, *validation: float) -> list[Any]:
+        spec = SimpleNamespace(fusion=fusion)
+        return [SimpleNamespace(spec=spec, validation=score) for score in validation]
+
+    families = [family(Component("concat"), 0.0, 1.0)]
+    for name, *scores in (("a", 0.2, 0.4), ("b", 0.1, 0.6)):
+        families.append(family(Component("only", {"modality": name}), *scores))
+    found = best_single(families, higher_is_better=higher)
+    assert found is not None and found[0].spec.fusion.params == {"modality": best}
+    assert best_single(families[:1], higher_is_better=higher) is None
+
+
+def test_where_there_is_one_modality_nothing_is_gained_over_it(tmp_path: Path) -> None:
+    plugins = load_plugins.__wrapped__()
+    plugins.datasets.add(type("Lone", (Redundant,), {"name": "lone", "modalities": ("a",)}), "x")
+    specs = [
+        replace(spec_of(fusion, "a"), task=Component("lone", {"size": 200}))
+        for fusion in (Component("concat"), Component("only", {"modality": "a"}))
+    ]
+    families = dict(trained(spec, SEEDS[:1], plugins, tmp_path) for spec in specs)
+    rows = concluded(families, plugins, [("finished", 0.9)])
+    assert [(row.gain, row.search["single"]) for row in rows] == [(None, None)] * 2
 
 
 @pytest.fixture
@@ -636,9 +667,24 @@ INCOHERENT: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
         "Shapley values of speech and image do not follow",
     ),
     "no seed": (lambda r: r["search"].pop("seed"), "search.seed is missing"),
+    "a share of all that a part has not": (
+        lambda r: (
+            r["contribution"]["subsets"].pop("image"),
+            r["contribution"]["shapley"].update(image=0.9),
+        ),
+        "Shapley values do not sum to what all modalities bring",
+    ),
+    "a modality that draws all gradients and more": (
+        lambda r: r["contribution"]["gradient_share"].update(image=1.01),
+        "gradient shares are not shares",
+    ),
     "another trial": (lambda r: r["search"].update(trial=CONSTANT), "search.trial is of majority"),
     "a shorter history": (lambda r: r["search"]["history"].pop(), "search.history is not that"),
     "a weaker yardstick": (lambda r: r["search"]["single"].update(id=MAJORITY), "no single modal"),
+    "a weaker modality alone": (
+        lambda r: r["search"]["single"].update(id=WEAKER),
+        "but validation prefers another single modality",
+    ),
     "no yardstick": (lambda r: (r.update(gain=None), r["search"].update(single=None)), "gain is m"),
     "a yardstick from nowhere": (
         lambda r: r["search"]["single"].update(id="0" * 12),
@@ -649,6 +695,7 @@ INCOHERENT: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
 BOARD, _ = read_rows(COMMITTED)
 FUSED = next(row for row in BOARD if row.gain and row.robustness and row.search.get("trial"))
 MAJORITY = next(row.id for row in BOARD if row.fusion == "majority")
+WEAKER = next(row.id for row in BOARD if row.fusion == "only-image")
 CONSTANT = next(t["number"] for t in FUSED.search["history"] if t["fusion"] == "majority")
 
 
