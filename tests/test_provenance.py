@@ -1,6 +1,7 @@
 """Which plugins made a result: recorded, compared, refused; and what a new plugin means."""
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from contextlib import suppress
@@ -426,6 +427,14 @@ def test_earlier_studies_of_a_shared_storage_and_damaged_ones(tmp_path: Path) ->
         "synergy-2",
         "synergy-1",
     ]
+    runs = tmp_path / "runs"
+    for age, name in enumerate(("synergy-a", "synergy-own", "vqa-a", "synergy-c", "synergy-b")):
+        (runs / name).mkdir(parents=True)
+        journal = runs / name / "study.journal"
+        optuna.create_study(study_name=name, storage=open_storage(str(journal)))
+        os.utime(journal, (-age, -age))
+    found = earlier_studies(Places(runs, tmp_path), "synergy-own", "synergy")
+    assert [s.study_name for s in found] == ["synergy-a", "synergy-c", "synergy-b"]
     folder = tmp_path / "synergy-4"
     folder.mkdir()
     (folder / "study.journal").write_text("no journal\n")

@@ -567,6 +567,68 @@ def test_diff_says_whether_it_is_more_than_noise(call, board: Path, product: Pat
     assert all(m["p"] == 1.0 for m in same["mcnemar"].values())
 
 
+def keep_seeds(path: Path, n: int) -> None:
+    """The first ``n`` predictions of a row are all that there are."""
+    row = read_row(path)
+    assert row.predictions is not None
+    file = path.parent / row.predictions["file"]
+    sha = write_predictions(file, read_predictions(file, row.predictions["sha256"])[:n])
+    change(path, lambda r: r["predictions"].update(sha256=sha))
+
+
+@pytest.mark.parametrize("n", [1, 3])
+def test_rows_of_other_seeds_differ_by_as_much_as_a_gain(
+    call, board: Path, product: Path, n: int
+) -> None:
+    """Nothing is paired by seed; of one seed nobody knows how far others lie."""
+    (other,) = (f for f in product.parent.glob("*.json") if f != product)
+    keep_seeds(other, n)
+
+    def renumber(row: dict[str, Any]) -> None:
+        row["seeds"] = [7, 8, 9][:n]
+        for scores in (row["validation"], *row["quality"].values()):
+            scores["per_seed"] = scores["per_seed"][:n]
+
+    change(other, renumber)
+    code, output, _ = call("diff", product, other)
+    said = f"as far as one is known of {other.stem}" if n == 1 else "they share one at most"
+    assert code == 0 and said in " ".join(output.split())
+    found = json.loads(call("diff", product, other, "--json")[1])
+    assert list(found["mcnemar"]) == ["1000 and 7", "1001 and 8", "1002 and 9"][:n]
+    gain = read_row(product).gain
+    assert gain is not None
+    as_gain = {end: gain[end] for end in ("mean", "low", "high")}
+    assert (found["difference"]["gain"] == as_gain) == (n == 3)
+
+
+@pytest.mark.parametrize(
+    ("edit", "says"),
+    [
+        (lambda r: r["splits"].update(test="0" * 64), "was scored on another test part than the"),
+        (lambda r: r.update(task_version="0"), "has '0'"),
+        (lambda r: r.update(metric="log-loss"), "has metric 'accuracy', {id} has 'log-loss'"),
+    ],
+)
+def test_rows_that_do_not_compare_are_refused_with_the_reason(
+    call, board: Path, product: Path, edit: Callable[[dict[str, Any]], object], says: str
+) -> None:
+    (other,) = (f for f in product.parent.glob("*.json") if f != product)
+    change(product, edit)
+    code, _, errors = call("diff", other, product)
+    assert code == 2 and says.format(id=product.stem) in errors
+
+
+def test_predictions_of_other_seeds_than_the_row_has_are_refused(
+    call, board: Path, product: Path
+) -> None:
+    (other,) = (f for f in product.parent.glob("*.json") if f != product)
+    keep_seeds(product, 2)
+    code, _, errors = call("diff", other, product)
+    assert code == 2 and f"of row {product.stem} are of 2 seeds and" in errors
+    assert "the row has 3" in errors
+    assert "holds 2 seeds of" in verified(product)[product.name].problems[0]
+
+
 def test_an_unknown_row_is_named_with_its_nearest_and_one_of_many_is_asked_for(
     call, board: Path, product: Path
 ) -> None:
