@@ -188,6 +188,58 @@ def not_json(folder: Path) -> dict[str, object]:
     return {"path": str(folder / "data.jsonl")}
 
 
+def key_twice(folder: Path) -> dict[str, object]:
+    (folder / "data.jsonl").write_text('{"age": 1, "label": "a"}\n{"age": 2, "x": 1, "x": 3}\n')
+    return {"path": str(folder / "data.jsonl")}
+
+
+def no_parquet(folder: Path) -> dict[str, object]:
+    (folder / "data.parquet").write_text("age,label\n1,a\n")
+    return {"path": str(folder / "data.parquet")}
+
+
+def unknown_ending(folder: Path) -> dict[str, object]:
+    return {"path": str(saved(folder, frame()).rename(folder / "data.doc"))}
+
+
+def no_test_part(folder: Path) -> dict[str, object]:
+    table = frame().assign(part=["train"] * 50 + ["val"] * 10)
+    return {"path": str(saved(folder, table)), "split": "part"}
+
+
+def two_rows(folder: Path) -> dict[str, object]:
+    return {"path": str(saved(folder, frame(2))), "target": "age", "target_kind": "regression"}
+
+
+def constant_in_training(folder: Path) -> dict[str, object]:
+    table = frame().assign(part=["train"] * 50 + ["test"] * 10, label=[2.5] * 50 + [*range(10)])
+    return {"path": str(saved(folder, table)), "split": "part", "target_kind": "regression"}
+
+
+def one_label(folder: Path) -> dict[str, object]:
+    table = frame().assign(label=["new" if i % 2 else "" for i in range(60)])
+    return {"path": str(saved(folder, table)), "target_kind": "multilabel"}
+
+
+def no_target_named(folder: Path) -> dict[str, object]:
+    return {"path": str(saved(folder, frame())), "target": ""}
+
+
+def unknown_target_kind(folder: Path) -> dict[str, object]:
+    return {"path": str(saved(folder, frame())), "target_kind": "ranking"}
+
+
+def no_file_named(folder: Path) -> dict[str, object]:
+    table = frame().assign(photo=[None] * 60)
+    modalities = '{"photo": {"image": ["photo"]}}'
+    return {"path": str(saved(folder, table)), "modalities": modalities}
+
+
+def no_such_modality(folder: Path) -> dict[str, object]:
+    modalities = '{"table": {"number": ["aeg"]}}'
+    return {"path": str(saved(folder, frame())), "modalities": modalities}
+
+
 def changed(folder: Path) -> dict[str, object]:
     return {"path": str(saved(folder, frame())), "sha256": "0" * 64}
 
@@ -214,6 +266,17 @@ def changed(folder: Path) -> dict[str, object]:
         (addresses, ["'photo', row 1", "downloads nothing"]),
         (nothing_to_read, ["no column to learn from", "'country': all rows hold 'CH'"]),
         (not_json, ["line 2 is not JSON"]),
+        (key_twice, ["Line 2 has two columns of one name: 'x'"]),
+        (no_parquet, ["data.parquet is not a Parquet file"]),
+        (unknown_ending, ["'.doc' is not known. Known: .csv"]),
+        (no_test_part, ["'part' has no row for test", "leave --split out"]),
+        (two_rows, ["2 rows in 2 groups that belong together leave test empty"]),
+        (constant_in_training, ["'label' is 2.5 in all training rows", "Split otherwise"]),
+        (one_label, ["'label' has 1 label; it takes two"]),
+        (no_target_named, ["Say what to predict", "age, breed, note, label"]),
+        (unknown_target_kind, ["--target-kind 'ranking': allowed are"]),
+        (no_file_named, ["'photo' names no file", "--kind photo=ignored"]),
+        (no_such_modality, ["no column 'aeg'", "one of modalities", "Did you mean 'age'?"]),
         (changed, ["has changed"]),
     ],
 )
@@ -465,6 +528,27 @@ def test_a_split_column_is_kept_and_copies_leave_training(tmp_path):
     assert 5 not in found.rows("train") and 5 not in found.rows("val")
     assert "1 rows of an earlier part are equal in all columns" in said(found)
     assert len(found.rows("val")) == pytest.approx(5, abs=1)
+
+
+def test_rows_without_a_part_are_left_out_and_named(tmp_path):
+    parts = [None, "val", *["train"] * 48, *["test"] * 10]
+    found = prepared(saved(tmp_path, frame().assign(part=parts)), split="part")
+    assert found.division.parts.tolist() == ["", *parts[1:]]
+    assert "part: 1 row without a part left out: row 1" in said(found)
+
+
+def test_a_sign_that_ties_too_many_rows_is_none(tmp_path):
+    table = frame()
+    table.loc[:12, ["age", "breed", "note"]] = [0.5, "cat", "the same note for all of them"]
+    found = prepared(saved(tmp_path, table))
+    assert "13 rows are equal in all columns, too many to keep in one part: they are split" in (
+        said(found)
+    )
+    assert len(set(found.division.groups)) == 60 and set(found.division.parts[:13]) == set(PARTS)
+    table.loc[12, "age"] = 0.25  # twelve of sixty are few enough
+    found = prepared(saved(tmp_path, table))
+    assert "12 rows are equal in all columns; such rows were kept in one part" in said(found)
+    assert len(set(found.division.parts[:12])) == 1
 
 
 def test_near_copies_of_images_stay_together(tmp_path):
@@ -736,6 +820,18 @@ def test_a_column_that_gives_the_target_away_is_named(tmp_path):
     table["cents"] = 100 * table["age"] + 3
     text = said(prepared(saved(tmp_path, table), target="age"))
     assert "cents: it orders the rows as the target does" in text and "rank: it" not in text
+
+
+@pytest.mark.parametrize(("filled", "named"), [(29, False), (31, True)])
+def test_a_column_that_is_mostly_empty_gives_nothing_away(tmp_path, filled, named):
+    table = frame()
+    table["outcome"] = (
+        table["label"].map({"yes": "alive", "no": "dead"}).where(table.index < filled)
+    )
+    assert ("outcome: each of" in said(prepared(saved(tmp_path, table)))) == named
+    table["cents"] = (100 * table["age"]).where(table.index < filled)
+    found = said(prepared(saved(tmp_path, table), target="age"))
+    assert ("cents: it orders" in found) == named
 
 
 DRAW = np.random.default_rng(3)

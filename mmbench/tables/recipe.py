@@ -177,7 +177,7 @@ class Files:
     @classmethod
     def of(cls, cells: pd.Series, folder: Path) -> "Files":
         texts = strings(with_value(cells)).map(str.strip, na_action="ignore")
-        texts = texts.mask(texts == "")
+        texts = texts.mask(texts == "").astype(object)  # an empty column has become numbers
         remote = texts[texts.str.contains("://", regex=False, na=False)]
         if len(remote):
             raise UnusableData(
