@@ -477,6 +477,9 @@ def test_verify_says_what_and_where_and_its_exit_code(call, board: Path, product
     code, output, _ = call("verify", board, "--json")
     document = {d["id"]: d for d in json.loads(output)}
     assert code == 1 and not document[product.stem]["valid"]
+    product.write_text("{")
+    found = json.loads(call("verify", product, "--json")[1])
+    assert [(d["id"], d["valid"], d["file"]) for d in found] == [(None, False, str(product))]
     for wrong in (board / "nowhere", board.parent / "empty"):
         (board.parent / "empty").mkdir(exist_ok=True)
         code, _, errors = call("verify", wrong)
@@ -718,6 +721,10 @@ INCOHERENT: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
     ),
     "from the future": (lambda r: r.update(created="2999-01-01T00:00:00+00:00"), "in the future"),
     "another clean score": (lambda r: r["robustness"].update(clean=0.5), "not with clean"),
+    "a corruption that costs nothing at first": (
+        lambda r: r["robustness"]["corrupted"]["speech"]["dropped"].__setitem__(0, 0.99),
+        "robustness of speech/dropped begins with 0.99, not with clean",
+    ),
     "a larger area": (lambda r: r["robustness"]["area"].update(all=0.99), "robustness.area of all"),
     "a smaller corruption": (
         lambda r: r["robustness"]["corrupted"]["speech"]["dropped"].__setitem__(5, 0.9),
