@@ -22,7 +22,7 @@ from typer.testing import CliRunner
 from mmbench.cli.main import app
 from mmbench.contracts import Encoder
 from mmbench.datasets.synthetic import Synergy
-from mmbench.errors import InvalidParameter, StorageError
+from mmbench.errors import DataUnavailable, InvalidParameter, StorageError
 from mmbench.feature_cache import FeatureCache, damage, remove
 from mmbench.features import (
     code_digest,
@@ -370,6 +370,35 @@ def test_nothing_is_left_of_what_could_not_be_finished(tmp_path: Path) -> None:
         cache.get_or_compute(KEY, 4, breaks)
     assert cache.entries() == []
     assert len(ask(cache, encoder(tmp_path))) == 6
+
+
+def test_what_is_to_be_encoded_and_cannot_be_read_is_not_the_caches_fault(tmp_path: Path) -> None:
+    def unreadable(_: int) -> Iterator[Encoded]:
+        yield Encoded.vector(torch.ones(2, 3))
+        raise PermissionError("photo.png is another's")
+
+    cache = FeatureCache(tmp_path)
+    with pytest.raises(DataUnavailable, match=r"encoded cannot be read: photo\.png is another's"):
+        cache.get_or_compute(KEY, 4, unreadable)
+    assert cache.entries() == []
+
+
+@pytest.mark.parametrize(
+    ("error", "asked"), [(MemoryError("none left"), [6, 1]), (RuntimeError("a bug"), [6])]
+)
+def test_an_encoder_that_fails_for_every_size_of_batch_has_failed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, asked: list[int]
+) -> None:
+    sizes = []
+
+    def fails(_encoder: object, _inputs: Tensor, at_once: int) -> Encoded:
+        sizes.append(at_once)
+        raise error
+
+    monkeypatch.setattr("mmbench.features.encode_in_pieces", fails)
+    with pytest.raises(type(error), match=str(error)):
+        list(encodings(encoder(tmp_path), VALUES, size=6))
+    assert sizes == asked
 
 
 def stops_before(batch: int) -> Callable[[], None]:

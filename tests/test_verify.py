@@ -153,6 +153,12 @@ def test_what_is_no_file_of_predictions_is_refused(tmp_path: Path) -> None:
         path.write_bytes(content)
         with pytest.raises(DataUnavailable, match="damaged"):
             read_predictions(path, hashlib.sha256(content).hexdigest())
+    sha = write_predictions(path, [torch.zeros(3)])  # not of several outputs
+    with pytest.raises(DataUnavailable, match=r"are \(seeds, rows, outputs\); got \(1, 3\)"):
+        read_predictions(path, sha)
+    path.unlink()
+    with pytest.raises(DataUnavailable, match="cannot be read: No such file"):
+        read_predictions(path, sha)
 
 
 # What a row says of itself ---------------------------------------------------------------------

@@ -5,6 +5,7 @@ import math
 import re
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -23,6 +24,7 @@ from mmbench.errors import (
     StorageError,
     UnusableData,
 )
+from mmbench.evaluation.latency import OutputsDiffer
 from mmbench.exporting import export_model
 from mmbench.exporting.card import card
 from mmbench.exporting.graph import Parity, write_graph
@@ -323,6 +325,27 @@ def test_a_compressed_model_is_rebuilt_from_its_folder(small, tmp_path):
     sample = {"a": [0.5] * 16, "b": [0.1] * 16}
     before, after = (load_model(f).predict(sample).probabilities["1"] for f in (small, out))
     assert before != after and before == pytest.approx(after, abs=0.05)
+
+
+def test_a_smaller_model_that_answers_otherwise_once_it_is_loaded_is_not_left(
+    small, tmp_path, monkeypatch
+):
+    from mmbench.exporting import smaller
+
+    answers = smaller.answers
+    monkeypatch.setattr(smaller, "answers", lambda *given: answers(*given) + 0.5)
+    with pytest.raises(OutputsDiffer, match=r"\(by 0\.5\).* Export it without --int8"):
+        export_model(small, tmp_path / "out", load_plugins(), None, Compression(prune=0.5))
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_graph_that_differs_from_the_model_is_not_written(small, tmp_path, monkeypatch):
+    traced = SimpleNamespace(module=lambda: None)
+    monkeypatch.setattr("mmbench.exporting.graph.traced", lambda *_: traced)
+    monkeypatch.setattr("mmbench.exporting.graph.differs", lambda *_: 0.25)
+    found = write_graph(load_saved(small, load_plugins(), CPU), tmp_path)
+    assert found == Parity(None, "it differs from the model by 0.25")
+    assert not list(tmp_path.iterdir())
 
 
 def test_without_its_data_a_model_is_timed_only(home, tmp_path, timed, monkeypatch):
