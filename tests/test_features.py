@@ -7,7 +7,7 @@ import multiprocessing
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -227,6 +227,24 @@ def test_other_weights_are_other_features(tmp_path: Path) -> None:
     assert weights(encoder(tmp_path, seed=0)) != weights(encoder(tmp_path, seed=1))
 
 
+def test_weights_are_digested_once_and_after_each_change(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken = []
+
+    def digest(state: Mapping[str, Tensor]) -> str:
+        taken.append(content_digest(state))
+        return taken[-1]
+
+    monkeypatch.setattr("mmbench.features.content_digest", digest)
+    made = encoder(tmp_path)
+    first = weights(made)
+    assert weights(made) == first and len(taken) == 1
+    with torch.no_grad():
+        made.project.weight[0, 0] += 1
+    assert weights(made) != first and len(set(taken)) == 2
+
+
 def test_other_code_is_other_features() -> None:
     from mmbench.encoders.cnn import CNN
     from mmbench.encoders.patches import Patches
@@ -234,20 +252,39 @@ def test_other_code_is_other_features() -> None:
     assert len({code_digest(c) for c in (Counting, CNN, Patches)}) == 3
 
 
-def test_other_code_of_a_helper_is_other_features(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("edited", "touched"),
+    [("_image", ["hog", "cnn"]), ("_words", ["tfidf"]), ("_length", ["tfidf"])],
+)
+def test_other_code_of_a_helper_is_other_features(
+    monkeypatch: pytest.MonkeyPatch, edited: str, touched: list[str]
+) -> None:
+    """Of one that a class is built on, and of one whose functions it calls."""
     from mmbench.encoders.cnn import CNN
     from mmbench.encoders.hog import HistogramOfGradients
     from mmbench.encoders.tabular import Vector
+    from mmbench.encoders.tfidf import TfIdf
 
-    encoders = (HistogramOfGradients, CNN, Vector)
+    encoders = (HistogramOfGradients, CNN, TfIdf, Vector)
     before = [code_digest(c) for c in encoders]
     real = inspect.getsource
-    edited = "mmbench.encoders._image"  # what both image encoders are built on
     monkeypatch.setattr(
-        inspect, "getsource", lambda module: real(module) + "#" * (module.__name__ == edited)
+        inspect,
+        "getsource",
+        lambda m: real(m) + "#" * (m.__name__ == f"mmbench.encoders.{edited}"),
     )
     after = [code_digest.__wrapped__(c) for c in encoders]
-    assert [a != b for a, b in zip(before, after, strict=True)] == [True, True, False]
+    found = [c.name for c, a, b in zip(encoders, before, after, strict=True) if a != b]
+    assert found == touched
+
+
+def test_the_digest_of_code_is_the_same_in_every_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sets of names have another order in each."""
+    modules = ["mmbench.types", "mmbench.errors", "mmbench.features"]
+    monkeypatch.setattr("mmbench.features._with_helpers", lambda _: modules)
+    first = code_digest.__wrapped__(Counting)
+    modules.reverse()
+    assert code_digest.__wrapped__(Counting) == first
 
 
 STRANGERS = """
@@ -384,7 +421,7 @@ def test_what_is_to_be_encoded_and_cannot_be_read_is_not_the_caches_fault(tmp_pa
 
 
 @pytest.mark.parametrize(
-    ("error", "asked"), [(MemoryError("none left"), [6, 1]), (RuntimeError("a bug"), [6])]
+    ("error", "asked"), [(MemoryError("none left"), [3, 1]), (RuntimeError("a bug"), [3])]
 )
 def test_an_encoder_that_fails_for_every_size_of_batch_has_failed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, asked: list[int]
@@ -397,7 +434,7 @@ def test_an_encoder_that_fails_for_every_size_of_batch_has_failed(
 
     monkeypatch.setattr("mmbench.features.encode_in_pieces", fails)
     with pytest.raises(type(error), match=str(error)):
-        list(encodings(encoder(tmp_path), VALUES, size=6))
+        list(encodings(encoder(tmp_path), VALUES, size=3))
     assert sizes == asked
 
 
@@ -574,3 +611,5 @@ def test_the_digest_sees_names_shapes_types_and_bytes() -> None:
     ]
     assert len({content_digest(d) for d in (base, *others)}) == 5
     assert content_digest(base) == content_digest({"x": torch.zeros(3, 2).T.contiguous()})
+    two = base | others[0]
+    assert content_digest(two) == content_digest(dict(reversed(two.items())))

@@ -208,6 +208,9 @@ def test_dates_of_new_rows_are_read_as_they_were_learnt(alone):
     assert [f.says for f in model.findings(new)] == [
         "1 cell is no date and counts as empty: row 2, such as '31/31/2024'"
     ]
+    new["born"] = ["04/13/2024", "04/14/2024"]  # the month first, which was not learnt
+    (found,) = model.findings(new)
+    assert found.says.startswith("2 cells are no date and count as empty: rows 1, 2")
 
 
 def test_a_task_without_preprocessing_takes_its_modalities(tmp_path):
