@@ -23,6 +23,7 @@ from mmbench.leaderboard.across.figures import on_front
 from mmbench.leaderboard.across.fronts import covered, hypervolume
 from mmbench.leaderboard.across.page import write_index
 from mmbench.leaderboard.across.significance import (
+    Significance,
     critical_difference,
     friedman_p,
     groups,
@@ -32,7 +33,7 @@ from mmbench.leaderboard.across.significance import (
     significance,
 )
 from mmbench.leaderboard.across.terminal import terminal_table
-from mmbench.leaderboard.across.words import words
+from mmbench.leaderboard.across.words import _significant, words
 from mmbench.leaderboard.row import Row
 from mmbench.leaderboard.row_files import write_row
 from mmbench.leaderboard.site.build import write_site
@@ -334,6 +335,34 @@ def test_where_nothing_differs_there_is_no_critical_difference() -> None:
     assert found.groups == [["concat", "gated", "sum"]]
     without = significance(turns, "absent")
     assert (without.against, without.sign_tests) == (None, {})
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        (
+            {},
+            "none is shown to differ from another in rank (Friedman, p = 0.200 is not below 0.05).",
+        ),
+        (
+            {"friedman_p": 0.04, "critical_difference": 1.5, "groups": [["a", "b", "c"]]},
+            "none ranks worse than a by more than Nemenyi's critical difference of 1.50.",
+        ),
+        (
+            {"friedman_p": 0.04, "critical_difference": 1.5, "groups": [["a", "b"], ["b", "c"]]},
+            "c is shown to rank worse than a (Friedman, p = 0.040; by more than Nemenyi's critical "
+            "difference of 1.50); b is not.",
+        ),
+        ({"tested": ["a", "b"]}, "Only 2 methods ran on every task: a Friedman test takes 3 or"),
+        ({"tasks": 4}, "With 4 tasks nothing is claimed over tasks"),
+    ],
+)
+def test_what_is_claimed_over_tasks_goes_by_their_number_and_by_friedmans_test(
+    changes: dict[str, Any], said: str
+) -> None:
+    test = Significance(**{"tasks": 6, "tested": ["a", "b", "c"], "friedman_p": 0.2, **changes})
+    (line,) = _significant(test)
+    assert said in line
 
 
 def test_a_method_that_was_not_run_everywhere_is_not_tested() -> None:

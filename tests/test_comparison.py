@@ -14,7 +14,7 @@ from command_line import mmbench
 
 from mmbench.campaign import concluding
 from mmbench.campaign.places import Crew, Places
-from mmbench.comparison.cells import headline
+from mmbench.comparison.cells import _leading, headline
 from mmbench.comparison.contestants import (
     ComparisonRequest,
     comparison_name,
@@ -324,6 +324,23 @@ def test_a_contestant_that_is_left_alone_beats_nobody():
     verdict = SimpleNamespace(label="concat", reference=False, leads=True, yardstick=None)
     outcome = SimpleNamespace(verdicts=[verdict], rows={"concat": SimpleNamespace(gain=None)})
     assert headline(outcome)[0] == ("concat alone finished: there is nothing to compare it with.")
+
+
+@pytest.mark.parametrize(
+    ("labels", "leaders", "said"),
+    [
+        ("ab", 1, "a is better than b."),
+        ("abc", 1, "a is better than each of the 2 others."),
+        ("ab", 2, "a and b are not shown to differ."),
+        ("abc", 2, "a has the best mean, 0.500; one of the 2 others is not shown to be worse."),
+        ("abcd", 3, "a has the best mean, 0.500; 2 of the 3 others are not shown to be worse."),
+    ],
+)
+def test_the_first_line_says_who_leads_and_who_is_not_shown_to_be_worse(
+    labels: str, leaders: int, said: str
+) -> None:
+    found = [SimpleNamespace(label=label, score=0.5) for label in labels]
+    assert _leading(found[:leaders], found) == said  # type: ignore[arg-type]
 
 
 def test_the_front_holds_what_nothing_beats_in_cost_and_score():
