@@ -26,6 +26,7 @@ from mmbench.tables.read import read_table
 from mmbench.tables.recipe import Recipe
 from mmbench.tables.samples import media_column
 from mmbench.tables.store import store
+from mmbench.tables.taskfile import read_task_file
 from mmbench.types import MISSING
 
 
@@ -479,10 +480,47 @@ def test_images_of_one_shade_are_named(tmp_path):
     assert "one shade" not in said(prepared(with_images(tmp_path, "uint16", 40_000)))
 
 
-def test_paths_from_windows_are_told_as_such(tmp_path):
-    table = frame().assign(photo=[f"photos\\{i}.png" for i in range(60)])
-    with pytest.raises(UnusableData, match=r"'photo': none of 60 files exists, .* backslashes"):
+@pytest.mark.parametrize(
+    ("cell", "words"),
+    [
+        (r"photos\{}.png", r"none of 60 files exists, and paths have backslashes"),
+        ("{}.png;{}b.png", r"none of 60 files exists, and cells name several, such as '0.png;0b"),
+        ('["{}.png", "{}b.png"]', r"cells name several, .* Give each a column of its own"),
+        ("https://x.org/{}.png?w=9", r"is an address; .* --kind photo=ignored"),
+    ],
+)
+def test_paths_that_name_no_file_here_are_told_as_such(cell, words, tmp_path):
+    table = frame().assign(photo=[cell.format(i, i) for i in range(60)])
+    with pytest.raises(UnusableData, match=f"'photo'.*{words}"):
         prepared(saved(tmp_path, table))
+
+
+def test_files_whose_names_tell_no_kind_are_no_texts(tmp_path):
+    table = with_images(tmp_path, "uint8", 255)
+    cells = pd.read_csv(table)
+    for name in cells["photo"]:
+        (tmp_path / name).rename((tmp_path / name).with_suffix(".scan"))
+    cells["photo"] = cells["photo"].str.replace(".png", ".scan")
+    path = saved(tmp_path, cells)
+    assert "photo: not used: files of a kind that their names do not tell; say it" in said(
+        prepared(path)
+    )
+    found = prepared(path, Asked((("image", ("photo",)),)))
+    assert found.task.modalities["photo"] == "image"
+
+
+def test_a_path_may_start_at_home(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    cells = pd.read_csv(with_images(tmp_path, "uint8", 255))
+    path = saved(tmp_path / "elsewhere", cells.assign(photo="~/" + cells["photo"]))
+    found = prepared(path)
+    assert not found.stores["photo"][1].broken
+    new = found.recipe.apply(pd.read_csv(path).head(2), path.parent)
+    assert torch.equal(new["photo"].values, found.stores["photo"][1].values[torch.arange(2)])
+    task = tmp_path / "elsewhere" / "task.yaml"
+    task.write_text("schema: 1\ndata: ~/elsewhere/data.csv\nroot: ~/here\ntarget: label\n")
+    _, options, _ = read_task_file(task)
+    assert (options.path, options.root) == (str(path), str(tmp_path / "here"))
 
 
 def test_transparent_grey_is_white(tmp_path):
@@ -491,9 +529,35 @@ def test_transparent_grey_is_white(tmp_path):
     assert (decode(tmp_path / "a.png", Shape("image", 8)).values == 255).all()
 
 
-def test_a_broken_image_is_told_without_an_address(tmp_path):
-    (tmp_path / "a.png").write_bytes(b"no image")
-    with pytest.raises(Broken, match=r"^no image that Pillow can read$"):
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (b"no image", r"^no image that Pillow can read$"),
+        (b"", r"^the file has 0 bytes$"),
+        (b"<!DOCTYPE html><p>404", r"^a page of the web, no picture$"),
+        (b"version https://git-lfs.github.com/spec/v1", r"Git LFS; .* git lfs pull$"),
+        (b"\n<svg/>", r"^a drawing \(SVG\); write it as PNG$"),
+        (b"\0\0\0\x18ftypheic", r"^a picture as HEIC; write it as JPEG$"),
+    ],
+)
+def test_a_broken_image_is_told_without_an_address(content, why, tmp_path):
+    (tmp_path / "a.png").write_bytes(content)
+    with pytest.raises(Broken, match=why):
+        decode(tmp_path / "a.png", Shape("image", 8))
+
+
+def test_a_folder_is_no_image(tmp_path):
+    with pytest.raises(Broken, match=r"^it is a folder; those of frames are read as videos$"):
+        decode(tmp_path, Shape("image", 8))
+
+
+def test_a_huge_picture_is_read_in_silence_or_told(tmp_path, monkeypatch):
+    """Pillow's warning would stand among findings, and name no file."""
+    Image.new("L", (60, 50)).save(tmp_path / "a.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 2_000)
+    assert decode(tmp_path / "a.png", Shape("image", 8)).values.shape == (3, 8, 8)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1_000)
+    with pytest.raises(Broken, match=r"^it has more than 2,000 pixels; write it smaller$"):
         decode(tmp_path / "a.png", Shape("image", 8))
 
 

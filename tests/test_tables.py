@@ -607,7 +607,11 @@ def test_large_numbers_keep_what_tells_them_apart(tmp_path):
     ("cells", "kind"),
     [
         (["a.png", "b.JPG", None], "image"),
+        (["a.avif", "b.jfif", "c.jp2"], "image"),
+        (["https://x.org/a.jpg?w=3", "https://x.org/b.jpg#c"], "image"),
+        (['["a.jpg", "b.jpg"]', '["c.jpg"]'], "image"),
         (["a.wav", "b.flac"], "audio"),
+        (["a.opus", "b.OGA"], "audio"),
         (["1 2 3.5", "4 5.5 6"], "series"),
         (["1 2 -3", "-4 5 6", "7 -8 9"], "series"),
         (["1 2 3 4 5 6 7 8", "9 8 7 6 5 4 3 2"], "series"),

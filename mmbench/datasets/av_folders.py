@@ -88,17 +88,17 @@ def _clips(root: Path) -> Iterator[dict[str, object]]:
 
 
 def _modality(path: Path) -> str:
-    from mmbench.tables.kinds import SUFFIXES
+    from mmbench.tables.endings import READ
 
     suffix = path.suffix.lower()
-    if path.is_dir() or suffix in SUFFIXES["image"] or _is_film(path):
+    if path.is_dir() or suffix in READ["image"] or _is_film(path):
         return "frames"
-    return "sound" if suffix in SUFFIXES["audio"] else ""
+    return "sound" if suffix in READ["audio"] else ""
 
 
 def _is_film(path: Path) -> bool:
     """It is not decoded, but listed as what a clip lacks."""
-    from mmbench.tables.media import FILMS
+    from mmbench.tables.endings import FILMS
 
     return path.suffix.lower() in FILMS and not path.is_dir()
 

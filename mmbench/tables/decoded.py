@@ -8,6 +8,7 @@ import pandas as pd
 
 from mmbench.errors import UnusableData
 from mmbench.tables.copies import NONE
+from mmbench.tables.endings import names_several
 from mmbench.tables.findings import Finding, Level, counted, rows_named
 from mmbench.tables.kinds import sequence
 from mmbench.tables.media import ABSENT, ANIMATED, RATE, STRETCHED, Shape, by_time
@@ -18,15 +19,21 @@ MOST_FLAT = 0.9
 """Share of a column's images that may be of one shade before they seem to be read wrongly."""
 
 
-def check_slashes(name: str, files: Files, found: Store) -> None:
-    """``UnusableData`` if no file is there because the paths were written on Windows."""
-    written = [path for path in files.paths.names if "\\" in path]
+def check_written(name: str, files: Files, found: Store) -> None:
+    """``UnusableData`` if no file is there because of how the paths are written."""
     absent = [why for why in found.broken.values() if why == ABSENT]
-    if written and len(absent) == len(files.paths):
+    if len(absent) < len(files.paths):
+        return
+    none = f"Column {name!r}: none of {counted(len(absent), 'file')} exists, and"
+    if several := [path for path in files.paths.names if names_several(path)]:
         raise UnusableData(
-            f"Column {name!r}: none of {counted(len(absent), 'file')} exists, and paths have "
-            f"backslashes, such as {written[0]!r}. Write / instead, and say with --root where the "
-            "paths start if it is not the table's folder."
+            f"{none} cells name several, such as {several[0]!r}. Give each a column of its own, or "
+            "put those of a row into a folder and name that: frames of a video."
+        )
+    if written := [path for path in files.paths.names if "\\" in path]:
+        raise UnusableData(
+            f"{none} paths have backslashes, such as {written[0]!r}. Write / instead, and say with "
+            "--root where the paths start if it is not the table's folder."
         )
 
 

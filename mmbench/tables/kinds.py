@@ -2,10 +2,10 @@
 
 import json
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from shlex import quote
 from typing import Literal, get_args
 
 import numpy as np
@@ -13,31 +13,13 @@ import pandas as pd
 
 from mmbench.tables.cells import as_text, categories, strings, with_value
 from mmbench.tables.dates import is_date
-from mmbench.tables.media import AS_FRAMES, FILMS, FRAME_SUFFIXES
+from mmbench.tables.endings import PICTURES, READ, UNREAD, ending, located
 from mmbench.tables.numbers import CODE, MOST, THOUSANDS, are_numbers, as_numbers, share_of
 
 ColumnKind = Literal[
     "image", "audio", "video", "series", "text", "number", "category", "date", "ignored"
 ]
 COLUMN_KINDS: tuple[ColumnKind, ...] = get_args(ColumnKind)
-SUFFIXES: Mapping[ColumnKind, frozenset[str]] = {
-    "image": frozenset({".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff"}),
-    "audio": frozenset({".wav", ".flac", ".ogg", ".mp3", ".aiff", ".aif"}),
-    "series": frozenset({".npy"}),
-}
-UNREAD: Mapping[str, frozenset[str]] = {
-    AS_FRAMES: FILMS,
-    "PNG or JPEG": frozenset({".svg", ".heic", ".heif", ".avif"}),
-    "WAV or FLAC": frozenset({".m4a", ".aac", ".wma"}),
-    "PNG or JPEG, or an array as .npy": frozenset({".dcm", ".nii"}),
-    "an array (time, channels) as .npy": frozenset(
-        {".csv", ".tsv", ".npz", ".mat", ".edf", ".h5", ".hdf5", ".pt", ".pkl", ".parquet"}
-    ),
-    "the text itself, in the cell": frozenset(
-        {".txt", ".md", ".pdf", ".doc", ".docx", ".html", ".htm", ".xml", ".json"}
-    ),
-}
-"""Endings of files that are not decoded, by what each is to be written as."""
 SERIAL = re.compile(r"[^\W\d_]{0,8}[-_]?\d{2,}|[0-9a-f]{8}(?:-?[0-9a-f]{4}){3}-?[0-9a-f]{12}", re.I)
 """A name that counts: SKU-00012, a UUID."""
 SAMPLE = 500
@@ -108,15 +90,25 @@ def _of_numbers(cells: pd.Series) -> Seems:
     return Seems("number", "whole numbers" if whole else "numbers")
 
 
-def _of_strings(cells: pd.Series, sample: pd.Series, name: str, folder: Path) -> Seems:
-    endings = sample.map(lambda s: Path(s).suffix.lower())
-    for kind, suffixes in SUFFIXES.items():
+def _of_files(sample: pd.Series, name: str, folder: Path) -> Seems | None:
+    """Of a column of paths; None where it is none."""
+    endings = sample.map(ending)
+    for kind, suffixes in READ.items():
         if endings.isin(suffixes).mean() >= MOST:
             return Seems(kind, f"paths that end in {endings.mode().iloc[0]}")
     for instead, suffixes in UNREAD.items():
         if endings.isin(suffixes).mean() >= MOST:
             why = f"files that end in {endings.mode().iloc[0]} are not decoded; write each as"
             return Seems("ignored", f"{why} {instead}")
+    if share_of(sample, partial(_is_file, folder=folder)) >= MOST:
+        why = "files of a kind that their names do not tell; say it, as in --image"
+        return Seems("ignored", f"{why} {quote(name)}")
+    return None
+
+
+def _of_strings(cells: pd.Series, sample: pd.Series, name: str, folder: Path) -> Seems:
+    if seems := _of_files(sample, name, folder):
+        return seems
     distinct = categories(cells).nunique()
     repeated = distinct <= len(cells) / 2
     if not repeated and share_of(sample, partial(_holds_frames, folder=folder)) >= MOST:
@@ -139,9 +131,13 @@ def _of_strings(cells: pd.Series, sample: pd.Series, name: str, folder: Path) ->
 
 def _holds_frames(cell: str, folder: Path) -> bool:
     """Classes of pictures are names of folders as well, but such a cell stands in many rows."""
-    if len(cell) > LONGEST_NAME or not (folder / cell).is_dir():
+    if len(cell) > LONGEST_NAME or not (place := located(folder, cell)).is_dir():
         return False
-    return any(path.suffix.lower() in FRAME_SUFFIXES for path in (folder / cell).glob("*"))
+    return any(path.suffix.lower() in PICTURES for path in place.glob("*"))
+
+
+def _is_file(cell: str, folder: Path) -> bool:
+    return len(cell) <= LONGEST_NAME and located(folder, cell).is_file()
 
 
 def sequence(cell: object) -> np.ndarray | None:

@@ -3,6 +3,7 @@
 import io
 import math
 import re
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmbench.errors import first_line
+from mmbench.tables.endings import AS_FRAMES, FILMS, PICTURES
 
 Media = Literal["image", "audio", "video", "series"]
 Array = NDArray[Any]
@@ -26,12 +28,15 @@ NO_RANGE = frozenset({"I", "F"})
 STRETCHED, ANIMATED = "stretched", "animated"
 ABSENT = "it does not exist"
 """Why a file is broken that is not there."""
-FRAME_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp"})
-FILMS = frozenset(
-    {".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv", ".flv"}
-)
-"""Endings of films, whose codecs nothing here reads."""
-AS_FRAMES = "a folder of its frames, as PNG or JPEG"
+NO_PICTURES: Mapping[bytes, str] = {
+    b"version https://git-lfs": "a pointer of Git LFS; fetch the file itself: git lfs pull",
+    b"<!doctype html": "a page of the web, no picture",
+    b"<html": "a page of the web, no picture",
+    b"<?xml": "a drawing (SVG); write it as PNG",
+    b"<svg": "a drawing (SVG); write it as PNG",
+}
+"""What a file is whose content begins so."""
+HEIC = frozenset({b"ftypheic", b"ftypheix", b"ftypmif1", b"ftypmsf1", b"ftyphevc"})
 
 
 class Broken(Exception):
@@ -85,6 +90,8 @@ def decode(path: Path, shape: Shape) -> Decoded:
         raise
     except FileNotFoundError:
         raise Broken(ABSENT) from None
+    except IsADirectoryError:
+        raise Broken("it is a folder; those of frames are read as videos") from None
     except Exception as error:  # noqa: BLE001 - a decoder meets arbitrary bytes and may raise anything
         raise Broken(first_line(error)) from None
 
@@ -105,12 +112,27 @@ def picture(content: bytes, size: int) -> Array:
 def _opened(content: bytes, size: int) -> Any:
     from PIL import Image, UnidentifiedImageError
 
+    warnings.filterwarnings("ignore", module=r"PIL\.")  # which would name no file
     try:
         image = Image.open(io.BytesIO(content))
     except UnidentifiedImageError:
-        raise Broken("no image that Pillow can read") from None
+        raise Broken(_no_picture(content)) from None
+    except Image.DecompressionBombError:
+        most = 2 * (Image.MAX_IMAGE_PIXELS or 0)
+        raise Broken(f"it has more than {most:,} pixels; write it smaller") from None
     image.draft("RGB", (size, size))  # JPEG: decode no more pixels than are kept
     return image
+
+
+def _no_picture(content: bytes) -> str:
+    """Why Pillow knows no picture in it."""
+    if not content:
+        return "the file has 0 bytes"
+    if content[4:12] in HEIC:
+        return "a picture as HEIC; write it as JPEG"
+    start = content[:64].lstrip().lower()
+    told = (says for begins, says in NO_PICTURES.items() if start.startswith(begins))
+    return next(told, "no image that Pillow can read")
 
 
 def shrunk(image: Any, size: int) -> Array:
@@ -198,7 +220,7 @@ def _video(path: Path, shape: Shape) -> Decoded:
 
 
 def _of_folder(path: Path, shape: Shape) -> list[Array]:
-    frames = sorted((p for p in inside(path) if p.suffix.lower() in FRAME_SUFFIXES), key=_counted)
+    frames = sorted((p for p in inside(path) if p.suffix.lower() in PICTURES), key=_counted)
     if not frames:
         raise Broken("the folder holds no frames")
     return [_frame(frames[i], shape.size) for i in _spread(len(frames), shape.depth)]

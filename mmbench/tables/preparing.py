@@ -180,7 +180,7 @@ class _Preparation:
         files = Files.of(self.frame[name], self.options.folder)
         shape = shape_of_files(kind, files.paths, self.options)
         found = store(files.paths, shape, self.watch(name))
-        decoded.check_slashes(name, files, found)
+        decoded.check_written(name, files, found)
         self.findings += cleaning.check_files(name, files, found)
         self.findings += decoded.axes(name, shape)
         self.findings += decoded.of_files(name, files, found, shape)

@@ -6,6 +6,7 @@ A saved model keeps its recipe, so that new rows are treated as the training row
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from shlex import quote
 from typing import Any, overload
 
 import numpy as np
@@ -15,6 +16,7 @@ from torch import Tensor
 
 from mmbench.errors import UnusableData
 from mmbench.tables.cells import strings, with_value
+from mmbench.tables.endings import located
 from mmbench.tables.fields import Fields
 from mmbench.tables.kinds import sequence
 from mmbench.tables.media import Broken, Shape, steps
@@ -164,7 +166,7 @@ class Paths(Sequence[Path]):
     def __getitem__(self, place: int | slice) -> "Path | Paths":
         if isinstance(place, slice):
             return Paths(self.folder, self.names[place])
-        return self.folder / self.names[place]
+        return located(self.folder, self.names[place])
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +184,8 @@ class Files:
         if len(remote):
             raise UnusableData(
                 f"Column {cells.name!r}, row {remote.index[0] + 1}: {remote.iloc[0]!r} is an "
-                "address; mmbench downloads nothing. Fetch the files and name their paths."
+                "address; mmbench downloads nothing. Fetch the files and name their paths, or "
+                f"leave the column out: --kind {quote(f'{cells.name}=ignored')}."
             )
         names = sorted(set(texts.dropna()))
         place = {name: i for i, name in enumerate(names)}

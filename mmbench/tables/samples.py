@@ -10,6 +10,7 @@ import torch
 
 from mmbench.errors import UnusableData
 from mmbench.tables.cells import is_empty
+from mmbench.tables.endings import located
 from mmbench.tables.findings import Finding, counted, rows_named, so_missing
 from mmbench.tables.kinds import sequence
 from mmbench.tables.media import Array, Broken, Shape, decode, fit_sound, series, shrunk
@@ -79,7 +80,7 @@ def _decoded(cell: Any, shape: Shape, folder: Path) -> Array:
     """(*shape.dims) of a path, a picture or an array."""
     numbers = shape.media == "series" and sequence(cell) is not None
     if isinstance(cell, str | Path) and not numbers:
-        return decode(folder / cell, shape).values
+        return decode(located(folder, cell), shape).values
     if shape.media == "image":
         return shrunk(_picture(cell), shape.size)
     if shape.media == "series":

@@ -27,6 +27,7 @@ from mmbench.errors import (
     MMBenchError,
     did_you_mean,
 )
+from mmbench.tables.endings import located
 from mmbench.tables.modalities import parsed_modalities
 from mmbench.tables.options import Asked, TableOptions
 
@@ -59,8 +60,8 @@ def read_task_file(path: Path) -> tuple[str, TableOptions, Asked]:
         raise InvalidSpec(f"{path} lacks `data:`, the table, as a path from the file's folder.")
     set_ = {name: _typed(path, name, data[name]) for name in OPTIONS if name in data}
     if "root" in set_:
-        set_["root"] = str(path.parent / set_["root"])
-    set_["path"] = str(path.parent / data["data"])
+        set_["root"] = str(located(path.parent, set_["root"]))
+    set_["path"] = str(located(path.parent, data["data"]))
     if modalities := data.get("modalities"):
         set_["modalities"] = json.dumps(modalities, ensure_ascii=False)
     kinds = _kinds(path, data)
