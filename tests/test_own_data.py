@@ -507,6 +507,12 @@ def test_files_whose_names_tell_no_kind_are_no_texts(tmp_path):
     )
     found = prepared(path, Asked((("image", ("photo",)),)))
     assert found.task.modalities["photo"] == "image"
+    for name in cells["photo"][:30]:
+        (tmp_path / name).unlink()
+        (tmp_path / name).mkdir()
+    assert "photo: not used: files of a kind" in said(prepared(path)), (
+        "folders of frames among them"
+    )
 
 
 def test_a_path_may_start_at_home(tmp_path, monkeypatch):

@@ -100,7 +100,7 @@ def _of_files(sample: pd.Series, name: str, folder: Path) -> Seems | None:
         if endings.isin(suffixes).mean() >= MOST:
             why = f"files that end in {endings.mode().iloc[0]} are not decoded; write each as"
             return Seems("ignored", f"{why} {instead}")
-    if share_of(sample, partial(_is_file, folder=folder)) >= MOST:
+    if _name_files(sample, folder):
         why = "files of a kind that their names do not tell; say it, as in --image"
         return Seems("ignored", f"{why} {quote(name)}")
     return None
@@ -136,8 +136,11 @@ def _holds_frames(cell: str, folder: Path) -> bool:
     return any(path.suffix.lower() in PICTURES for path in place.glob("*"))
 
 
-def _is_file(cell: str, folder: Path) -> bool:
-    return len(cell) <= LONGEST_NAME and located(folder, cell).is_file()
+def _name_files(sample: pd.Series, folder: Path) -> bool:
+    """Whether most are there; folders alone may be those of classes."""
+    places = [located(folder, cell) for cell in sample if len(cell) <= LONGEST_NAME]
+    there = [place for place in places if place.exists()]
+    return len(there) >= MOST * len(sample) and any(map(Path.is_file, there))
 
 
 def sequence(cell: object) -> np.ndarray | None:
