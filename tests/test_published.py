@@ -1,5 +1,6 @@
 """Published data sets, on tiny files of the same format: what is read, what is refused, by name."""
 
+import io
 import json
 import os
 import pickle
@@ -9,7 +10,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
+import soundfile
 import torch
 from PIL import Image
 
@@ -736,6 +739,104 @@ def test_numbers_as_people_write_them_are_read_as_in_a_table_of_ones_own(
     assert "1.100,50 €" in classes.task.outputs
     monkeypatch.setattr(preparing, "RULES", "other")
     assert HuggingFace(path=str(tmp_path / "saved"), target="price").version != read.version
+
+
+def png(red: int) -> bytes:
+    content = io.BytesIO()
+    Image.new("RGB", (9, 9), (red, 0, 0)).save(content, "PNG")
+    return content.getvalue()
+
+
+def of_every_feature(folder: Path, n: int = 40) -> Path:
+    datasets = pytest.importorskip("datasets")
+    features = datasets.Features(
+        {
+            "words": datasets.Value("large_string"),
+            "grid": datasets.Array2D((4, 3), "float32"),
+            "album": datasets.List(datasets.Image()),
+            "about": {"age": datasets.Value("int8")},
+            "nothing": datasets.Value("null"),
+            "photo": datasets.Image(),
+            "tags": datasets.List(datasets.ClassLabel(names=["red", "round"])),
+        }
+    )
+    rows = {
+        "words": [f"a long text number {i}" for i in range(n)],
+        "grid": [np.full((4, 3), i) for i in range(n)],
+        "album": [[{"bytes": png(i), "path": None}] for i in range(n)],
+        "about": [{"age": i} for i in range(n)],
+        "nothing": [None] * n,
+        "photo": [{"bytes": png(i), "path": None} for i in range(n)],
+        "tags": [[i % 2] if i % 3 else [0, 1] for i in range(n)],
+    }
+    datasets.Dataset.from_dict(rows, features=features).save_to_disk(folder)
+    return folder
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_every_feature_of_the_library_is_read_or_named(tmp_path, caplog):
+    folder = str(of_every_feature(tmp_path / "saved"))
+    from mmbench.datasets.huggingface import HuggingFace
+
+    task = HuggingFace(path=folder, target="tags", image_size=8)
+    check_dataset(task)
+    kinds = {"words": "text", "grid": "series", "photo": "image"}
+    assert dict(task.task.modalities) == kinds and task.task.outputs == ("red", "round")
+    assert "album: not used: lists of files" in caplog.text
+    assert "about: not used: records" in caplog.text and "nothing: not used" in caplog.text
+    with pytest.raises(InvalidParameter, match=r"'photo' holds files \(image\)"):
+        HuggingFace(path=folder, target="photo")
+    with pytest.raises(UnusableData, match=r"no column to learn from .* 'album': lists of files"):
+        HuggingFace(path=folder, target="tags", columns="album")
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.parametrize("inside", ["bytes", "records"])
+def test_files_that_another_program_put_into_parquet(inside, tmp_path):
+    pytest.importorskip("datasets")
+    from mmbench.datasets.huggingface import HuggingFace
+
+    def cells(contents: list[bytes]) -> list[object]:
+        return contents if inside == "bytes" else [{"bytes": c, "path": None} for c in contents]
+
+    sound = io.BytesIO()
+    soundfile.write(sound, np.sin(np.arange(1600)), 16_000, format="WAV")
+    pictures = cells([png(i) for i in range(30)])
+    if inside == "records":
+        pictures[4] = {"bytes": None, "path": None}
+    table = {"photo": pictures, "heard": cells([sound.getvalue()] * 30), "label": ["a", "b"] * 15}
+    pd.DataFrame(table).to_parquet(tmp_path / "train.parquet")
+    task = HuggingFace(path=str(tmp_path), image_size=8)
+    check_dataset(task)
+    assert dict(task.task.modalities) == {"photo": "image", "heard": "audio"}
+    missing = [int((task.load(p).columns["photo"].index == MISSING).sum()) for p in PARTS]
+    assert sum(missing) == (inside == "records")
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_column_that_training_rows_lack_is_not_read(tmp_path, caplog):
+    datasets = pytest.importorskip("datasets")
+    from mmbench.datasets.huggingface import HuggingFace
+
+    more = labelled(20).add_column("height", [1.5 * i for i in range(20)])
+    datasets.DatasetDict(train=labelled(40), test=more).save_to_disk(tmp_path / "saved")
+    task = HuggingFace(path=str(tmp_path / "saved"))
+    assert task.read.columns["table"].values.shape[1] == 1
+    assert "not used, since only test has it: height" in caplog.text
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_what_the_library_stumbled_over_is_named(tmp_path):
+    pytest.importorskip("datasets")
+    from mmbench.datasets.huggingface import HuggingFace
+
+    for name in ("small", "large"):
+        frame = pd.DataFrame({"size": [1.0, 2.0], "label": ["a", "b"]})
+        frame.to_csv(tmp_path / f"{name}.csv", index=False)
+    configs = "".join(f"- config_name: {n}\n  data_files: {n}.csv\n" for n in ("small", "large"))
+    (tmp_path / "README.md").write_text(f"---\nconfigs:\n{configs}---\n")
+    with pytest.raises(DataUnavailable, match=r"\['small', 'large'\].* task.config names one"):
+        HuggingFace(path=str(tmp_path))
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")

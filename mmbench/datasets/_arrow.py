@@ -81,8 +81,19 @@ def content_digest(rows: Any) -> str:
 def present(rows: Any, column: str) -> np.ndarray:
     """(rows,) whether a cell holds a file."""
     arrow = rows.select_columns([column]).with_format("arrow")
-    found = [np.asarray(batch.column(column).is_null()) for batch in arrow.iter(AT_ONCE)]
-    return ~np.concatenate(found).astype(bool)
+    found = [_filled(batch.column(column).combine_chunks()) for batch in arrow.iter(AT_ONCE)]
+    return np.concatenate(found)
+
+
+def _filled(cells: Any) -> np.ndarray:
+    """As ``_holds``, of an Arrow array, without the bytes."""
+    nothing = [np.asarray(cells.field(part).is_null()) for part in ("bytes", "path")]
+    absent: np.ndarray = np.asarray(cells.is_null()) | np.logical_and(*nothing)
+    return ~absent.astype(bool)
+
+
+def _holds(cell: Mapping[str, Any] | None) -> bool:
+    return cell is not None and (cell["bytes"] is not None or cell["path"] is not None)
 
 
 def digests(rows: Any, column: str) -> Iterator[str | None]:
@@ -90,11 +101,11 @@ def digests(rows: Any, column: str) -> Iterator[str | None]:
     batches = rows.select_columns([column]).iter(AT_ONCE)
     for row, cell in enumerate(cell for batch in batches for cell in batch[column]):
         try:
-            yield None if cell is None else hashlib.sha256(_content(cell)).hexdigest()
+            yield hashlib.sha256(_content(cell)).hexdigest() if _holds(cell) else None
         except OSError as error:
             raise _unreadable(column, row, error) from None
 
 
 def _content(cell: Mapping[str, Any]) -> bytes:
-    found: bytes = cell["bytes"] or Path(cell["path"]).read_bytes()
-    return found
+    inside: bytes | None = cell["bytes"]
+    return Path(cell["path"]).read_bytes() if inside is None else inside

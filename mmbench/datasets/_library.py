@@ -12,17 +12,19 @@ import numpy as np
 import pandas as pd
 
 from mmbench.datasets._arrow import MEDIA, MediaKind, content_digest, digests, present
-from mmbench.errors import DataUnavailable, InvalidParameter, UnusableData, did_you_mean
-from mmbench.parts import PARTS
+from mmbench.datasets._features import file_kind, plain, seems, with_files
+from mmbench.datasets._library_splits import alike, splits_of
+from mmbench.errors import InvalidParameter, UnusableData, did_you_mean
+from mmbench.tables.cleaning import left_aside
 from mmbench.tables.copies import Groups, Tied, groups_of, keyed
 from mmbench.tables.fields import Fields
 from mmbench.tables.findings import Finding
-from mmbench.tables.kinds import Seems, infer_kind
+from mmbench.tables.kinds import Seems
 from mmbench.tables.modalities import Modalities, inferred
 from mmbench.tables.notation import plain_numbers
 from mmbench.tables.recipe import Recipe, joined_text
 from mmbench.tables.shapes import shape_of_sequences
-from mmbench.tables.splitting import NAMES, draw_parts
+from mmbench.tables.splitting import draw_parts
 from mmbench.tables.targets import (
     TARGETS_ARE,
     Target,
@@ -60,24 +62,26 @@ class Library:
 @lru_cache(maxsize=2)
 def read(path: str, config: str, columns: str, target: str, target_kind: str, seed: int) -> Library:
     """``columns``: those that are read, ``a,b``; all if empty. Of retrieval there is no target."""
-    splits = _splits(path, config)
+    splits = splits_of(path, config)
     import datasets
 
     try:
-        rows = datasets.concatenate_datasets(list(splits.values()))
+        rows = with_files(datasets.concatenate_datasets(alike(splits, path)))
     except ValueError as error:
         raise UnusableData(f"The splits of {path} have other columns: {error}.") from None
     target = "" if target_kind == "retrieval" else target
     names = _read(rows.column_names, columns, target, target_kind, path)
-    seems: dict[str, Seems] = {}
-    for name, feature in rows.features.items():
-        if (kind := MEDIA.get(type(feature).__name__)) and name in names:
-            rows = rows.cast_column(name, type(feature)(decode=False))
-            seems[name] = Seems(kind, "files of the data set")
-    table = rows.select_columns([n for n in (*names, target) if n and n not in seems]).to_pandas()
-    table, written = _in_plain_numbers(table, target, target_kind)
-    seems |= {n: _seems(table[n], pairs=not target) for n in names if n not in seems}
-    made = inferred({name: seems[name] for name in names}, ())
+    _check_target(rows, target)
+    kinds_of_files = {n: k for n in names if (k := file_kind(rows.features[n]))}
+    seem = {n: Seems(kind, "files of the data set") for n, kind in kinds_of_files.items()}
+    table = rows.select_columns([n for n in (*names, target) if n and n not in seem]).to_pandas()
+    table, written = _in_plain_numbers(plain(table, rows.features), target, target_kind)
+    seem |= {n: seems(table[n], rows.features[n], pairs=not target) for n in names if n not in seem}
+    made = inferred({name: seem[name] for name in names}, ())
+    written += left_aside(seem, ())
+    if not made:
+        reasons = "; ".join(f"{name!r}: {seem[name].why}" for name in names)
+        raise UnusableData(f"{path} has no column to learn from besides the target: {reasons}.")
     media = {
         m: (of[kind][0], kind, present(rows, of[kind][0]))
         for m, of in made.items()
@@ -103,43 +107,12 @@ def read(path: str, config: str, columns: str, target: str, target_kind: str, se
     )  # fmt: skip
 
 
-def _splits(path: str, config: str) -> dict[Part, Any]:
-    """By part; what has no such name is left aside."""
-    found = _loaded(path, config)
-    named: dict[str, str] = {}
-    for name in found:
-        named.setdefault(NAMES.get(name.lower(), ""), name)
-    if "train" not in named:
-        raise UnusableData(
-            f"{path} has no split to train on: there is {', '.join(found)}. Call one train, as in "
-            "DatasetDict(train=…); without a validation or test split, rows of it are drawn."
+def _check_target(rows: Any, target: str) -> None:
+    if target and (kind := file_kind(rows.features[target])):
+        raise InvalidParameter(
+            f"The target {target!r} holds files ({kind}), which are no answers. Set task.target to "
+            "a column of classes, labels, numbers or texts, or task.target_kind=retrieval."
         )
-    parts = {part: found[named[part]] for part in PARTS if part in named}
-    if aside := [name for name in found if name not in {named[part] for part in parts}]:
-        log.warning("%s: splits that are not used: %s", path, ", ".join(aside))
-    return parts
-
-
-def _loaded(path: str, config: str) -> Mapping[str, Any]:
-    """The splits by their names; what is not split is all for training."""
-    try:
-        import datasets
-    except ImportError:
-        raise DataUnavailable(
-            "The task 'huggingface' takes the library datasets: pip install 'mmbench[huggingface]'."
-        ) from None
-    try:
-        saved = (Path(path) / "dataset_dict.json").exists() or (Path(path) / "state.json").exists()
-        found = (
-            datasets.load_from_disk(path) if saved else datasets.load_dataset(path, config or None)
-        )
-    except Exception as error:  # noqa: BLE001 - the library raises whatever its readers and the network do
-        raise DataUnavailable(
-            f"{path} is no data set that the library datasets can read: {type(error).__name__}: "
-            f"{str(error).splitlines()[0] if str(error) else ''}. Give a folder, or a name with a "
-            "connection."
-        ) from None
-    return {"train": found} if isinstance(found, datasets.Dataset) else found
 
 
 def _read(there: list[str], asked: str, target: str, kind: str, path: str) -> list[str]:
@@ -174,17 +147,6 @@ def _in_plain_numbers(
 
     table, _, findings = plain_numbers(table, may_be_numbers)
     return table, findings
-
-
-def _seems(cells: pd.Series, *, pairs: bool) -> Seems:
-    """Only what lies in the table itself: a path in it is no file of the data set."""
-    seems = infer_kind(cells, Path())
-    if pairs and seems.kind == "category":
-        return Seems("text", "one side of a pair")  # few captions, each of many pictures
-    inside = seems.kind in ("text", "number", "category", "date") or (
-        seems.kind == "series" and not isinstance(cells.dropna().iloc[0], str)
-    )
-    return seems if inside else Seems("ignored", seems.why)
 
 
 def _target(
