@@ -547,16 +547,16 @@ def test_where_every_training_failed_the_first_reason_is_said(
 ) -> None:
     monkeypatch.setattr(finishing, "work", lambda *_: None)
     first, second = tmp_path / "first", tmp_path / "second"
-    for job, error in ((first, "Traceback: in it\nValueError: no room\n"), (second, "other")):
-        job.mkdir()
-        (job / "failure.json").write_text(json.dumps({"error": error}))
-    job: Any = SimpleNamespace(diagnose=True, listener=SimpleNamespace(evaluating=None))
+    for folder, error in ((first, "Traceback: in it\nValueError: no room\n"), (second, "other")):
+        folder.mkdir()
+        (folder / "failure.json").write_text(json.dumps({"error": error}))
+    undertaking: Any = SimpleNamespace(diagnose=True, listener=SimpleNamespace(evaluating=None))
     with pytest.raises(
         SearchFailed, match=r"failed; see .* The first failure: ValueError: no room"
     ):
-        finishing.finish(job, [tmp_path / "never begun", first, second])
+        finishing.finish(undertaking, [tmp_path / "never begun", first, second])
     (second / "result.json").touch()
-    finishing.finish(job, [first, second])
+    finishing.finish(undertaking, [first, second])
 
 
 def test_a_search_tells_of_the_trials_of_dead_workers(tmp_path: Path) -> None:
