@@ -156,12 +156,21 @@ function draw(chart, look) {
   delete layout.height;
   if (printing) layout.width = Math.min(plot.clientWidth, PAPER);
   Plotly.react(plot, data, layout, CONFIG);
+  nameDrawing(plot, chart.querySelector("h3").textContent);
   if (plot.dataset.ready) return;
   plot.dataset.ready = "yes";
   plot.on("plotly_click", ({ points: [point] }) => {
     if (point.customdata) location.href = point.customdata.at(-1);
   });
   select?.addEventListener("change", () => drawAll([chart]));
+}
+
+// To those who hear the page a chart is one image; its layers say nothing, and its buttons stay apart.
+function nameDrawing(plot, name) {
+  const [drawing, ...layers] = plot.querySelectorAll(".main-svg");
+  drawing.setAttribute("role", "img");
+  drawing.setAttribute("aria-label", name);
+  for (const layer of layers) layer.setAttribute("aria-hidden", "true");
 }
 
 // A chart is drawn when the reader comes near it, the others one by one a little later; from then on
