@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections import namedtuple
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -35,7 +35,7 @@ from mmbench.evaluation.disturbance import (
 )
 from mmbench.evaluation.energy import energy_mj_per_request
 from mmbench.evaluation.environment import environment, git_commit
-from mmbench.evaluation.flops import flops
+from mmbench.evaluation.flops import flops, operations
 from mmbench.evaluation.hardware import hardware, hardware_line
 from mmbench.evaluation.latency import OutputsDiffer, measure_latency, quick_latency_ms
 from mmbench.evaluation.measure import MeasurementFailed, measure, measure_in_fresh_process
@@ -463,6 +463,22 @@ def test_flops_of_convolutions_and_gated_units_are_counted() -> None:
     head = 2 * 8 * 2
     asked = model(Convolutional, modalities=("a",))
     assert flops(asked, requests()) == convolution + gru + head
+
+
+@pytest.mark.parametrize(
+    ("product", "expected"),
+    [
+        (lambda: nn.Bilinear(3, 4, 5)(torch.ones(2, 3), torch.ones(2, 4)), 2 * 2 * 3 * 4 * 5),
+        (lambda: torch.ones(2, 5, 3) @ torch.ones(3), 2 * 2 * 5 * 3),
+        (lambda: torch.addmv(torch.ones(5), torch.ones(5, 3), torch.ones(3)), 2 * 5 * 3),
+        (lambda: torch.ones(3) @ torch.ones(3), 2 * 3),
+    ],
+    ids=["bilinear", "tokens by a vector", "with a bias", "two vectors"],
+)
+def test_flops_of_products_with_vectors_are_counted(
+    product: Callable[[], Tensor], expected: int
+) -> None:
+    assert operations(model(), product) == expected
 
 
 def test_a_model_that_reads_nothing_can_be_measured() -> None:

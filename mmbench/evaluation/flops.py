@@ -13,6 +13,15 @@ from torch.utils.flop_counter import flop_registry
 from mmbench.model import FusionModel
 from mmbench.types import Column, Encoded, Split
 
+aten = torch.ops.aten
+OF_VECTORS: dict[Any, Callable[..., int]] = {
+    aten.mv: lambda matrix, _: 2 * matrix.numel(),
+    aten.addmv: lambda _, matrix, __: 2 * matrix.numel(),
+    aten.dot: lambda one, _: 2 * one.numel(),
+    aten._trilinear: lambda one, weight, *_: 2 * len(one) * weight.numel(),
+}
+"""Products that PyTorch's formulas lack: ``tokens @ vector``, and ``nn.Bilinear`` as one sum."""
+
 
 def flops(model: FusionModel, requests: Split) -> int:
     """Operations of one forward pass at batch 1, of a sample that misses no modality."""
@@ -31,9 +40,9 @@ def operations(model: FusionModel, run: Callable[[], object]) -> int:
     """Operations of ``run``, which asks something of ``model``, in evaluation mode.
 
     A multiplication and an addition count as two. Matrix products, convolutions and attention, by
-    the formulas of ``torch.utils.flop_counter``; elementwise operations are not counted. Fused
-    kernels that it does not know (LSTM, transformer layers, attention on a CPU) are replaced by the
-    plain operations that they stand for.
+    the formulas of ``torch.utils.flop_counter``, and by ``OF_VECTORS``; elementwise operations are
+    not counted. Fused kernels that neither knows (LSTM, transformer layers, attention on a CPU) are
+    replaced by the plain operations that they stand for.
     """
     was_training, fast = model.training, torch.backends.mha.get_fastpath_enabled()
     counter = _Counter()
@@ -75,7 +84,9 @@ class _Counter(TorchDispatchMode):
     ) -> Any:
         given = kwargs or {}
         result = func(*args, **given)
-        formula = flop_registry.get(func._overloadpacket)
-        if formula is not None:
-            self.total += int(formula(*args, **given, out_val=result))
+        kind = func._overloadpacket
+        if kind in OF_VECTORS:
+            self.total += OF_VECTORS[kind](*args)
+        elif kind in flop_registry:
+            self.total += int(flop_registry[kind](*args, **given, out_val=result))
         return result
