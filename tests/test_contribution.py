@@ -229,6 +229,16 @@ def test_clusters_of_separate_classes_are_found_and_those_of_noise_are_not() -> 
     assert clustering(torch.ones(60, 2), target)["nmi"] == 0.0  # fused vectors that collapsed
 
 
+def test_mutual_information_is_over_the_mean_of_both_entropies() -> None:
+    target = torch.arange(60).ge(50).long()  # 50 and 10; of the clusters 30 and 30
+    found = clustering(torch.arange(60).ge(30).double().unsqueeze(1), target)
+    h = torch.special.entr
+    classes, joint = h(torch.tensor([5 / 6, 1 / 6])).sum(), h(torch.tensor([3, 2, 1]) / 6).sum()
+    clusters = math.log(2)
+    mean = (classes + clusters) / 2
+    assert found["nmi"] == pytest.approx(float((classes + clusters - joint) / mean), abs=1e-6)
+
+
 def test_averaging_documents() -> None:
     first = {"rows": 3, "x": {"a": 1.0, "b": None}}
     second = {"rows": 3, "x": {"a": 2.0, "b": 1.0}}
