@@ -347,6 +347,8 @@ def test_the_front_holds_what_nothing_beats_in_cost_and_score():
     points = [(1.0, 0.5, "cheap"), (2.0, 0.4, "beaten"), (3.0, 0.9, "good"), (3.0, 0.8, "tied")]
     assert [p[2] for p in front(points, higher_is_better=True)] == ["cheap", "good"]
     assert [p[2] for p in front(points, higher_is_better=False)] == ["cheap", "beaten"]
+    equal = [*points, (3.0, 0.9, "as good"), (4.0, 0.9, "dearer")]
+    assert [p[2] for p in front(equal, higher_is_better=True)] == ["cheap", "as good", "good"]
 
 
 # The whole job, in this process ---------------------------------------------------------------

@@ -7,11 +7,10 @@ Point = tuple[float, float, str]
 
 
 def front(points: Sequence[Point], *, higher_is_better: bool) -> list[Point]:
-    """Those that no other beats in cost and score at once, cheapest first."""
-    sign, kept = (1 if higher_is_better else -1), []
-    best = float("-inf")
+    """Those that no other beats in cost and score at once, cheapest first; equal ones all."""
+    sign: int = 1 if higher_is_better else -1
+    kept: list[Point] = []
     for point in sorted(points, key=lambda p: (p[0], -sign * p[1], p[2])):
-        if sign * point[1] > best:
-            best = sign * point[1]
+        if not kept or sign * point[1] > sign * kept[-1][1] or point[:2] == kept[-1][:2]:
             kept.append(point)
     return kept
