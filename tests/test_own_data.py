@@ -579,6 +579,18 @@ def test_a_picture_is_turned_upright_as_its_file_is(tmp_path):
     assert not torch.equal(media_column([image], shape, tmp_path, "photo").values, by_path)
 
 
+def test_rows_that_name_one_file_share_its_values(tmp_path):
+    picture = Image.fromarray((blobs(0) * 255).astype(np.uint8))
+    picture.save(tmp_path / "a.png")
+    cells = ["a.png", "", "a.png", picture, "gone.png", "gone.png"]
+    broken: list[int] = []
+    column = media_column(
+        cells, Shape("image", 8), tmp_path, "photo", lambda _, row, *__: broken.append(row)
+    )
+    assert column.index.tolist() == [0, MISSING, 0, 1, MISSING, MISSING] and broken == [4, 5]
+    assert column.values.shape == (2, 3, 8, 8)
+
+
 def test_frames_come_in_the_order_they_are_counted(tmp_path):
     for i in range(11):
         Image.fromarray(np.full((8, 8), 10 * i, np.uint8)).save(tmp_path / f"frame{i}.png")

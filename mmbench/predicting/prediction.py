@@ -43,4 +43,4 @@ def prediction(scores: Tensor, task: Task, mean: float, std: float) -> Predictio
         chances = dict(zip(names, scores.sigmoid().tolist(), strict=True))
         return Prediction(tuple(n for n, p in chances.items() if p >= THRESHOLD), chances)
     chances = dict(zip(names, scores.softmax(0).tolist(), strict=True))
-    return Prediction(names[int(scores.argmax())], chances)
+    return Prediction(max(chances, key=chances.__getitem__), chances)

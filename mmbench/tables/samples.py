@@ -56,11 +56,18 @@ class Unreadable:
 def media_column(
     cells: Sequence[Any], shape: Shape, folder: Path, name: str, on_broken: OnBroken = refuse
 ) -> Column:
-    """Decoded now and kept in memory; an empty cell is missing, and so is one that is broken."""
+    """Decoded now and kept in memory; an empty cell is missing, and so is one that is broken.
+
+    Rows that name one file share its values: it is decoded, and encoded, once.
+    """
     values, index = [], []
+    places: dict[str, int] = {}
     for row, cell in enumerate(cells):
         if is_empty(cell):
             index.append(MISSING)
+            continue
+        if isinstance(cell, str) and cell in places:
+            index.append(places[cell])
             continue
         try:
             values.append(_decoded(cell, shape, folder))
@@ -69,6 +76,8 @@ def media_column(
             index.append(MISSING)
             continue
         index.append(len(values) - 1)
+        if isinstance(cell, str):
+            places[cell] = index[-1]
     stacked = np.stack(values) if values else np.empty((0, *shape.dims), shape.dtype)
     found = torch.from_numpy(stacked)
     if shape.media == "audio":
