@@ -472,6 +472,41 @@ def test_what_is_not_read_of_an_animation_is_said(tmp_path):
     )
 
 
+@pytest.mark.parametrize(
+    ("split", "words"),
+    [
+        ("group=owner", r"has 1 group of rows, .*; 60 rows are of one file of 'photo'"),
+        (
+            "part",
+            r"has no row for train and val; \d+ rows of an earlier part are of one file of 'photo'",
+        ),
+    ],
+)
+def test_rows_of_one_photo_leave_no_part_empty_without_a_reason(split, words, tmp_path):
+    """Photos that owners share tie the owners; a split of ones own may cross photos."""
+    table = pd.read_csv(with_images(tmp_path, "uint8", 255))
+    table["photo"] = [f"{i // 3}.png" for i in range(60)]
+    table["owner"] = [f"owner {i % 20}" for i in range(60)]
+    table["part"] = [("train", "val", "test")[i % 3] for i in range(60)]
+    with pytest.raises(UnusableData, match=words):
+        prepared(saved(tmp_path, table), split=split)
+
+
+def test_lists_of_zeros_and_ones_name_no_labels(tmp_path):
+    table = frame().assign(label=["[1, 0, 1]" if i % 2 else "[0, 1, 0]" for i in range(60)])
+    with pytest.raises(UnusableData, match=r"lists of 0 and 1, .* Write the names"):
+        prepared(saved(tmp_path, table))
+    table["label"] = ["[0]", "[1]", "[0, 1]"] * 20
+    assert prepared(saved(tmp_path, table)).task.outputs == ("0", "1"), "names of two labels"
+
+
+@pytest.mark.parametrize(("first", "told"), [(1, True), (0, False)])
+def test_numbers_that_may_have_an_order_are_named(first, told, tmp_path):
+    table = frame().assign(label=[first + i % 5 for i in range(60)])
+    found = said(prepared(saved(tmp_path, table)))
+    assert ("from 1 to 5 are read as classes, without their order" in found) == told
+
+
 def test_images_of_one_shade_are_named(tmp_path):
     """12 bits in a file of 16 leave next to nothing."""
     assert "photo: 60 of 60 images show no pattern, nearly one shade each" in said(

@@ -1,6 +1,6 @@
 """What is worth knowing of the classes of a target before they are learnt."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -11,6 +11,9 @@ from mmbench.tables.numbers import MOST
 IMBALANCE = 10.0
 """How many times larger than the smallest the largest class is, for it to be said."""
 
+FEWEST_STEPS = 3
+"""Classes of two numbers have no order to lose."""
+
 
 def alike(outputs: Iterable[str], name: str, what: str = "classes") -> list[Finding]:
     """Classes or categories that may be one: only the user knows."""
@@ -20,6 +23,19 @@ def alike(outputs: Iterable[str], name: str, what: str = "classes") -> list[Find
     same = [" and ".join(labels) for labels in spellings.values() if len(labels) > 1]
     says = f"{what} differ only in case or blanks: {listed(same)}. Write them alike if so"
     return [Finding(name, says)] if same else []
+
+
+def ordered(outputs: Sequence[str], name: str) -> list[Finding]:
+    """What is said of classes that are whole numbers; from 0 on they may be codes of anything."""
+    if len(outputs) < FEWEST_STEPS or outputs[0] == "0":
+        return []
+    if not all(label.lstrip("-").isdigit() for label in outputs):
+        return []
+    says = (
+        f"whole numbers from {outputs[0]} to {outputs[-1]} are read as classes, without their "
+        "order. If they say how much: --target-kind regression"
+    )
+    return [Finding(name, says)]
 
 
 def uneven(

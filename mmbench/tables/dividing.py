@@ -81,7 +81,8 @@ def divide(
         findings += splitting.short_parts(parts, how.shares)
         findings += _without_group(frame[how.group], usable) if how.group else []
         division = Division(parts, groups)
-    splitting.check_parts_filled(division.parts, how, division.groups[usable])
+    said = [f.says for f in findings if f.where == "split" and f.level == "done"]
+    splitting.check_parts_filled(division.parts, how, division.groups[usable], said)
     if target.kind in ("classification", "multilabel"):
         sizes = {part: _sizes(target, division.parts == part) for part in PARTS}
         findings += splitting.unseen_classes(sizes, target.outputs, options.target)

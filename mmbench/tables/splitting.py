@@ -13,7 +13,7 @@ from mmbench.parts import PARTS
 from mmbench.tables.cells import strings
 from mmbench.tables.copies import Groups
 from mmbench.tables.filled import ROWS
-from mmbench.tables.findings import Finding, listed, rows_named
+from mmbench.tables.findings import Finding, counted, listed, rows_named
 from mmbench.types import Part
 
 SHARES = (0.8, 0.1, 0.1)
@@ -132,28 +132,25 @@ def _leave_none_empty(
             parts[spare[-1]] = part
 
 
-def check_parts_filled(parts: np.ndarray, how: How, groups: Groups) -> None:
-    """Raise ``UnusableData`` if a part has no rows, with the reason."""
+def check_parts_filled(parts: np.ndarray, how: How, groups: Groups, said: Sequence[str]) -> None:
+    """Raise ``UnusableData`` if a part has no rows, with the reason; ``said`` is known of ties."""
     empty = [part for part in PARTS if not (parts == part).any()]
     if not empty:
         return
-    n_groups = len(np.unique(groups))
+    left, together = " and ".join(empty), counted(len(np.unique(groups)), "group")
     if how.column:
-        why = f"The split column {how.column!r} has no row for {' and '.join(empty)}"
-        mend = "Name rows of every part in it, or leave --split out."
+        why = f"The split column {how.column!r} has no row for {left}"
+        mend = "Name rows of every part in it, those of one tie in one part, or leave --split out."
     elif how.group:
         why = (
-            f"The group column {how.group!r} has {n_groups} groups of rows, which stay together: "
-            f"{' and '.join(empty)} would be empty"
+            f"The group column {how.group!r} has {together} of rows, which stay together: {left} "
+            "would be empty"
         )
         mend = "At least three groups are needed; choose another column, or shares."
     else:
-        why = (
-            f"{len(parts)} rows in {n_groups} groups that belong together leave "
-            f"{' and '.join(empty)} empty"
-        )
+        why = f"{len(parts)} rows in {together} that belong together leave {left} empty"
         mend = "At least three groups are needed: add rows that are no copies of these."
-    raise UnusableData(f"{why}. {mend}")
+    raise UnusableData(f"{'; '.join([why, *said])}. {mend}")
 
 
 def short_parts(parts: np.ndarray, shares: tuple[float, ...]) -> list[Finding]:

@@ -15,7 +15,7 @@ from mmbench.errors import UnusableData
 from mmbench.parts import PARTS
 from mmbench.sequences import END
 from mmbench.tables.cells import categories, strings, with_value
-from mmbench.tables.classes import alike, uneven
+from mmbench.tables.classes import alike, ordered, uneven
 from mmbench.tables.copies import NONE, Groups
 from mmbench.tables.findings import Finding, counted, rows_named
 from mmbench.tables.labels import labels_of, none_of, rarely_several, seem_several, separator_of
@@ -93,6 +93,7 @@ def read_target(cells: pd.Series, kind: TargetIs, separator: str) -> tuple[Targe
             *_unknown(target.known, name),
             *seem_several(target.outputs, name),
             *uneven(codes, target.known, target.outputs, name),
+            *ordered(target.outputs, name),
         ]
     return target, [*found, *alike(target.outputs, name)]
 
@@ -145,6 +146,11 @@ def _labels(texts: pd.Series, separator: str) -> tuple[Target, list[Finding]]:
     outputs = sorted({label for labels in each for label in labels})
     if len(outputs) < 2:
         raise UnusableData(f"The target {texts.name!r} has {len(outputs)} label; it takes two.")
+    if set(outputs) == {"0", "1"} and any(len(set(labels)) < len(labels) for labels in each):
+        raise UnusableData(
+            f"The target {texts.name!r} holds lists of 0 and 1, such as {texts.dropna().iloc[0]}, "
+            "which name no label. Write the names of those that hold, as in red|round."
+        )
     place = {label: i for i, label in enumerate(outputs)}
     values = torch.zeros(len(each), len(outputs))
     for row, labels in enumerate(each):
