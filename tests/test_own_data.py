@@ -14,7 +14,7 @@ from PIL import Image
 
 from mmbench import load_model
 from mmbench.cli.data_options import options_of
-from mmbench.errors import UnusableData
+from mmbench.errors import InvalidParameter, UnusableData
 from mmbench.explain.parts import in_parts
 from mmbench.tables.fields import Fields
 from mmbench.tables.media import Broken, Shape, decode
@@ -498,6 +498,13 @@ def test_lists_of_zeros_and_ones_name_no_labels(tmp_path):
         prepared(saved(tmp_path, table))
     table["label"] = ["[0]", "[1]", "[0, 1]"] * 20
     assert prepared(saved(tmp_path, table)).task.outputs == ("0", "1"), "names of two labels"
+
+
+def test_a_target_of_several_columns_is_told_how_to_write_it(tmp_path):
+    with pytest.raises(InvalidParameter, match=r"one column.* as in age\|label, .*age=ignored"):
+        prepared(saved(tmp_path, frame()), target="age,label")
+    both = frame().rename(columns={"label": "age,label"})
+    assert prepared(saved(tmp_path, both), target="age,label").task.outputs == ("no", "yes")
 
 
 @pytest.mark.parametrize(("first", "told"), [(1, True), (0, False)])

@@ -214,6 +214,7 @@ def _check_asked(options: TableOptions, asked: Asked, columns: list[str]) -> Non
             f"Say what to predict: --target COLUMN, or --target-kind retrieval to find one side of "
             f"each row by the other. Columns: {', '.join(columns)}."
         )
+    _check_one_target(options, columns)
     for name in (*filter(None, [options.target]), *(name for name, _ in asked.each())):
         if name not in columns:
             raise InvalidParameter(
@@ -226,6 +227,16 @@ def _check_asked(options: TableOptions, asked: Asked, columns: list[str]) -> Non
                 f"--kind {name}={kind}: there is no kind {kind!r}."
                 f"{did_you_mean(kind, COLUMN_KINDS)} Kinds: {', '.join(COLUMN_KINDS)}."
             )
+
+
+def _check_one_target(options: TableOptions, columns: Collection[str]) -> None:
+    names = named(options.target, columns)
+    if len(names) > 1 and set(names) <= set(columns):
+        raise InvalidParameter(
+            f"--target {options.target}: a target is one column. Of several numbers, learn one at "
+            "a time; of several labels, write a column with the names of those that hold, as in "
+            f"{names[0]}|{names[1]}, and leave these out: --kind {names[0]}=ignored."
+        )
 
 
 def _check_inputs(asked: Asked, roles: Mapping[str, str]) -> None:
