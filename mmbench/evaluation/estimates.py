@@ -90,8 +90,9 @@ def spread_of_sources(drawn: Tensor, sources: int, farthest: float = 0.0) -> Spr
 
     Where no resample differs, as of a model that is right everywhere, the next source may still
     be at the other end of what the figure can be, ``farthest`` away: the variance is then what it
-    is if one of n is. Resamples in which the metric is undefined (a class was not drawn) are left
-    out.
+    is if one of n is. With no error or one among n that are alike for all seeds the 95 % interval
+    covers some 84 % (Brown, Cai & DasGupta, "Interval Estimation for a Binomial Proportion", 2001).
+    Resamples in which the metric is undefined (a class was not drawn) are left out.
     """
     known, others = drawn[~drawn.isnan()], max(1, sources - 1)
     if len(known) < 2:

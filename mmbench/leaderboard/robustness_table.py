@@ -66,9 +66,12 @@ def concat_rows(rows: Iterable[Row]) -> Concats:
 
 
 def relative(row: Row, concats: Concats) -> float | None:
-    """Relative robustness: the area less that of concat with the same encoders; positive is better.
+    """Robustness relative to concat with the same encoders: the area less its; positive is better.
 
-    None if there is no such row, or if either was examined on other curves than the other.
+    What a row is better by on clean rows is part of that. MultiBench (Liang et al., NeurIPS 2021)
+    calls the area itself relative, and effective what is left above the curve of late fusion once
+    that is moved to the same clean score. None if there is no such row, or if either was examined
+    on other curves than the other.
     """
     concat = concats.get(_comparable(row))
     if concat is None or concat.robustness is None or row.robustness is None:
