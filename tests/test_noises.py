@@ -218,6 +218,11 @@ def test_integer_samples_stay_integers_within_their_range() -> None:
     noise = (noisy.double() - clips.double()).square().mean((1, 2))
     ratio = 10 * torch.log10(clips.double().square().mean((1, 2)) / noise)
     assert ratio.tolist() == pytest.approx([10.0] * 3, abs=0.01)
+    ends = white_noise(5 * clips, -5.0, stream()).unique()
+    assert (ends[0], ends[-1]) == (-(2**15), 2**15 - 1), "loud noise is cut off and never wraps"
+    loud = white_noise(5 * clips, -5.0, stream()).double() - 5 * clips.double()
+    ratio = 10 * torch.log10((5 * clips.double()).square().mean() / loud.square().mean())
+    assert -5 < ratio < 0, "which leaves less of it"
 
 
 def test_a_silent_span_is_one_span() -> None:
