@@ -1,6 +1,7 @@
-"""Files written whole or not at all, and folders that can be written."""
+"""Files written whole or not at all, those of strangers, and folders that can be written."""
 
 import os
+import stat
 from pathlib import Path
 
 from mmbench.errors import StorageError
@@ -25,6 +26,21 @@ def write_whole(path: Path, content: str | bytes) -> Path:
             "Make the folder writable, free some space, or choose another folder."
         ) from None
     return path
+
+
+def read_bounded(path: Path, most: int) -> bytes:
+    """The bytes of a file that may come from a stranger: a link in a board may lead anywhere.
+
+    ``OSError`` for what is no file, such as a pipe that never ends, and for more bytes than
+    ``most``.
+    """
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise OSError(f"it is {'a folder' if path.is_dir() else 'a pipe or a device'}, no file")
+    with path.open("rb") as file:
+        content = file.read(most + 1)
+    if len(content) > most:
+        raise OSError(f"it has more than {most:,} bytes")
+    return content
 
 
 def probe_writable(folder: Path) -> None:

@@ -3,6 +3,7 @@
 import ast
 import io
 import json
+import os
 import pickle
 import shutil
 import sys
@@ -20,7 +21,7 @@ from mmbench.errors import DataUnavailable, InvalidSpec, MMBenchError, UnknownNa
 from mmbench.evaluation.predictions import read_predictions
 from mmbench.feature_cache import FeatureCache
 from mmbench.features import encodings
-from mmbench.leaderboard.row_files import read_row
+from mmbench.leaderboard.row_files import read_row, read_rows
 from mmbench.plugins import load_plugins
 from mmbench.resolve import resolve
 from mmbench.saved import load_answers, load_model, load_requests, save_model
@@ -286,3 +287,37 @@ def test_a_hostile_row_is_refused(tmp_path: Path, evil: str) -> None:
     file.write_bytes(PICKLES["pickle"])
     with pytest.raises(InvalidSpec):
         read_row(file)
+
+
+@pytest.fixture
+def boards(tmp_path: Path) -> Path:
+    """A board of one honest row."""
+    (tmp_path / "boards" / "synergy").mkdir(parents=True)
+    row = next(iter(sorted((ROOT / "leaderboards" / "synergy").glob("*.json"))))
+    shutil.copy(row, tmp_path / "boards" / "synergy")
+    return tmp_path / "boards"
+
+
+@pytest.mark.parametrize(
+    ("place", "says"),
+    [
+        (lambda file: file.symlink_to("/dev/zero"), "a pipe or a device, no file"),
+        (os.mkfifo, "a pipe or a device, no file"),
+        (os.mkdir, "a folder, no file"),
+        (lambda file: file.symlink_to(file), "Too many levels of symbolic links"),
+        (lambda file: file.write_text(" " * (2**20 + 1)), "more than 1,048,576 bytes"),
+    ],
+    ids=["device", "pipe", "folder", "loop", "large"],
+)
+def test_what_ends_nowhere_is_named_and_the_other_rows_are_read(
+    boards: Path, monkeypatch: pytest.MonkeyPatch, place: Callable[[Path], object], says: str
+) -> None:
+    for reader in ("leaderboard.row_files", "evaluation.predictions"):
+        monkeypatch.setattr(f"mmbench.{reader}.MOST_BYTES", 2**20)
+    row, predictions = (boards / "synergy" / f"strange{end}" for end in (".json", ".xz"))
+    place(row)
+    place(predictions)
+    rows, (problem,) = read_rows(boards / "synergy")
+    assert len(rows) == 1 and f"{row} cannot be read: " in problem and says in problem
+    with pytest.raises(DataUnavailable, match=says):
+        read_predictions(predictions, "0" * 64)

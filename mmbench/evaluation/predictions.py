@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn.functional import one_hot
 
 from mmbench.errors import DataUnavailable
-from mmbench.files import write_whole
+from mmbench.files import read_bounded, write_whole
 from mmbench.sequences import said
 from mmbench.types import Task
 
@@ -59,7 +59,7 @@ def read_predictions(path: Path, sha256: str) -> list[Tensor]:
     Raises ``DataUnavailable`` if the file is missing, is not the one of the row, or is damaged.
     """
     try:
-        packed = path.read_bytes()
+        packed = read_bounded(path, MOST_BYTES)
     except OSError as error:
         raise DataUnavailable(
             f"The predictions {path} cannot be read: {error.strerror or error}."

@@ -9,11 +9,11 @@ from pathlib import Path
 
 from mmbench.errors import StorageError
 from mmbench.evaluation.predictions import write_predictions
-from mmbench.files import write_whole
+from mmbench.files import read_bounded, write_whole
 from mmbench.final import MODEL, SPEC, SeedResult
 from mmbench.leaderboard.diagnoses import Predictions, predictions_file
 from mmbench.leaderboard.row import Row
-from mmbench.leaderboard.row_text import row_from_text
+from mmbench.leaderboard.row_text import MOST_BYTES, row_from_text
 from mmbench.spec import spec_from_json
 
 ROW = "row.json"
@@ -61,6 +61,6 @@ def _inside(folder: Path) -> list[tuple[Row, Path]]:
 
 def _text(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        return read_bounded(path, MOST_BYTES).decode("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise StorageError(f"{path} cannot be read: {error}.") from None

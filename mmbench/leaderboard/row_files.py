@@ -4,11 +4,11 @@ import json
 from pathlib import Path
 
 from mmbench.errors import InvalidSpec, StorageError
-from mmbench.files import write_whole
+from mmbench.files import read_bounded, write_whole
 from mmbench.leaderboard.diagnoses import predictions_file
 from mmbench.leaderboard.garbage import garbage_kept
 from mmbench.leaderboard.row import Row
-from mmbench.leaderboard.row_text import row_from_dict, row_from_text
+from mmbench.leaderboard.row_text import MOST_BYTES, row_from_dict, row_from_text
 
 
 def write_row(folder: Path, row: Row, predictions_in: Path | None = None) -> Path:
@@ -111,7 +111,7 @@ def same_id(path: Path, row: Row, other_path: Path, other: Row) -> str:
 def read_row(path: Path) -> Row:
     """One row from its file, whose name is the row's id."""
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_bounded(path, MOST_BYTES).decode("utf-8")
     except UnicodeDecodeError:
         raise InvalidSpec(f"{path} is not text in UTF-8.") from None
     except OSError as error:

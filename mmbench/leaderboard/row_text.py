@@ -11,6 +11,8 @@ from mmbench.leaderboard.diagnoses import predictions_file
 from mmbench.leaderboard.row import SCHEMA, Row
 from mmbench.shape import read_as
 
+MOST_BYTES = 2**25
+"""Of a row's file: that of a search of a hundred thousand trials."""
 MEASURED = (
     "latency_ms_p50", "latency_ms_p90", "latency_ms_p95", "peak_memory_mib", "parameters",
     "fusion_parameters", "flops", "train_seconds",

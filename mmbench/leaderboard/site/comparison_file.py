@@ -8,8 +8,10 @@ from typing import Any
 from typing_extensions import TypedDict
 
 from mmbench.errors import InvalidSpec, StorageError
+from mmbench.files import read_bounded
 from mmbench.leaderboard.row import Row
 from mmbench.leaderboard.row_files import read_rows
+from mmbench.leaderboard.row_text import MOST_BYTES
 from mmbench.shape import read_as
 
 
@@ -73,7 +75,7 @@ def read_comparisons(folder: Path) -> tuple[list[Comparison], list[str]]:
 
 def _read(path: Path) -> Comparison:
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_bounded(path, MOST_BYTES).decode("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise StorageError(f"{path} cannot be read: {error}.") from None
     data = read_as(_File, text, str(path), others="ignore")
