@@ -3,6 +3,7 @@
 import io
 import itertools
 import json
+import random
 from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
@@ -32,8 +33,8 @@ from mmbench.comparison.verdicts import expected_best
 from mmbench.contracts import Fusion
 from mmbench.datasets.synthetic import Synergy
 from mmbench.errors import Incompatible, InvalidParameter
-from mmbench.evaluation.estimates import Estimate, Spread
-from mmbench.evaluation.paired import Resampled, holm, mean_ranks, tukey
+from mmbench.evaluation.estimates import Estimate, Spread, mean, spread_of_seeds
+from mmbench.evaluation.paired import Resampled, holm, mean_ranks, steadied, tukey
 from mmbench.features import FeatureCache
 from mmbench.fusions.concat import ConcatFusion
 from mmbench.leaderboard.row_files import read_rows
@@ -297,6 +298,35 @@ def test_of_equals_hardly_any_is_taken_to_be_worse_than_the_best():
         worst = min(resampled.plain, key=resampled.plain.__getitem__)
         any_worse += tukey(resampled.estimate(worst, best), 30) < 0.05
     assert any_worse <= 40 * 0.15
+
+
+def test_of_equals_on_few_seeds_hardly_any_two_are_told_apart():
+    """Seeds matter alone, and are three: now and then they lie close together."""
+    draws, found = random.Random(0), {False: 0, True: 0}
+    for _ in range(100):
+        scores = [[draws.gauss(0, 1) for _ in range(3)] for _ in range(20)]
+        best = max(scores, key=sum)
+        pairs = {
+            str(i): Estimate(mean(d), [Spread(0.0, 0), spread_of_seeds(d)])
+            for i, own in enumerate(scores)
+            if own is not best
+            for d in [[a - b for a, b in zip(own, best, strict=True)]]
+        }
+        for steady, asked in ((False, pairs), (True, steadied(pairs))):
+            least = max(asked.values(), key=lambda e: abs(e.mean) / e.error)
+            found[steady] += tukey(least, 20) < 0.05
+    assert found[True] <= 8 < 12 <= found[False]
+
+
+def test_a_steadied_difference_has_the_error_that_half_have_at_least():
+    pairs = {
+        n: Estimate(1.0, [Spread(0.5, 99), Spread(v, 2)])
+        for n, v in zip("abc", (1, 2, 4), strict=True)
+    }
+    found = steadied(pairs)
+    assert [e.spreads[1] for e in found.values()] == [Spread(2, 2), Spread(2, 2), Spread(4, 2)]
+    assert all(e.mean == 1.0 and e.spreads[0] == Spread(0.5, 99) for e in found.values())
+    assert steadied({"a": pairs["a"]}) == {"a": pairs["a"]} and steadied({}) == {}
 
 
 def test_mean_ranks_share_ties_and_follow_the_metric():

@@ -6,7 +6,7 @@ from math import comb
 from typing import Any
 
 from mmbench.contracts import Metric
-from mmbench.evaluation.paired import Resampled, holm, mean_ranks, tukey
+from mmbench.evaluation.paired import Resampled, holm, mean_ranks, steadied, tukey
 from mmbench.final import SeedResult
 from mmbench.types import Split
 
@@ -96,10 +96,11 @@ def _against(other: str | None, resampled: Resampled, *, chosen: bool) -> dict[s
     if other is None or other not in resampled.plain:
         return {}
     found = {label: resampled.estimate(label, other) for label in resampled.plain if label != other}
+    steady = steadied(found)
     if chosen:
-        corrected = {label: tukey(e, len(resampled.plain)) for label, e in found.items()}
+        corrected = {label: tukey(e, len(resampled.plain)) for label, e in steady.items()}
     else:
-        corrected = holm({label: e.p for label, e in found.items()})
+        corrected = holm({label: e.p for label, e in steady.items()})
     gains = {label: e.interval() for label, e in found.items()}
     return {
         label: Against(other, gain.mean, gain.low, gain.high, found[label].p, corrected[label])
