@@ -4,9 +4,11 @@ import io
 import itertools
 import json
 import random
+from collections import Counter
 from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
+from statistics import fmean
 from types import SimpleNamespace
 
 import pytest
@@ -33,8 +35,9 @@ from mmbench.comparison.verdicts import expected_best
 from mmbench.contracts import Fusion
 from mmbench.datasets.synthetic import Synergy
 from mmbench.errors import Incompatible, InvalidParameter
-from mmbench.evaluation.estimates import Estimate, Spread, mean, spread_of_seeds
-from mmbench.evaluation.paired import Resampled, holm, mean_ranks, steadied, tukey
+from mmbench.evaluation.estimates import Estimate, Spread, spread_of_seeds
+from mmbench.evaluation.moderated import moderated
+from mmbench.evaluation.paired import Resampled, holm, mean_ranks, tukey
 from mmbench.features import FeatureCache
 from mmbench.fusions.concat import ConcatFusion
 from mmbench.leaderboard.row_files import read_rows
@@ -300,33 +303,44 @@ def test_of_equals_hardly_any_is_taken_to_be_worse_than_the_best():
     assert any_worse <= 40 * 0.15
 
 
-def test_of_equals_on_few_seeds_hardly_any_two_are_told_apart():
+def test_of_equals_on_few_seeds_hardly_any_two_are_told_apart_and_what_differs_is_found():
     """Seeds matter alone, and are three: now and then they lie close together."""
-    draws, found = random.Random(0), {False: 0, True: 0}
+    draws, least, found = random.Random(0), Counter(), Counter()
     for _ in range(100):
         scores = [[draws.gauss(0, 1) for _ in range(3)] for _ in range(20)]
-        best = max(scores, key=sum)
-        pairs = {
-            str(i): Estimate(mean(d), [Spread(0.0, 0), spread_of_seeds(d)])
-            for i, own in enumerate(scores)
-            if own is not best
-            for d in [[a - b for a, b in zip(own, best, strict=True)]]
-        }
-        for steady, asked in ((False, pairs), (True, steadied(pairs))):
-            least = max(asked.values(), key=lambda e: abs(e.mean) / e.error)
-            found[steady] += tukey(least, 20) < 0.05
-    assert found[True] <= 8 < 12 <= found[False]
+        pairs = over_seeds(scores, max(scores, key=sum))
+        far = over_seeds([scores[0], *([s + 5 for s in own] for own in scores[1:])], scores[0])
+        for how in (dict, moderated):
+            most = max(how(pairs).values(), key=lambda e: abs(e.mean) / e.error)
+            least[how] += tukey(most, 20) < 0.05
+            found[how] += sum(
+                p < 0.05 for p in holm({n: e.p for n, e in how(far).items()}).values()
+            )
+    assert least[moderated] <= 8 < 12 <= least[dict]
+    assert found[moderated] > 2 * found[dict] > 0
 
 
-def test_a_steadied_difference_has_the_error_that_half_have_at_least():
-    pairs = {
-        n: Estimate(1.0, [Spread(0.5, 99), Spread(v, 2)])
-        for n, v in zip("abc", (1, 2, 4), strict=True)
+def over_seeds(scores, other):
+    """Each difference to ``other``, in which the seeds alone matter."""
+    gaps = [[a - b for a, b in zip(own, other, strict=True)] for own in scores if own is not other]
+    return {
+        str(i): Estimate(fmean(gap), [Spread(0.0, 0), spread_of_seeds(gap)])
+        for i, gap in enumerate(gaps)
     }
-    found = steadied(pairs)
-    assert [e.spreads[1] for e in found.values()] == [Spread(2, 2), Spread(2, 2), Spread(4, 2)]
-    assert all(e.mean == 1.0 and e.spreads[0] == Spread(0.5, 99) for e in found.values())
-    assert steadied({"a": pairs["a"]}) == {"a": pairs["a"]} and steadied({}) == {}
+
+
+def test_a_moderated_variance_lies_between_its_own_and_the_usual_one():
+    own = {str(i): Spread(v, 2) for i, v in enumerate((0.01, 0.9, 1.0, 1.1, 30.0))}
+    pairs = {n: Estimate(1.0, [Spread(0.5, 99), spread]) for n, spread in own.items()}
+    found = {n: e.spreads[-1] for n, e in moderated(pairs).items()}
+    assert found["0"].variance > 0.01 and found["4"].variance < 30
+    assert len({s.freedom for s in found.values()}) == 1 and 2 < found["0"].freedom < 8
+    assert all(e.mean == 1.0 and e.spreads[0] == Spread(0.5, 99) for e in moderated(pairs).values())
+    alike = {n: Estimate(1.0, [Spread(0.5, 99), Spread(1.0, 2)]) for n in "abcd"}
+    assert {e.spreads[-1].freedom for e in moderated(alike).values()} == {8}
+    assert moderated({"a": pairs["0"], "b": pairs["4"]}) == {"a": pairs["0"], "b": pairs["4"]}
+    still = {n: Estimate(0.0, [Spread(0.5, 99), Spread(0.0, 2)]) for n in "abc"}
+    assert moderated(still) == still and moderated({}) == {}
 
 
 def test_mean_ranks_share_ties_and_follow_the_metric():

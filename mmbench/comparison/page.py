@@ -129,7 +129,8 @@ def _reading(outcome: Outcome) -> str:
     if yardstick:
         notes.insert(
             2,
-            f"The verdict is that of the paired test against {escape(yardstick)}, Holm-corrected.",
+            f"The verdict is that of the paired test against {escape(yardstick)}, Holm-corrected. "
+            "Variances over a few seeds are moderated by what is usual among all (Smyth 2004).",
         )
     return "\n".join(f"- {note}" for note in notes)
 

@@ -6,7 +6,8 @@ from math import comb
 from typing import Any
 
 from mmbench.contracts import Metric
-from mmbench.evaluation.paired import Resampled, holm, mean_ranks, steadied, tukey
+from mmbench.evaluation.moderated import moderated
+from mmbench.evaluation.paired import Resampled, holm, mean_ranks, tukey
 from mmbench.final import SeedResult
 from mmbench.types import Split
 
@@ -96,7 +97,7 @@ def _against(other: str | None, resampled: Resampled, *, chosen: bool) -> dict[s
     if other is None or other not in resampled.plain:
         return {}
     found = {label: resampled.estimate(label, other) for label in resampled.plain if label != other}
-    steady = steadied(found)
+    steady = moderated(found)
     if chosen:
         corrected = {label: tukey(e, len(resampled.plain)) for label, e in steady.items()}
     else:

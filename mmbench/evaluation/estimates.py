@@ -40,7 +40,7 @@ class Spread:
     """A variance of a figure, and from how many independent values it is known."""
 
     variance: float
-    freedom: int
+    freedom: float
     """Degrees of freedom; 0 if nothing could vary, and then the variance is 0. A single source has
     1, the least there is."""
 

@@ -9,13 +9,12 @@ Holm ("A simple sequentially rejective multiple test procedure", Scandinavian Jo
 1956).
 
 Each pair has a variance of its own, since some configurations depend on the seed far more than
-others; corrected p-values take no smaller one than half of the pairs have, see ``steadied``.
+others; for corrected p-values it is ``moderated``.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import sqrt
-from statistics import median
 
 from torch import Tensor
 
@@ -28,9 +27,6 @@ from mmbench.evaluation.estimates import (
 )
 from mmbench.evaluation.intervals import RESAMPLES, gain_estimate
 from mmbench.evaluation.resampling import Resampler
-
-SEEDS = 1
-"""Which spread of a paired difference is that of seeds; the first is that of sources."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,25 +95,6 @@ def difference_of_unlike_seeds(
 
 def _difference(estimate: Estimate) -> Difference:
     return Difference(estimate.interval(), estimate.p)
-
-
-def steadied(estimates: Mapping[str, Estimate]) -> dict[str, Estimate]:
-    """Each with no less variance over seeds than half of them have.
-
-    A few seeds lie close together now and then, and among many pairs those are the ones that seem
-    to differ: where seeds matter much, two or more of twenty equals on three seeds were told apart
-    in 11 to 23 % of simulated families (Tukey) instead of 5 %, now in at most 8 %.
-    """
-    if not estimates:
-        return {}
-    usual = median(e.spreads[SEEDS].variance for e in estimates.values())
-    return {name: _at_least(usual, estimate) for name, estimate in estimates.items()}
-
-
-def _at_least(variance: float, estimate: Estimate) -> Estimate:
-    sources, seeds = estimate.spreads
-    seeds = replace(seeds, variance=max(variance, seeds.variance))
-    return Estimate(estimate.mean, [sources, seeds])
 
 
 def holm(p_values: Mapping[str, float]) -> dict[str, float]:
