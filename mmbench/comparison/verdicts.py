@@ -104,7 +104,7 @@ def _against(other: str | None, resampled: Resampled, *, chosen: bool) -> dict[s
         corrected = holm({label: e.p for label, e in steady.items()})
     gains = {label: e.interval() for label, e in found.items()}
     return {
-        label: Against(other, gain.mean, gain.low, gain.high, found[label].p, corrected[label])
+        label: Against(other, gain.mean, gain.low, gain.high, steady[label].p, corrected[label])
         for label, gain in gains.items()
     }
 
