@@ -34,13 +34,13 @@ def read_bounded(path: Path, most: int) -> bytes:
     ``OSError`` for what is no file, such as a pipe that never ends, and for more bytes than
     ``most``.
     """
-    if not stat.S_ISREG(path.stat().st_mode):
+    found = path.stat()
+    if not stat.S_ISREG(found.st_mode):
         raise OSError(f"it is {'a folder' if path.is_dir() else 'a pipe or a device'}, no file")
-    with path.open("rb") as file:
-        content = file.read(most + 1)
-    if len(content) > most:
+    if found.st_size > most:
         raise OSError(f"it has more than {most:,} bytes")
-    return content
+    with path.open("rb") as file:
+        return file.read(found.st_size)  # what /proc shows as files has no size, and may not end
 
 
 def probe_writable(folder: Path) -> None:

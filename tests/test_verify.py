@@ -20,7 +20,7 @@ from mmbench.datasets.synthetic import Redundant
 from mmbench.errors import DataUnavailable
 from mmbench.evaluation.estimates import Interval
 from mmbench.evaluation.mcnemar import mcnemar, mid_p
-from mmbench.evaluation.predictions import read_predictions, storable, write_predictions
+from mmbench.evaluation.predictions import Wanted, read_predictions, storable, write_predictions
 from mmbench.leaderboard.checked import Checked
 from mmbench.leaderboard.coherent import Board, of_itself, with_its_study
 from mmbench.leaderboard.diagnoses import predictions_file
@@ -149,7 +149,12 @@ def test_what_is_no_file_of_predictions_is_refused(tmp_path: Path) -> None:
     import hashlib
 
     path = tmp_path / "x.xz"
-    for content in (b"no archive", lzma.compress(b"no tensors"), lzma.compress(b"x" * 99)[:-9]):
+    nonsense = (
+        b"no tensors", b"", headed({"scores": {"shape": [1, -1, -1]}}), headed({"scores": 3}),
+        headed({"scores": {"dtype": "F16", "shape": [1, 9, 9], "data_offsets": [0, 9]}}),
+        headed([]) + b"x" * 99, (9).to_bytes(8, "little") + b"[" * 4000,
+    )  # fmt: skip
+    for content in (b"no archive", *map(lzma.compress, nonsense), lzma.compress(b"x" * 99)[:-9]):
         path.write_bytes(content)
         with pytest.raises(DataUnavailable, match="damaged"):
             read_predictions(path, hashlib.sha256(content).hexdigest())
@@ -159,6 +164,40 @@ def test_what_is_no_file_of_predictions_is_refused(tmp_path: Path) -> None:
     path.unlink()
     with pytest.raises(DataUnavailable, match="cannot be read: No such file"):
         read_predictions(path, sha)
+
+
+def headed(header: object) -> bytes:
+    """A file of tensors that has this header and nothing else."""
+    text = json.dumps(header).encode()
+    return len(text).to_bytes(8, "little") + text
+
+
+@pytest.mark.parametrize(
+    ("shape", "says"),
+    [
+        ([2, 50, 2**18], r"\(2, 50, 3\); got \(2, 50, 262144\)"),
+        ([2**18, 50, 3], r"\(2, 50, 3\); got"),
+        ([2, 2**22, 3], r"\(2, 50, 3\); got"),
+        ([2**25], r"\(2, 50, 3\); got"),
+        ([2, 50, 3], "damaged: they end too early, or hold more than"),
+    ],
+)
+def test_a_bomb_is_not_unpacked(tmp_path: Path, shape: list[int], says: str) -> None:
+    import hashlib
+    import tracemalloc
+
+    header = {"scores": {"dtype": "F16", "shape": shape, "data_offsets": [0, 2**26]}}
+    packed = lzma.compress(headed(header) + bytes(2**26), preset=0)
+    (tmp_path / "x.xz").write_bytes(packed)
+    tracemalloc.start()
+    try:
+        with pytest.raises(DataUnavailable, match=says):
+            read_predictions(
+                tmp_path / "x.xz", hashlib.sha256(packed).hexdigest(), Wanted(2, 50, 3)
+            )
+        assert tracemalloc.get_traced_memory()[1] < 2**24
+    finally:
+        tracemalloc.stop()
 
 
 # What a row says of itself ---------------------------------------------------------------------

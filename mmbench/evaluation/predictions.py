@@ -6,8 +6,11 @@ computed, so that a recomputed metric is equal, not merely close.
 """
 
 import hashlib
+import json
 import lzma
+import math
 from collections.abc import Sequence
+from dataclasses import astuple, dataclass
 from pathlib import Path
 
 import torch
@@ -22,6 +25,27 @@ from mmbench.sequences import said
 from mmbench.types import Task
 
 MOST_BYTES = 2**31
+MOST_HEADER = 2**12
+"""Of a safetensors file with one tensor; also what stands before it."""
+MOST_MEMORY = 2**28
+"""What a file may make its decompressor take; ours ask for 65 MiB."""
+WIDEST = 8
+"""Bytes of a number."""
+
+
+DAMAGES = (
+    lzma.LZMAError, SafetensorError, ValueError, LookupError, TypeError, RecursionError
+)  # fmt: skip
+"""What reading a file that says nonsense may raise."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What predictions are of, as far as that is known without them."""
+
+    seeds: int | None = None
+    rows: int | None = None
+    outputs: int | None = None
 
 
 def storable(scores: Tensor, task: Task) -> Tensor:
@@ -53,10 +77,11 @@ def write_predictions(path: Path, scores: Sequence[Tensor]) -> str:
     return hashlib.sha256(packed).hexdigest()
 
 
-def read_predictions(path: Path, sha256: str) -> list[Tensor]:
+def read_predictions(path: Path, sha256: str, wanted: Wanted = Wanted()) -> list[Tensor]:
     """One (rows, n_outputs) float32 per seed, in the order of the row's seeds.
 
-    Raises ``DataUnavailable`` if the file is missing, is not the one of the row, or is damaged.
+    Raises ``DataUnavailable`` if the file is missing, is not the one of the row, is damaged, or
+    says that it holds others than ``wanted``: a stranger's is unpacked only if it does not.
     """
     try:
         packed = read_bounded(path, MOST_BYTES)
@@ -70,19 +95,39 @@ def read_predictions(path: Path, sha256: str) -> list[Tensor]:
             f"has {sha256}."
         )
     try:
-        scores = load(_unpacked(packed))["scores"]
-    except (lzma.LZMAError, SafetensorError, KeyError) as error:
+        shape = _shape(packed)
+        _check(shape, wanted, path)
+        scores = load(_unpacked(packed, shape))["scores"]
+    except DAMAGES as error:
         raise DataUnavailable(f"The predictions {path} are damaged: {error}.") from None
-    if scores.ndim != 3:
-        raise DataUnavailable(
-            f"The predictions {path} are (seeds, rows, outputs); got {tuple(scores.shape)}."
-        )
     return list(scores.float())
 
 
-def _unpacked(packed: bytes) -> bytes:
-    """A few bytes of a stranger may claim to hold terabytes: not more than ``MOST_BYTES``."""
-    content = (reader := lzma.LZMADecompressor()).decompress(packed, max_length=MOST_BYTES)
+def _check(shape: Sequence[int], wanted: Wanted, path: Path) -> None:
+    known = astuple(wanted)
+    if len(shape) != 3 or any(w not in (None, n) for n, w in zip(shape, known, strict=True)):
+        says = ", ".join("any" if n is None else str(n) for n in known)
+        raise DataUnavailable(
+            f"The predictions {path} are (seeds, rows, outputs), of the row and the test part "
+            f"({says}); got ({', '.join(map(str, shape))})."
+        )
+
+
+def _shape(packed: bytes) -> list[int]:
+    """Of the scores, as the header says; nothing behind it is unpacked."""
+    content = lzma.LZMADecompressor(memlimit=MOST_MEMORY).decompress(packed, MOST_HEADER)
+    header = content[8 : 8 + int.from_bytes(content[:8], "little")]
+    shape: list[int] = json.loads(header)["scores"]["shape"]
+    if not all(type(n) is int and n >= 0 for n in shape):
+        raise ValueError(f"their header says that the scores are {shape}")
+    return shape
+
+
+def _unpacked(packed: bytes, shape: Sequence[int]) -> bytes:
+    """A few bytes of a stranger may hold terabytes: not more than scores of this shape take."""
+    most = min(MOST_BYTES, WIDEST * math.prod(shape) + MOST_HEADER)
+    reader = lzma.LZMADecompressor(memlimit=MOST_MEMORY)
+    content = reader.decompress(packed, max_length=most)
     if not reader.eof:
-        raise lzma.LZMAError(f"they end too early, or hold more than {MOST_BYTES:,} bytes")
+        raise lzma.LZMAError(f"they end too early, or hold more than {most:,} bytes")
     return content

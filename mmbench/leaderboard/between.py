@@ -9,7 +9,7 @@ from torch import Tensor
 from mmbench.errors import DataUnavailable, Incompatible, InvalidParameter, InvalidSpec
 from mmbench.evaluation.mcnemar import McNemar, mcnemar
 from mmbench.evaluation.paired import Difference, Resampled, difference_of_unlike_seeds
-from mmbench.evaluation.predictions import read_predictions
+from mmbench.evaluation.predictions import Wanted, read_predictions
 from mmbench.evaluation.resampling import count_sources
 from mmbench.leaderboard.row import Row, moved
 from mmbench.leaderboard.row_files import read_row
@@ -18,7 +18,7 @@ from mmbench.plugins import Plugins
 from mmbench.resolve import resolve_dataset
 from mmbench.space import Value
 from mmbench.spec import Component, spec_from_dict
-from mmbench.types import Split, TargetKind
+from mmbench.types import Split, Task
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +48,11 @@ def between(
     """
     one, other = (moved(read_row(file), places) for file in (one_file, other_file))
     _check_comparable(one, other)
-    test, target = _test_of(one, other, plugins)
-    first, second = _scores(one, one_file, len(test)), _scores(other, other_file, len(test))
+    test, task = _test_of(one, other, plugins)
+    first, second = (
+        _scores(row, file, Wanted(len(row.seeds), len(test), task.n_outputs or None))
+        for row, file in ((one, one_file), (other, other_file))
+    )
     common = [seed for seed in one.seeds if seed in other.seeds]
     metric = plugins.metrics[one.metric]()
     if len(common) > 1:  # of one pair of seeds it is not known how far seeds are apart
@@ -65,7 +68,7 @@ def between(
     return Between(
         one.task, one.metric, len(test), _label(one), _label(other), difference,
         f"{len(common)} seeds that both have" if len(common) > 1 else _unlike(one, other),
-        _each(pairs, test.target) if target == "classification" else {},
+        _each(pairs, test.target) if task.target == "classification" else {},
         count_sources(test.target, test.source) < len(test),
     )  # fmt: skip
 
@@ -90,7 +93,7 @@ def _check_comparable(one: Row, other: Row) -> None:
             )
 
 
-def _test_of(one: Row, other: Row, plugins: Plugins) -> tuple[Split, TargetKind]:
+def _test_of(one: Row, other: Row, plugins: Plugins) -> tuple[Split, Task]:
     """The test part that both rows were scored on."""
     _, dataset = resolve_dataset(_task(one), plugins)
     test = dataset.load("test")
@@ -101,7 +104,7 @@ def _test_of(one: Row, other: Row, plugins: Plugins) -> tuple[Split, TargetKind]
                 f"Row {row.id} was scored on another test part than the installed one: {row.task} "
                 f"{dataset.version!r}, the row has {row.task_version!r}."
             )
-    return test, dataset.task.target
+    return test, dataset.task
 
 
 def _task(row: Row) -> Component:
@@ -114,19 +117,14 @@ def _task(row: Row) -> Component:
         ) from None
 
 
-def _scores(row: Row, file: Path, rows: int) -> list[Tensor]:
+def _scores(row: Row, file: Path, wanted: Wanted) -> list[Tensor]:
     if row.predictions is None:
         raise DataUnavailable(
             f"Row {row.id} has no predictions: it was made by an older mmbench. Run it again with "
             f"`mmbench rerun {file}` and publish that."
         )
-    scores = read_predictions(file.parent / row.predictions["file"], row.predictions["sha256"])
-    if (len(scores), len(scores[0])) != (len(row.seeds), rows):
-        raise DataUnavailable(
-            f"The predictions of row {row.id} are of {len(scores)} seeds and {len(scores[0])} "
-            f"rows; the row has {len(row.seeds)}, test has {rows}."
-        )
-    return scores
+    kept = file.parent / row.predictions["file"]
+    return read_predictions(kept, row.predictions["sha256"], wanted)
 
 
 def _label(row: Row) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 from torch import Tensor
 
 from mmbench.errors import DataUnavailable, MMBenchError
-from mmbench.evaluation.predictions import read_predictions
+from mmbench.evaluation.predictions import Wanted, read_predictions
 from mmbench.files import write_whole
 from mmbench.leaderboard.checked import Checked, rowless
 from mmbench.leaderboard.coherent import Board, of_itself, with_its_study
@@ -73,6 +73,11 @@ class Data:
     key: str
     splits: dict[str, str]
     test: Split
+    outputs: int | None
+    """None: as many as the model has, such as dimensions of a space that pairs meet in."""
+
+    def scores_of(self, row: Row) -> Wanted:
+        return Wanted(len(row.seeds), len(self.test), self.outputs)
 
 
 class Verifier:
@@ -249,14 +254,7 @@ class Verifier:
                 raise DataUnavailable(f"its predictions are missing: {path}")
             checked.notes.append("its predictions are not here: its quality is not computed again")
             return None
-        scores = read_predictions(path, row.predictions["sha256"])
-        wanted = (len(row.seeds), len(self._data(row).test))
-        if (len(scores), len(scores[0])) != wanted:
-            raise DataUnavailable(
-                f"{path} holds {len(scores)} seeds of {len(scores[0])} rows; the row has "
-                f"{wanted[0]}, test has {wanted[1]}."
-            )
-        return scores
+        return read_predictions(path, row.predictions["sha256"], self._data(row).scores_of(row))
 
     def _single(self, row: Row, checked: Checked) -> Single | None:
         """The single modality that the gain is over, if it lies beside the row."""
@@ -272,7 +270,8 @@ class Verifier:
                 f"its gain is not computed again"
             )
             return None
-        return other, read_predictions(file.parent / kept["file"], kept["sha256"])
+        wanted = self._data(row).scores_of(other)
+        return other, read_predictions(file.parent / kept["file"], kept["sha256"], wanted)
 
     def _data(self, row: Row) -> Data:
         task = spec_from_dict(row.spec).task
@@ -280,5 +279,6 @@ class Verifier:
         if self._last is None or self._last.key != key:
             _, dataset = resolve_dataset(task, self.plugins)
             splits: dict[str, str] = {part: split_digest(dataset.load(part)) for part in PARTS}
-            self._last = Data(key, splits, dataset.load("test"))
+            outputs = dataset.task.n_outputs or None
+            self._last = Data(key, splits, dataset.load("test"), outputs)
         return self._last
