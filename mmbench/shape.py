@@ -1,6 +1,7 @@
 """JSON text as what its type hints say (pydantic); the first mistake is named by its place."""
 
 import json
+import re
 from collections.abc import Iterator, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any, Literal, Never, TypeVar
@@ -16,9 +17,13 @@ MISSING = ("missing", "missing_keyword_only_argument")
 UNKNOWN = ("extra_forbidden", "unexpected_keyword_argument")
 LARGEST = 2**63 - 1
 """Whatever counts in 64 bits or floats would fail on an integer beyond."""
-NUMERALS = bytes(ord("0") * chr(c).isdecimal() or c * (c == ord(".")) for c in range(256))
+NUMERALS = bytes(ord("0") * chr(c).isdecimal() or c * (chr(c) in '."') for c in range(256))
 LONG = b"\0" + b"0" * 19
-"""Nineteen digits that are no fraction's, once all digits are 0 and all else is nothing."""
+"""Nineteen digits that begin no fraction and no text, once all digits are 0 and all else nothing."""
+FARTHEST = 1e100
+"""Of a score: no float of 32 bits has a square beyond."""
+MAY_BE_FARTHER = re.compile(r"[eE]\+?[0-9]{3,}\s*[,\]}]")
+"""The end of a number in JSON; one without an exponent is long enough for ``may_be_larger``."""
 
 
 def read_json(text: str, where: str) -> Any:
@@ -52,10 +57,11 @@ def read_as(
     if "NaN" in text or "Infinity" in text:  # where any value may stand, pydantic takes them
         read_json(text, where)
     if may_be_larger(text):
-        for place, number in _larger(json.loads(text)):
+        for place, number in _beyond(LARGEST, json.loads(text)):
             raise InvalidSpec(
                 f"{where}: {place} is an integer of at most 64 bits; got {_shown(number)}."
             )
+        _check_near(text, where)
     return found[0]
 
 
@@ -67,15 +73,28 @@ def may_be_larger(text: str) -> bool:
     return LONG in text.encode().translate(NUMERALS)
 
 
-def _larger(value: Any, *path: str) -> Iterator[tuple[str, int]]:
-    """The integers beyond 64 bits, each with its place."""
-    if isinstance(value, int) and abs(value) > LARGEST:
+def check_near(text: str, where: str) -> None:
+    """Raise ``InvalidSpec`` for a number in JSON so far from 0 that means and charts overflow."""
+    if MAY_BE_FARTHER.search(text):
+        _check_near(text, where)
+
+
+def _check_near(text: str, where: str) -> None:
+    for place, number in _beyond(FARTHEST, json.loads(text)):
+        raise InvalidSpec(
+            f"{where}: {place} lies between -{FARTHEST:g} and {FARTHEST:g}; got {_shown(number)}."
+        )
+
+
+def _beyond(limit: float, value: Any, *path: str) -> Iterator[tuple[str, Any]]:
+    """Numbers of the kind of ``limit`` that are larger than it, each with its place."""
+    if isinstance(value, type(limit)) and abs(value) > limit:
         yield ".".join(path), value
     if isinstance(value, list):
         value = dict(enumerate(value))
     if isinstance(value, dict):
         for key, part in value.items():
-            yield from _larger(part, *path, str(key))
+            yield from _beyond(limit, part, *path, str(key))
 
 
 @cache

@@ -122,6 +122,8 @@ def test_public_names_the_main_metric() -> None:
         ({"latency_ms_p95": 1e-310}, "latency_ms_p95 is 0 or from"),
         ({"parameters": 10**400}, "parameters is an integer of at most 64 bits; got 1000"),
         ({"search": {"history": [{"number": 2**63}]}}, "search.history.0.number is an integer"),
+        ({"optimum": -1.7e308}, "optimum lies between -1e+100 and 1e+100; got -1.7e+308"),
+        ({"slices": {"a": {"b": {"rows": 1, "score": 1e101}}}}, "slices.a.b.score lies between"),
         ({"validation": {"mean": 0.9, "per_seed": [0.9]}}, "validation: per_seed has not one"),
         ({"metric": "auroc"}, "lacks the main metric 'auroc'"),
         ({"gain": {"over": "x", "mean": 0.1, "low": 0.0}}, "gain lacks the field high"),
@@ -153,6 +155,12 @@ def test_a_control_character_is_found_as_it_is(control: str) -> None:
 def test_what_looks_like_a_control_character_is_none() -> None:
     """Written backslashes, tabs, ends of lines, right-to-left marks of honest names."""
     assert row_from_dict(make_row(1, hardware="\\u001b, \\\\u001b\t\n\u200f").to_dict())
+
+
+def test_a_number_too_far_from_0_is_found_without_an_exponent_too() -> None:
+    text = json.dumps(make_row(1, optimum=0.271828).to_dict())
+    with pytest.raises(InvalidSpec, match="optimum lies between"):
+        row_from_text(text.replace("0.271828", "1" + 300 * "0" + ".0"), "the file")
 
 
 @pytest.mark.parametrize("before", [":", ": ", "[", ",", "[1, ", ":-", ":\n\t", ": -"])

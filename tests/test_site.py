@@ -589,7 +589,8 @@ def test_a_comparison_has_a_page_with_its_verdicts(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "changes", [{"verdicts": [{"label": "x"}]}, {"headline": 3}, {"verdicts": []}]
+    "changes",
+    [{"verdicts": [{"label": "x"}]}, {"headline": 3}, {"verdicts": []}, {"request": {"x": 1e308}}],
 )
 def test_a_damaged_comparison_is_a_problem_that_names_its_file(
     tmp_path: Path, changes: Any

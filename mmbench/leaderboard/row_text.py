@@ -9,7 +9,7 @@ from mmbench.errors import InvalidSpec
 from mmbench.leaderboard.by_class import check_classes
 from mmbench.leaderboard.diagnoses import predictions_file
 from mmbench.leaderboard.row import SCHEMA, Row
-from mmbench.shape import read_as
+from mmbench.shape import check_near, read_as
 
 MOST_BYTES = 2**25
 """Of a row's file: that of a search of a hundred thousand trials."""
@@ -51,6 +51,7 @@ def row_from_text(text: str, where: str) -> Row:
     _check_names(row, where)
     _check_single(row.search.get("single"), where)
     _check_figures(row, where)
+    check_near(text, where)
     check_classes(row.outputs, row.confusion, row.reliability, where)
     return row
 

@@ -12,7 +12,7 @@ from mmbench.files import read_bounded
 from mmbench.leaderboard.row import Row
 from mmbench.leaderboard.row_files import read_rows
 from mmbench.leaderboard.row_text import MOST_BYTES
-from mmbench.shape import read_as
+from mmbench.shape import check_near, read_as
 
 
 class Against(TypedDict):
@@ -79,6 +79,7 @@ def _read(path: Path) -> Comparison:
     except (OSError, UnicodeDecodeError) as error:
         raise StorageError(f"{path} cannot be read: {error}.") from None
     data = read_as(_File, text, str(path), others="ignore")
+    check_near(text, str(path))
     rows = {row.id: row for row in read_rows(path.parent / "rows")[0]}
     kept = [c for c in data["verdicts"] if c["row"] in rows]
     if not kept:
