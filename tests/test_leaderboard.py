@@ -363,6 +363,23 @@ def test_the_csv_holds_every_figure_in_full(tmp_path: Path) -> None:
     assert first["seeds"] == "101 102 103"
 
 
+@pytest.mark.parametrize("name", ["=cmd|'/c calc'!A0", "@SUM(1)", "+1", "-x", "\t=1"])
+def test_no_name_is_a_formula_of_a_spreadsheet(tmp_path: Path, name: str) -> None:
+    quality = {name: make_row(1).quality["accuracy"]}
+    _, table = write_board(tmp_path, [make_row(1, fusion=name, metric=name, quality=quality)])
+    (line,) = csv.DictReader(io.StringIO(table.read_text()))
+    assert line["fusion"] == f"'{name}"
+    assert not any(text.startswith(("=", "+", "@", "\t")) for text in (*line, *line.values()))
+
+
+def test_a_metric_s_name_cannot_leave_its_cell(tmp_path: Path) -> None:
+    name = "a|b<img src=x>\nc"
+    page, _ = write_board(
+        tmp_path, [make_row(1, metric=name, quality={name: make_row(1).quality["accuracy"]})]
+    )
+    assert r"| a\|b\<img src=x> c on test |" in page.read_text()
+
+
 def test_a_board_shows_one_task(tmp_path: Path) -> None:
     with pytest.raises(InvalidSpec, match="digits, vqa"):
         write_board(tmp_path, [make_row(1), make_row(2, task="digits")])

@@ -18,6 +18,9 @@ from mmbench.leaderboard.row import Row
 MOST_SLICES = 8
 """Columns of a slice table; the rest is in the rows' JSON."""
 
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
+"""How a cell begins that a spreadsheet computes."""
+
 
 @garbage_kept()
 def write_board(folder: Path, rows: Sequence[Row]) -> tuple[Path, Path]:
@@ -62,7 +65,7 @@ def _tables(standings: Sequence[Standing]) -> list[str]:
             ("fusion", "l"),
             ("head", "l"),
             ("objective", "l"),
-            (f"{metric} on test", "l"),
+            (f"{escape(metric)} on test", "l"),
             ("gain over best single modality", "l"),
             ("latency p50 / p95, ms", "r"),
             ("× concat", "r"),
@@ -187,7 +190,13 @@ def csv(standings: Sequence[Standing]) -> str:
     """Every figure of the board, unrounded, one row a line."""
     import pandas as pd
 
-    return pd.DataFrame([_record(s) for s in standings]).to_csv(index=False, lineterminator="\n")
+    records = [{_text(k): _text(v) for k, v in _record(s).items()} for s in standings]
+    return pd.DataFrame(records).to_csv(index=False, lineterminator="\n")
+
+
+def _text(value: Any) -> Any:
+    """A name that a spreadsheet would compute as a formula is marked as text, by an apostrophe."""
+    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value
 
 
 def _record(standing: Standing) -> dict[str, Any]:
