@@ -5,7 +5,11 @@ without a traceback and exits with code 2.
 """
 
 import difflib
+import re
 from collections.abc import Iterable
+
+UNSEEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+"""Control characters but for tabs and line ends, and those that turn the direction of writing."""
 
 
 class MMBenchError(Exception):
@@ -76,6 +80,14 @@ def brief(error: BaseException) -> str:
 def first_line(error: BaseException) -> str:
     """Of what it says; its name if it says nothing."""
     return f"{error}".partition("\n")[0] or type(error).__name__
+
+
+def visible(text: object) -> str:
+    """With the characters written out that would move the cursor, or turn a line of text round.
+
+    A message may quote a stranger's file, or its name.
+    """
+    return UNSEEN.sub(lambda found: found[0].encode("unicode_escape").decode(), str(text))
 
 
 def did_you_mean(given: object, known: Iterable[str]) -> str:

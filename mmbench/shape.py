@@ -19,7 +19,7 @@ LARGEST = 2**63 - 1
 """Whatever counts in 64 bits or floats would fail on an integer beyond."""
 NUMERALS = bytes(ord("0") * chr(c).isdecimal() or c * (chr(c) in '."') for c in range(256))
 LONG = b"\0" + b"0" * 19
-"""Nineteen digits that begin no fraction and no text, once all digits are 0 and all else nothing."""
+"""Nineteen digits of no fraction and no text, once all digits are 0 and all else is nothing."""
 FARTHEST = 1e100
 """Of a score: no float of 32 bits has a square beyond."""
 MAY_BE_FARTHER = re.compile(r"[eE]\+?[0-9]{3,}\s*[,\]}]")

@@ -135,6 +135,9 @@ def test_public_names_the_main_metric() -> None:
         ({"fusion": "con\x00cat"}, "the control character"),
         ({"fusion": "con\x9b2Jcat"}, "the control character"),
         ({"head": "\u202ekcoh"}, "the control character"),
+        ({"task_version": "a\x7fb"}, "the control character"),
+        ({"objective": "a\rb"}, "the control character"),
+        ({"encoders": {"a": "mlp\u2066"}}, "the control character"),
         ({"quality": {"accuracy": {"mean": 1, "low": 2, "high": 3, "per_seed": [1, 1, 1]}}}, "≤"),
         ({"quality": {"accuracy": {"mean": 1, "low": 1, "high": 1, "per_seed": [1]}}}, "per_seed"),
     ],
@@ -155,6 +158,10 @@ def test_a_control_character_is_found_as_it_is(control: str) -> None:
 def test_what_looks_like_a_control_character_is_none() -> None:
     """Written backslashes, tabs, ends of lines, right-to-left marks of honest names."""
     assert row_from_dict(make_row(1, hardware="\\u001b, \\\\u001b\t\n\u200f").to_dict())
+
+
+def test_a_column_whose_name_has_several_lines_can_be_a_modality() -> None:
+    assert row_from_dict(make_row(1, fusion="only-age\r\nin years").to_dict())
 
 
 def test_a_number_too_far_from_0_is_found_without_an_exponent_too() -> None:

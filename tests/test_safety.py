@@ -17,7 +17,7 @@ import torch
 from command_line import mmbench
 
 from mmbench.contracts import Encoder
-from mmbench.errors import DataUnavailable, InvalidSpec, MMBenchError, UnknownName
+from mmbench.errors import UNSEEN, DataUnavailable, InvalidSpec, MMBenchError, UnknownName
 from mmbench.evaluation.predictions import read_predictions
 from mmbench.feature_cache import FeatureCache
 from mmbench.features import encodings
@@ -321,3 +321,13 @@ def test_what_ends_nowhere_is_named_and_the_other_rows_are_read(
     assert len(rows) == 1 and f"{row} cannot be read: " in problem and says in problem
     with pytest.raises(DataUnavailable, match=says):
         read_predictions(predictions, "0" * 64)
+
+
+def test_no_file_s_name_and_no_field_writes_where_it_likes_on_a_terminal(boards: Path) -> None:
+    strange = "a\x1b[2J\x9b2J\u202egnp\r"
+    (boards / "synergy" / f"{strange}.json").write_text(json.dumps({strange: 1}))
+    for command in (["leaderboard", "--leaderboards", str(boards)], ["verify", str(boards)]):
+        done = mmbench(boards, *command)
+        said = done.stdout + done.stderr
+        assert not UNSEEN.search(said) and said.count(r"a\x1b[2J\x9b2J\u202egnp\r.json") > 0
+        assert "Traceback" not in said

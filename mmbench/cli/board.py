@@ -16,6 +16,7 @@ from mmbench.errors import (
     StorageError,
     UnknownName,
     did_you_mean,
+    visible,
 )
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def leaderboard(
     else:
         rows, problems = _committed(leaderboards, task)
     for problem in problems:
-        typer.secho(problem, fg="yellow", err=True)
+        typer.secho(visible(problem), fg="yellow", err=True)
     if write and (mlflow or not across):
         write_rows(leaderboards, rows, predictions)
     if html is not None:
@@ -148,7 +149,7 @@ def _write_site(site: Path, rows: "list[Row]", boards: Path, task: str | None) -
 
     comparisons, problems = read_comparisons(boards / COMPARISONS)
     for problem in problems:
-        typer.secho(problem, fg="yellow", err=True)
+        typer.secho(visible(problem), fg="yellow", err=True)
     wanted = [c for c in comparisons if task is None or c.task == task]
     typer.echo(f"wrote {write_site(site, rows, wanted, boards)}", err=True)
 

@@ -32,7 +32,7 @@ from mmbench.cli import (
 from mmbench.cli.data_options import takes_data
 from mmbench.cli.output import stdout_for_all, stdout_for_json, until_its_reader_goes
 from mmbench.cli.plugin_files import files_among, plugin_option, use_files
-from mmbench.errors import MMBenchError
+from mmbench.errors import MMBenchError, visible
 from mmbench.threads import one_unless_told
 
 USAGE_ERROR = 2
@@ -156,7 +156,7 @@ def main() -> None:
         ):
             app()
     except MMBenchError as error:
-        typer.secho(f"mmbench: {error}", fg="red", err=True)
+        typer.secho(f"mmbench: {visible(error)}", fg="red", err=True)
         sys.exit(USAGE_ERROR)
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)

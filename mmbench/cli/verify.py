@@ -7,7 +7,7 @@ import typer
 
 from mmbench.cli.options import OUT, AsJson, Device, Moved, Out, task_settings
 from mmbench.cli.output import print_json
-from mmbench.errors import MMBenchError, StorageError
+from mmbench.errors import MMBenchError, StorageError, visible
 
 if TYPE_CHECKING:
     from mmbench.leaderboard.checked import Checked
@@ -82,12 +82,12 @@ def _train_again(
 
 def _show(checked: "Checked") -> None:
     if checked.problems:
-        typer.secho(f"INVALID  {checked.file}", fg="red")
+        typer.secho(f"INVALID  {visible(checked.file)}", fg="red")
         for problem in checked.problems:
-            typer.echo(f"         {problem}")
+            typer.echo(f"         {visible(problem)}")
     else:
         how = "" if checked.recomputed else "  (without predictions)"
-        typer.echo(f"ok       {checked.file}{how}")
+        typer.echo(f"ok       {visible(checked.file)}{how}")
     for plugin in checked.plugins:
         typer.echo(f"         made with {plugin}")
 
@@ -97,7 +97,7 @@ def _sum_up(done: "list[Checked]") -> None:
     from collections import Counter
 
     for note, n in Counter(note for checked in done for note in checked.notes).items():
-        typer.secho(f"note     {n} {'row' if n == 1 else 'rows'}: {note}", fg="yellow")
+        typer.secho(f"note     {n} {'row' if n == 1 else 'rows'}: {visible(note)}", fg="yellow")
     invalid = sum(bool(checked.problems) for checked in done)
     recomputed = sum(checked.recomputed and not checked.problems for checked in done)
     typer.echo(

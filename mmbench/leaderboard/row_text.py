@@ -5,7 +5,7 @@ import re
 from datetime import datetime
 from typing import Any
 
-from mmbench.errors import InvalidSpec
+from mmbench.errors import UNSEEN, InvalidSpec
 from mmbench.leaderboard.by_class import check_classes
 from mmbench.leaderboard.diagnoses import predictions_file
 from mmbench.leaderboard.row import SCHEMA, Row
@@ -20,14 +20,11 @@ MEASURED = (
 """What a model costs."""
 LEAST, MOST = 1e-9, 1e19
 """Of any cost above 0, in its unit: charts and means are of logarithms and ratios."""
-CONTROL = re.compile("[\x80-\x9f\u202a-\u202e\u2066-\u2069]")
-"""Characters that move, hide or turn round what stands beside them; those below a space JSON takes
-in writing only."""
-WRITTEN_CONTROL = re.compile(
-    r"(?<!\\)(?:\\\\)*(\\(?:[bf]|u(?:00(?:0[0-8bcef]|[189][0-9a-f])|202[a-e]|206[6-9])))",
+WRITTEN_UNSEEN = re.compile(
+    r"(?<!\\)(?:\\\\)*(\\(?:[bf]|r(?!\\n)|u(?:00(?:0[0-8bcef]|7f|[189][0-9a-f])|202[89a-e]|206[6-9])))",
     re.IGNORECASE,
 )
-"""The same as JSON writes them; tabs and ends of lines are none."""
+"""``UNSEEN`` as JSON writes it, and the end of a line without a new one."""
 ROUNDING = 1e-9
 """By how much a mean may leave its interval: equal scores averaged in floating point."""
 
@@ -61,9 +58,10 @@ def _control(text: str) -> str | None:
 
     Few rows could hold one, and to search all of a row takes longer than to read it.
     """
-    if not text.isascii() and (found := CONTROL.search(text)):
+    plain = text.isascii() and "\x7f" not in text
+    if not plain and (found := UNSEEN.search(text.replace("\r", ""))):
         return ascii(found[0])[1:-1]
-    if "\\" in text and (found := WRITTEN_CONTROL.search(text)):
+    if "\\" in text and (found := WRITTEN_UNSEEN.search(text)):
         return found[1]
     return None
 
