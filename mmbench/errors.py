@@ -10,6 +10,8 @@ from collections.abc import Iterable
 
 UNSEEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 """Control characters but for tabs and line ends, and those that turn the direction of writing."""
+LONGEST = 10_000
+"""Characters of a message that is shown."""
 
 
 class MMBenchError(Exception):
@@ -85,9 +87,12 @@ def first_line(error: BaseException) -> str:
 def visible(text: object) -> str:
     """With the characters written out that would move the cursor, or turn a line of text round.
 
-    A message may quote a stranger's file, or its name.
+    A message may quote a stranger's file, or its name, which may also be megabytes long.
     """
-    return UNSEEN.sub(lambda found: found[0].encode("unicode_escape").decode(), str(text))
+    said = UNSEEN.sub(lambda found: found[0].encode("unicode_escape").decode(), str(text))
+    if len(said) <= LONGEST:
+        return said
+    return f"{said[:LONGEST]}… and {len(said) - LONGEST:,} more characters"
 
 
 def did_you_mean(given: object, known: Iterable[str]) -> str:

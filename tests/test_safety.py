@@ -331,3 +331,12 @@ def test_no_file_s_name_and_no_field_writes_where_it_likes_on_a_terminal(boards:
         said = done.stdout + done.stderr
         assert not UNSEEN.search(said) and said.count(r"a\x1b[2J\x9b2J\u202egnp\r.json") > 0
         assert "Traceback" not in said
+
+
+def test_a_field_of_a_megabyte_is_not_poured_over_the_terminal(boards: Path) -> None:
+    (file,) = boards.glob("*/*.json")
+    data = json.loads(file.read_text())
+    file.write_text(json.dumps({**data, "id": "h" * 2**20}))
+    done = mmbench(boards, "verify", str(boards))
+    assert done.returncode == 1 and "more characters" in done.stdout
+    assert len(done.stdout) < 20_000
