@@ -28,19 +28,20 @@ def write_whole(path: Path, content: str | bytes) -> Path:
     return path
 
 
-def read_bounded(path: Path, most: int) -> bytes:
-    """The bytes of a file that may come from a stranger: a link in a board may lead anywhere.
-
-    ``OSError`` for what is no file, such as a pipe that never ends, and for more bytes than
-    ``most``.
-    """
+def size_of_file(path: Path) -> int:
+    """``OSError`` for what is no file, such as a pipe that never ends: a link may lead anywhere."""
     found = path.stat()
     if not stat.S_ISREG(found.st_mode):
         raise OSError(f"it is {'a folder' if path.is_dir() else 'a pipe or a device'}, no file")
-    if found.st_size > most:
+    return found.st_size
+
+
+def read_bounded(path: Path, most: int) -> bytes:
+    """The bytes of a file that may come from a stranger; ``OSError`` for more than ``most``."""
+    if (size := size_of_file(path)) > most:
         raise OSError(f"it has more than {most:,} bytes")
     with path.open("rb") as file:
-        return file.read(found.st_size)  # what /proc shows as files has no size, and may not end
+        return file.read(size)  # what /proc shows as files has no size, and may not end
 
 
 def probe_writable(folder: Path) -> None:

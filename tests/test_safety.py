@@ -26,6 +26,7 @@ from mmbench.plugins import load_plugins
 from mmbench.resolve import resolve
 from mmbench.saved import load_answers, load_model, load_requests, save_model
 from mmbench.spec import Component, TrialSpec, spec_from_json
+from mmbench.tables.read import file_digest, read_table
 from mmbench.trial import Workbench, train_trial
 from mmbench.types import Encoded
 
@@ -340,3 +341,13 @@ def test_a_field_of_a_megabyte_is_not_poured_over_the_terminal(boards: Path) -> 
     done = mmbench(boards, "verify", str(boards))
     assert done.returncode == 1 and "more characters" in done.stdout
     assert len(done.stdout) < 20_000
+
+
+@pytest.mark.parametrize("place", [os.mkfifo, lambda file: file.symlink_to("/dev/zero")])
+@pytest.mark.parametrize("read", [read_table, file_digest])
+def test_a_row_s_table_that_never_ends_is_not_read(
+    tmp_path: Path, place: Callable[[Path], object], read: Callable[[Path], object]
+) -> None:
+    place(tmp_path / "data.csv")
+    with pytest.raises(DataUnavailable, match=r"data.csv cannot be read: it is a pipe or a device"):
+        read(tmp_path / "data.csv")

@@ -15,6 +15,7 @@ from pathlib import Path
 import pandas as pd
 
 from mmbench.errors import DataUnavailable, UnusableData, did_you_mean
+from mmbench.files import read_bounded, size_of_file
 from mmbench.tables.findings import Finding, counted, rows_named
 from mmbench.tables.notation import COMMA, DECIMAL_COMMAS, WRITTEN
 from mmbench.tables.numbers import CODE
@@ -44,7 +45,7 @@ def read_table(path: Path, as_written: Collection[str] = ()) -> tuple[pd.DataFra
             f"Known: {', '.join(SUFFIXES)}; or a task file, .yaml or .toml."
         )
     try:
-        content = path.read_bytes()
+        content = read_bounded(path, sys.maxsize)
     except OSError as error:
         raise _absent(path, error) from None
     findings: list[Finding] = []
@@ -63,6 +64,7 @@ def read_table(path: Path, as_written: Collection[str] = ()) -> tuple[pd.DataFra
 def file_digest(path: Path) -> str:
     """SHA-256 of a file's bytes."""
     try:
+        size_of_file(path)
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
@@ -71,8 +73,9 @@ def file_digest(path: Path) -> str:
 
 def _absent(path: Path, error: OSError) -> DataUnavailable:
     near = [p.name for p in path.parent.glob("*")] if path.parent.is_dir() else []
+    why = error.strerror or error
     return DataUnavailable(
-        f"The table {path} cannot be read: {error.strerror}.{did_you_mean(path.name, near)}"
+        f"The table {path} cannot be read: {why}.{did_you_mean(path.name, near)}"
     )
 
 
