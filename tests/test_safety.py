@@ -351,3 +351,26 @@ def test_a_row_s_table_that_never_ends_is_not_read(
     place(tmp_path / "data.csv")
     with pytest.raises(DataUnavailable, match=r"data.csv cannot be read: it is a pipe or a device"):
         read(tmp_path / "data.csv")
+
+
+@pytest.mark.parametrize(
+    ("said", "options", "offline"), [(None, [], "1"), ("0", [], "0"), (None, ["--rerun"], None)]
+)
+def test_verify_fetches_nothing_that_a_row_names(
+    boards: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    said: str | None,
+    options: list[str],
+    offline: str | None,
+) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "")  # so that it is put back afterwards
+    monkeypatch.delenv("HF_HUB_OFFLINE")
+    if said is not None:
+        monkeypatch.setenv("HF_HUB_OFFLINE", said)
+    seen = []
+    monkeypatch.setattr(
+        "mmbench.leaderboard.verify.verify",
+        lambda *_, **__: seen.append(os.environ.get("HF_HUB_OFFLINE")) or [],
+    )
+    mmbench(boards, "verify", str(boards), *options)
+    assert seen == [offline]
