@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any, Literal, Never, TypeVar
@@ -71,6 +72,17 @@ def may_be_larger(text: str) -> bool:
     A pattern that says so took as long as all else that is done to read a row.
     """
     return LONG in text.encode().translate(NUMERALS)
+
+
+def said_twice(text: str) -> list[str]:
+    """Names that one JSON object has more than once: who reads it sees another value than we do."""
+    found: list[str] = []
+
+    def note(pairs: list[tuple[str, Any]]) -> None:
+        found.extend(name for name, n in Counter(name for name, _ in pairs).items() if n > 1)
+
+    json.loads(text, object_pairs_hook=note)
+    return list(dict.fromkeys(found))
 
 
 def check_near(text: str, where: str) -> None:

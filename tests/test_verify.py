@@ -358,6 +358,15 @@ FORGERIES: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
 }
 
 
+def test_a_field_that_is_there_twice_is_named(board: Path) -> None:
+    """Who reviews the file may read the first; every figure is computed from the last."""
+    file, other = sorted(board.rglob("*.json"))
+    file.write_text(file.read_text().replace('"fusion":', '"fusion": "x", "fusion":', 1))
+    found = verified(board)
+    assert not found[other.name].problems
+    assert found[file.name].problems == ["fusion: said twice in one object; the last holds"]
+
+
 @pytest.mark.parametrize("forgery", FORGERIES)
 def test_a_forged_row_is_named_with_its_reason_and_the_rest_is_checked(
     forgery: str, board: Path, product: Path

@@ -38,6 +38,7 @@ from mmbench.parts import PARTS, split_digest
 from mmbench.plugins import Plugins
 from mmbench.provenance import departures, label
 from mmbench.resolve import resolve, resolve_dataset
+from mmbench.shape import said_twice
 from mmbench.space import NOWHERE_ELSE, Value
 from mmbench.spec import as_document, canonical_json, family_of, spec_from_dict
 from mmbench.types import Split
@@ -101,7 +102,7 @@ class Verifier:
             return checked
         steps: tuple[Callable[[Row, Checked], None], ...]
         steps = (
-            self._place, self._spec, self._seeds, self._search, self._gain, self._validation,
+            self._file, self._spec, self._seeds, self._search, self._gain, self._validation,
             self._version, self._splits, self._figures, self._coherent,
         )  # fmt: skip
         for step in steps:
@@ -139,7 +140,9 @@ class Verifier:
         checked.notes += [departure.text for departure in found if not departure.missing]
         return bool(checked.problems)
 
-    def _place(self, row: Row, checked: Checked) -> None:
+    def _file(self, row: Row, checked: Checked) -> None:
+        if twice := said_twice(checked.file.read_text(encoding="utf-8")):
+            checked.problems.append(f"{', '.join(twice)}: said twice in one object; the last holds")
         if (wrong := misplaced(checked.file, row)) is not None:
             checked.problems.append(wrong)
 
