@@ -51,6 +51,11 @@ from mmbench.types import Column, Part, Split, Task
 
 log = logging.getLogger(__name__)
 WEIGHTS = "model.safetensors"
+REQUESTS, ANSWERS = "requests.safetensors", "answers.safetensors"
+FILES = (
+    SPEC, FITTED, TASK, PLUGINS, PREPROCESSING, COMPRESSION, WEIGHTS, REQUESTS, ANSWERS
+)  # fmt: skip
+"""All that a folder may hold of a model."""
 ANEW = "Export it again, or train it anew."
 ANSWERED = 32
 """Requests whose scores are kept."""
@@ -104,8 +109,8 @@ def save_model(
             text = json.dumps(preprocessing, ensure_ascii=False)
             (folder / PREPROCESSING).write_text(text, encoding="utf-8")
         save_file(_contiguous(model.state_dict()), folder / WEIGHTS)
-        save_file(_contiguous(_flatten(requests)), folder / "requests.safetensors")
-        save_file({"scores": answers(model, requests)}, folder / "answers.safetensors")
+        save_file(_contiguous(_flatten(requests)), folder / REQUESTS)
+        save_file({"scores": answers(model, requests)}, folder / ANSWERS)
     except OSError as error:
         raise StorageError(f"The model cannot be written to {folder}: {error}.") from error
 
@@ -116,7 +121,7 @@ def save_compressed(folder: Path, saved: SavedModel, how: Compression) -> None:
         (folder / COMPRESSION).write_text(json.dumps(how.to_dict()))
         save_file(packed(_contiguous(saved.model.state_dict())), folder / WEIGHTS)
         said = {"scores": answers(saved.model, saved.requests)}
-        save_file(said, folder / "answers.safetensors")
+        save_file(said, folder / ANSWERS)
     except OSError as error:
         raise StorageError(f"The model cannot be written to {folder}: {error}.") from error
 
@@ -161,15 +166,15 @@ def _encoders(resolved: Resolved, fitted: Mapping[str, Fitted], folder: Path) ->
 def load_requests(folder: Path) -> Split:
     """Only the requests of a saved model, without building it."""
     with _readable(folder):
-        return _unflatten(load_file(folder / "requests.safetensors"))
+        return _unflatten(load_file(folder / REQUESTS))
 
 
 def load_answers(folder: Path) -> Tensor | None:
     """(first requests, n_outputs) as the model scored them when saved; None in older folders."""
-    if not (folder / "answers.safetensors").exists():
+    if not (folder / ANSWERS).exists():
         return None
     with _readable(folder):
-        return load_file(folder / "answers.safetensors")["scores"]
+        return load_file(folder / ANSWERS)["scores"]
 
 
 def answers(model: FusionModel, requests: Split) -> Tensor:

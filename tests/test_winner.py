@@ -294,7 +294,7 @@ def test_what_smaller_costs_is_shown_beside_the_original(small, tmp_path, timed,
     out, how = tmp_path / "out", Compression(prune=0.5, int8=True)
     done = export_model(small, out, load_plugins(), None, how)
     assert [f.variant for f in done.figures] == ["original", "50% pruned", "50% pruned, int8"]
-    assert timed[0] == small and timed[2] == out and len(timed) == 3
+    assert timed[0] == small and timed[2].parent == out and len(timed) == 3
     sizes = [f.weights_bytes for f in done.figures]
     assert sizes[1] < 0.65 * sizes[0] and sizes[2] < 0.3 * sizes[0]
     assert sizes[2] == (out / "model.safetensors").stat().st_size
@@ -310,6 +310,39 @@ def test_what_smaller_costs_is_shown_beside_the_original(small, tmp_path, timed,
     assert "| 50% pruned, int8 |" in (out / "README.md").read_text()
     with pytest.raises(Incompatible, match="is 50% pruned, int8 already"):
         export_model(out, tmp_path / "again", load_plugins(), None, Compression(int8=True))
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_a_broken_off_export_leaves_no_model(small, tmp_path, monkeypatch, there):
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    out = tmp_path / "out"
+    if there:  # an empty folder, with what a killed export could not clear away
+        (out / ".unfinished").mkdir(parents=True)
+        (out / ".unfinished" / "model.pt2").touch()
+    monkeypatch.setattr("mmbench.exporting.write_graph", killed)
+    with pytest.raises(KeyboardInterrupt):
+        export_model(small, out, load_plugins(), None)
+    assert [*tmp_path.rglob("*")] == [out] * there
+    monkeypatch.setattr("mmbench.exporting.write_graph", lambda *_: Parity(None, "not tried"))
+    export_model(small, out, load_plugins(), None)
+    names = {file.name for file in out.iterdir()}
+    assert names == {file.name for file in small.iterdir()} | {"README.md"}
+    assert load_model(out).task.outputs == ("0", "1")
+
+
+def test_an_export_of_an_export_has_its_own_graphs_alone(small, tmp_path, timed, monkeypatch):
+    monkeypatch.setattr("mmbench.exporting.write_graph", lambda *_: Parity(None, "not tried"))
+    first, second, third = (tmp_path / name for name in ("first", "second", "third"))
+    export_model(small, first, load_plugins(), None)
+    (first / "model.onnx").touch()
+    (first / "model.safetensors").chmod(0o444)
+    export_model(first, second, load_plugins(), None, Compression(int8=True))
+    assert not (second / "model.onnx").exists(), "of a model that was no int8"
+    assert (second / "model.safetensors").stat().st_mode & 0o200
+    export_model(second, third, load_plugins(), None)
+    assert (third / "costs.json").read_text() == (second / "costs.json").read_text()
 
 
 def load_synergy(part):

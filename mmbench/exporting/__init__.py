@@ -5,7 +5,7 @@ says. A model made smaller is measured beside the one that it was made from.
 """
 
 import json
-import shutil
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -13,8 +13,9 @@ from typing import Any
 import torch
 
 from mmbench.compression import AS_TRAINED, Compression
-from mmbench.errors import Incompatible, StorageError
+from mmbench.errors import Incompatible
 from mmbench.exporting.card import card
+from mmbench.exporting.folder import COSTS, check_free, copy_model, whole
 from mmbench.exporting.graph import Parity, write_graph
 from mmbench.exporting.onnx_graph import write_onnx
 from mmbench.exporting.smaller import Figures, compressed_copy, cost
@@ -23,7 +24,7 @@ from mmbench.leaderboard.row import Row
 from mmbench.plugins import Plugins
 from mmbench.saved import load_model
 
-CARD, COSTS = "README.md", "costs.json"
+CARD = "README.md"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,34 +58,27 @@ def export_model(
 
     ``how`` makes it smaller; what that costs is measured (quality where the task's data is there).
     """
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise StorageError(f"{out} is not an empty folder. Choose another one with --out.")
+    check_free(out)
     original = load_model(model, plugins, torch.device("cpu"))
     if how and original.compression:
         raise Incompatible(
             f"{model} is {original.compression} already. Export the row, or the model it is of."
         )
-    _copy(model, out)
-    figures: tuple[Figures, ...] = ()
-    reason = ""
-    if how:
-        try:
-            compressed_copy(out, how, plugins)
-        except Exception:
-            shutil.rmtree(out)  # a model that was refused is not to be taken for a good one
-            raise
-        figures, reason = cost(model, out, how, plugins)
-        variants = [asdict(one) for one in figures]
-        document = {"metric": original.task.metric, "variants": variants, "reason": reason}
-        write_whole(out / COSTS, json.dumps(document, indent=2))
-    saved = load_model(out, plugins, torch.device("cpu"))
-    graph, in_onnx = write_graph(saved, out), write_onnx(saved, out) if onnx else None
-    write_whole(out / CARD, card(saved, row, graph, in_onnx, figures, reason))
+    with whole(out) as made:
+        copy_model(model, made)
+        figures: tuple[Figures, ...] = ()
+        reason = ""
+        if how:
+            compressed_copy(made, how, plugins)
+            figures, reason = cost(model, made, how, plugins)
+            _write_costs(made, original.task.metric, figures, reason)
+        saved = load_model(made, plugins, torch.device("cpu"))
+        graph, in_onnx = write_graph(saved, made), write_onnx(saved, made) if onnx else None
+        write_whole(made / CARD, card(saved, row, graph, in_onnx, figures, reason))
     return Exported(out, saved.task.metric, graph, in_onnx, figures, reason)
 
 
-def _copy(model: Path, out: Path) -> None:
-    try:
-        shutil.copytree(model, out, dirs_exist_ok=True)
-    except OSError as error:
-        raise StorageError(f"The model cannot be written to {out}: {error}.") from error
+def _write_costs(folder: Path, metric: str, figures: Sequence[Figures], reason: str) -> None:
+    variants = [asdict(one) for one in figures]
+    document = {"metric": metric, "variants": variants, "reason": reason}
+    write_whole(folder / COSTS, json.dumps(document, indent=2))
