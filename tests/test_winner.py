@@ -14,6 +14,7 @@ import torch
 from command_line import mmbench
 from PIL import Image
 from safetensors.torch import load_file
+from small_finals import BOARDS
 
 from mmbench import load_model
 from mmbench.compression import Compression
@@ -343,6 +344,14 @@ def test_an_export_of_an_export_has_its_own_graphs_alone(small, tmp_path, timed,
     assert (second / "model.safetensors").stat().st_mode & 0o200
     export_model(second, third, load_plugins(), None)
     assert (third / "costs.json").read_text() == (second / "costs.json").read_text()
+
+
+def test_a_folder_that_is_taken_is_said_before_a_model_is_trained(tmp_path):
+    row = next((BOARDS / "synergy").glob("*.json"))
+    (tmp_path / "mine.txt").touch()
+    done = mmbench(tmp_path, "export", str(row), "--out", ".", "--runs", "none")
+    assert done.returncode == 2 and ". is not an empty folder" in done.stderr
+    assert "trained again" not in done.stderr
 
 
 def load_synergy(part):

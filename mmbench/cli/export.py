@@ -43,10 +43,12 @@ def export(
     from mmbench.cli.named_row import find_row
     from mmbench.compression import Compression
     from mmbench.exporting import export_model
+    from mmbench.exporting.folder import check_free
     from mmbench.exporting.onnx_graph import check_packages
     from mmbench.leaderboard.row_files import read_row
     from mmbench.plugins import load_plugins
 
+    check_free(out)
     if onnx:
         check_packages()
     plugins = load_plugins()
