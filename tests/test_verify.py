@@ -493,6 +493,7 @@ def test_a_row_in_the_folder_of_another_task_is_named_and_left_out(
     assert len(rows) == 1 + taken
     assert problems == [f"{stray} is a row of synergy; {says}."]
     code, output, _ = call("verify", board)
+    assert "KeyError" not in output
     assert code == 1 and problems[0] in output and f"{1 + taken} valid" in output
     code, _, errors = call("leaderboard", "--write", "--leaderboards", board)
     assert code == 0 and problems[0] in errors

@@ -120,7 +120,7 @@ def with_its_study(row: Row, board: Board) -> Iterator[str]:
         yield "search.seed is missing: nobody can tell whether the seeds are fresh"
     elif row.seeds != (rule := fresh_seeds(len(row.seeds), row.search["seed"])):
         yield f"seeds are {row.seeds}; after a search of seed {row.search['seed']} they are {rule}"
-    others = board.by_study[study]
+    others = board.by_study.get(study, [row])  # it may lie in the folder of another task
     yield from _history(row, others)
     yield from _gain(row, others, board.by_id)
 
