@@ -168,7 +168,13 @@ def test_version_and_task_follow_the_parameters():
     )
 
 
-@pytest.mark.parametrize("wrong", [{"noise": 0.0}, {"label_noise": 0.5}, {"dim": 2}, {"size": 3}])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"noise": 0.0}, {"label_noise": 0.5}, {"dim": 2}, {"size": 3}, {"dim": 2**20},
+        {"size": 10**12}, {"size": 2**20, "dim": 2**12},
+    ],
+)  # fmt: skip
 def test_parameters_without_meaning_are_refused(wrong):
     with pytest.raises(InvalidParameter, match=f"mix.{next(iter(wrong))} = .*Allowed"):
         synthetic.Mix(**wrong)

@@ -13,6 +13,9 @@ from mmbench.errors import InvalidParameter
 from mmbench.parts import PARTS
 from mmbench.types import Column, Kind, Part, Split, Task
 
+WIDEST, MOST = 2**16, 2**28
+"""Dimensions, and numbers of one modality (1 GiB): a stranger's row may ask for any."""
+
 
 class Generated(Dataset):
     """Draws hidden bits (rows, n_bits), shows them in modalities and labels the rows.
@@ -92,17 +95,18 @@ class Generated(Dataset):
         return torch.where(replace, (target + others) % self.n_classes, target)
 
     def _check(self) -> None:
+        most = MOST // max(self.dim, 1)
         for name, value, allowed, fine in (
             ("noise", self.noise, "above 0", self.noise > 0),
             ("label_noise", self.label_noise, "0 to below 0.5", 0 <= self.label_noise < 0.5),
-            ("dim", self.dim, f"{self.shown_per_modality} or more", self._wide_enough()),
-            ("size", self.size, "4 or more", self.size >= 4),
+            ("dim", self.dim, f"{self.shown_per_modality} to {WIDEST:,}", self._wide_enough()),
+            ("size", self.size, f"4 to {most:,}, with this dim", 4 <= self.size <= most),
         ):
             if not fine:
                 raise InvalidParameter(f"{self.name}.{name} = {value!r}. Allowed: {allowed}.")
 
     def _wide_enough(self) -> bool:
-        return self.dim >= self.shown_per_modality
+        return self.shown_per_modality <= self.dim <= WIDEST
 
 
 def seen(signal_to_noise: float) -> float:
