@@ -609,6 +609,46 @@ def test_a_huge_picture_is_read_in_silence_or_told(tmp_path, monkeypatch):
         decode(tmp_path / "a.png", Shape("image", 8))
 
 
+@pytest.mark.parametrize("channels", ["one", "columns", "rows"])
+@pytest.mark.parametrize("kind", ["float32", "int16", "int32"])
+def test_a_sound_in_memory_is_heard_as_its_file_is(tmp_path, kind, channels):
+    wave = 0.3 * np.sin(np.arange(400) / 5)
+    heard = wave if channels == "one" else np.stack([wave, 0.5 * wave], 1)
+    if kind != "float32":
+        heard = (heard * np.iinfo(kind).max).round()
+    heard = heard.astype(kind)
+    soundfile.write(tmp_path / "a.wav", heard, 16_000, "FLOAT" if kind == "float32" else "PCM_32")
+    given = heard.T if channels == "rows" else heard
+    values = media_column(["a.wav", given], Shape("audio", 500), tmp_path, "clip").values
+    assert values[0].abs().max() > 0.1 and torch.allclose(values[0], values[1], atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("media", "given", "why"),
+    [
+        ("audio", np.zeros(0), "a sound is an array of samples at 16,000 Hz"),
+        ("audio", np.full(9, np.nan), "numbers within ±1"),
+        ("audio", np.full(9, 9e3), r"an array \(9,\) of float64 cannot be read"),
+        ("audio", 5, "a sound is an array"),
+        ("audio", ["a"], "could not convert"),
+        ("image", np.zeros((9, 9, 5), np.uint8), r"is \(height, width\) or"),
+        ("image", np.zeros((0, 0, 3), np.uint8), r"is \(height, width\) or"),
+        ("image", np.zeros((2, 9, 9, 3), np.uint8), r"is \(height, width\) or"),
+        ("image", np.zeros((9, 9, 3)), "whole numbers from 0 to 255"),
+    ],
+)
+def test_an_array_that_is_none_is_refused_in_words(tmp_path, media, given, why):
+    with pytest.raises(UnusableData, match=why):
+        media_column([given], Shape(media, 8), tmp_path, "column")
+
+
+def test_channels_of_a_picture_may_come_first_and_a_row_of_pixels_is_a_picture(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 255, (1, 9, 4), dtype=np.uint8)
+    given = [pixels, pixels.transpose(2, 0, 1), Image.fromarray(pixels)]
+    first, *others = media_column(given, Shape("image", 8), tmp_path, "photo").values
+    assert all(torch.equal(first, other) for other in others)
+
+
 def test_a_picture_is_turned_upright_as_its_file_is(tmp_path):
     image = Image.fromarray((blobs(0) * 255).astype(np.uint8))
     exif = Image.Exif()

@@ -8,13 +8,20 @@ from typing import Any
 import numpy as np
 import torch
 
-from mmbench.errors import UnusableData
+from mmbench.errors import UnusableData, first_line
 from mmbench.tables.cells import is_empty
 from mmbench.tables.endings import located
 from mmbench.tables.findings import Finding, counted, rows_named, so_missing
 from mmbench.tables.kinds import sequence
-from mmbench.tables.media import Array, Broken, Shape, decode, fit_sound, series, shrunk
+from mmbench.tables.media import RATE, Array, Broken, Shape, decode, fit_sound, series, shrunk
 from mmbench.types import MISSING, Column
+
+CHANNELS = (1, 2, 3, 4)
+"""Of a picture: grey or colour, each opaque or not."""
+LOUDEST = 10.0
+"""Of a sound within ±1 that is a little too loud, and cut; what is beyond was never within."""
+
+NO_SEQUENCE = "it is no sequence of numbers"
 
 OnBroken = Callable[[str, int, Any, Broken], None]
 """Is told the column, the row, the cell and the reason of what cannot be read."""
@@ -22,9 +29,16 @@ OnBroken = Callable[[str, int, Any, Broken], None]
 
 def refuse(name: str, row: int, cell: Any, why: Broken) -> None:
     raise UnusableData(
-        f"{name!r}, row {row + 1}: {cell!r} cannot be read: {why}. Leave it empty, and the model "
-        "goes by the other modalities."
+        f"{name!r}, row {row + 1}: {shown(cell)} cannot be read: {why}. Leave it empty, "
+        "and the model goes by the other modalities."
     )
+
+
+def shown(cell: Any) -> str:
+    """A cell in a message: of an array its shape, not its numbers."""
+    if getattr(cell, "ndim", 0):
+        return f"an array {tuple(cell.shape)} of {cell.dtype}"
+    return repr(cell)
 
 
 @dataclass(slots=True)
@@ -90,15 +104,25 @@ def _decoded(cell: Any, shape: Shape, folder: Path) -> Array:
     numbers = shape.media == "series" and sequence(cell) is not None
     if isinstance(cell, str | Path) and not numbers:
         return decode(located(folder, cell), shape).values
+    try:
+        return _brought(cell, shape)
+    except Broken:
+        raise
+    except Exception as error:  # noqa: BLE001 - as in ``decode``: it may be anything
+        raise Broken(first_line(error)) from None
+
+
+def _brought(cell: Any, shape: Shape) -> Array:
+    """(*shape.dims) of what is in memory."""
     if shape.media == "image":
         return shrunk(_picture(cell), shape.size)
     if shape.media == "series":
         found = sequence(cell)
         if found is None:
-            raise Broken("it is no sequence of numbers")
+            raise Broken(NO_SEQUENCE)
         return series(found, shape)
     if shape.media == "audio":
-        return fit_sound(np.asarray(cell, dtype=np.float32).reshape(-1), shape.size)
+        return fit_sound(_sound(np.asarray(cell)), shape.size)
     raise Broken("a video is given as a folder of frames")
 
 
@@ -108,8 +132,27 @@ def _picture(cell: Any) -> Any:
     if isinstance(cell, Image.Image):
         return cell
     pixels = np.asarray(cell)
-    if pixels.ndim == 3 and pixels.shape[0] in (1, 3) and pixels.shape[2] not in (1, 3):
+    if pixels.ndim == 3 and pixels.shape[0] in CHANNELS and pixels.shape[2] not in CHANNELS:
         pixels = pixels.transpose(1, 2, 0)
     if pixels.dtype != np.uint8:
         raise Broken("an array of pixels holds whole numbers from 0 to 255 (uint8)")
-    return Image.fromarray(pixels.squeeze())
+    if pixels.ndim == 2:
+        pixels = pixels[..., None]
+    if pixels.ndim != 3 or pixels.shape[2] not in CHANNELS or not pixels.size:
+        raise Broken("an array of pixels is (height, width) or (height, width, channels)")
+    return Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
+
+
+def _sound(heard: Array) -> Array:
+    """(samples,) within ±1: of 16 or 32 bits by their range, as in a file; channels averaged."""
+    if heard.dtype in (np.int16, np.int32):
+        heard = heard / -np.iinfo(heard.dtype).min
+    heard = heard.astype(np.float32)
+    if heard.ndim == 2:
+        heard = heard.mean(int(np.argmin(heard.shape)))
+    if heard.ndim != 1 or not len(heard) or not np.abs(heard).max() <= LOUDEST:
+        raise Broken(
+            f"a sound is an array of samples at {RATE:,} Hz, or of channels of them: numbers "
+            "within ±1, or whole ones of 16 or 32 bits (int16, int32)"
+        )
+    return heard
