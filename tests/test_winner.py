@@ -55,7 +55,8 @@ def table(folder: Path, n: int = 60) -> Path:
             {
                 "photo": f"{i}.png" if i % 5 else None, "note": f"a note on number {i % 9} here",
                 "size": None if i == 3 else i % 4, "breed": "abc"[i % 3],
-                "walk": " ".join(map(str, draw.integers(0, 9, 4 + i % 2))), "price": 10.0 * i,
+                "walk": " ".join(f"{x}.5" for x in draw.integers(0, 9, 6 + i % 2)),
+                "price": 10.0 * i,
             }
         )  # fmt: skip
     pd.DataFrame(rows).to_csv(folder / "data.csv", index=False)
@@ -131,6 +132,29 @@ def test_missing_and_unknown_inputs(home):
         model.predict({"photo": "none.png"}, home)
     with pytest.raises(DataUnavailable, match="is no saved model"):
         load_model(home)
+
+
+def test_a_row_with_a_sequence_of_other_channels_misses_it_alone(home):
+    model, told = load_model(home / "saved"), []
+    rows = [{"walk": "1 2 3 4"}] * 299 + [{"walk": "[[1, 2], [3, 4]]", "note": "a note"}]
+    found = model.predict_all(rows, home, lambda *one: told.append(one))
+    assert found[-1].value == pytest.approx(model.predict({"note": "a note"}).value)
+    ((name, row, _, why),) = told
+    assert (name, row, str(why)) == (
+        "walk", 299, "it has the shape (2, 2), the others have 1 channels"
+    )  # fmt: skip
+    with pytest.raises(UnusableData, match=r"'walk', row 300: .* the others have 1 channels"):
+        model.predict_all(rows, home)
+
+
+def test_numbers_may_be_a_tensor_and_words_for_them_are_refused(home):
+    model = load_model(home / "saved")
+    told = [model.predict({"walk": walk}) for walk in ([1, 2, 3], torch.tensor([1.0, 2, 3]))]
+    assert told[0] == told[1] != model.predict({"note": "a note"})
+    for walk in ("soon", [], [math.nan]):
+        with pytest.raises(UnusableData, match=r"'walk', row 1: .* is no sequence of numbers"):
+            model.predict({"walk": walk, "note": "a note"})
+    assert model.predict({"walk": " ", "note": "a note"}) == model.predict({"note": "a note"})
 
 
 @pytest.fixture(scope="module")

@@ -26,13 +26,12 @@ from mmbench.saved import load_model as load_saved
 from mmbench.tables.cells import says_nothing
 from mmbench.tables.cleaning import gaps
 from mmbench.tables.decoded import of_sequences
-from mmbench.tables.fields import Fields
 from mmbench.tables.findings import Finding
 from mmbench.tables.media import Broken
 from mmbench.tables.notation import in_plain, plain_numbers
 from mmbench.tables.read import read_table
 from mmbench.tables.recipe import Recipe
-from mmbench.tables.samples import OnBroken, refuse
+from mmbench.tables.samples import NO_SEQUENCE, OnBroken, refuse
 from mmbench.types import Column, Split
 
 BATCH = 256
@@ -89,8 +88,8 @@ class Predictor:
         """
         self._check(sample)
         raw = self._raw([sample], Path(folder))
-        for modality, fields in ({} if self.recipe is None else self.recipe.tables).items():
-            _refuse_words(sample, fields, raw.columns[modality])
+        if self.recipe is not None:
+            _refuse_words(sample, self.recipe, raw)
         (found,) = self._of(raw)
         if found == EMPTY:
             raise InvalidParameter(
@@ -228,13 +227,18 @@ def _filled(raw: Split) -> Tensor:
     return there
 
 
-def _refuse_words(sample: Sample, fields: Fields, read: Column) -> None:
-    """``UnusableData`` for a cell that is neither empty nor the number or the date it is to be."""
-    assert isinstance(read.values, Tensor)
-    for name, number in zip(fields.entries, read.values[0].tolist(), strict=True):
-        if math.isnan(number) and not says_nothing(cell := sample.get(name)):
-            what = "date" if name in fields.dates else "number"
-            refuse(name, 0, cell, Broken(f"it is no {what}"))
+def _refuse_words(sample: Sample, recipe: Recipe, read: Split) -> None:
+    """``UnusableData`` for a cell that is neither empty nor what it is to be."""
+    for modality, fields in recipe.tables.items():
+        values = read.columns[modality].values
+        assert isinstance(values, Tensor)
+        for name, number in zip(fields.entries, values[0].tolist(), strict=True):
+            if math.isnan(number) and not says_nothing(cell := sample.get(name)):
+                what = "date" if name in fields.dates else "number"
+                refuse(name, 0, cell, Broken(f"it is no {what}"))
+    for modality, (name, _) in recipe.sequences.items():
+        if not read.columns[modality].present.all() and not says_nothing(cell := sample.get(name)):
+            refuse(name, 0, cell, Broken(NO_SEQUENCE))
 
 
 def _by_kind(recipe: Recipe, table: pd.DataFrame) -> dict[str, list[str]]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from shlex import quote
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 import pandas as pd
@@ -143,7 +143,7 @@ def _name_files(sample: pd.Series, folder: Path) -> bool:
     return len(there) >= MOST * len(sample) and any(map(Path.is_file, there))
 
 
-def sequence(cell: object) -> np.ndarray | None:
+def sequence(cell: Any) -> np.ndarray | None:
     """Numbers (time,) or (time, channels) of a cell: a list, JSON, or numbers with blanks."""
     if isinstance(cell, str):
         text = cell.strip()
@@ -151,7 +151,8 @@ def sequence(cell: object) -> np.ndarray | None:
             cell = json.loads(text) if text.startswith("[") else [float(x) for x in text.split()]
         except ValueError:
             return None
-    if not isinstance(cell, list | tuple | np.ndarray) or len(cell) == 0:
+    several = isinstance(cell, list | tuple) or getattr(cell, "ndim", 0) > 0  # arrays, tensors too
+    if not several or len(cell) == 0:
         return None
     try:
         found = np.asarray(list(cell), dtype=np.float32)

@@ -88,7 +88,7 @@ class Recipe:
             cells = list(with_value(frame[column]))
             found[modality] = media_column(cells, shape, folder, column, on_broken)
         for modality, (column, shape) in self.sequences.items():
-            values, there = sequence_values(frame[column], shape)
+            values, there = sequence_values(frame[column], shape, on_broken)
             found[modality] = _with_gaps(values, there)
         return {m: found[m] for m in self.order}
 
@@ -124,7 +124,9 @@ def joined_text(frame: pd.DataFrame, columns: Sequence[str]) -> list[str]:
     return [". ".join(cell for cell in row if cell) for row in zip(*cells, strict=True)]
 
 
-def sequence_values(cells: pd.Series, shape: Shape) -> tuple[Tensor, Tensor]:
+def sequence_values(
+    cells: pd.Series, shape: Shape, on_broken: OnBroken = refuse
+) -> tuple[Tensor, Tensor]:
     """(rows, time, channels) padded with NaN, and (rows,) whether there is a sequence."""
     values = np.full((len(cells), *shape.dims), np.nan, dtype=np.float32)
     there = np.zeros(len(cells), dtype=bool)
@@ -134,8 +136,9 @@ def sequence_values(cells: pd.Series, shape: Shape) -> tuple[Tensor, Tensor]:
             continue
         try:
             values[row] = steps(np.where(np.isfinite(found), found, np.nan), shape)
-        except Broken as broken:
-            raise UnusableData(f"Column {cells.name!r}, row {row + 1}: {broken}.") from None
+        except Broken as why:
+            on_broken(str(cells.name), row, cell, why)
+            continue
         there[row] = bool(np.isfinite(values[row]).any())
     return torch.from_numpy(values), torch.from_numpy(there)
 
