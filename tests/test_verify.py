@@ -159,7 +159,7 @@ def test_what_is_no_file_of_predictions_is_refused(tmp_path: Path) -> None:
         with pytest.raises(DataUnavailable, match="damaged"):
             read_predictions(path, hashlib.sha256(content).hexdigest())
     sha = write_predictions(path, [torch.zeros(3)])  # not of several outputs
-    with pytest.raises(DataUnavailable, match=r"are \(seeds, rows, outputs\); got \(1, 3\)"):
+    with pytest.raises(DataUnavailable, match=r"\(any, any, any\); got \(1, 3\)"):
         read_predictions(path, sha)
     path.unlink()
     with pytest.raises(DataUnavailable, match="cannot be read: No such file"):
@@ -682,9 +682,10 @@ def test_predictions_of_other_seeds_than_the_row_has_are_refused(
     (other,) = (f for f in product.parent.glob("*.json") if f != product)
     keep_seeds(product, 2)
     code, _, errors = call("diff", other, product)
-    assert code == 2 and f"of row {product.stem} are of 2 seeds and" in errors
-    assert "the row has 3" in errors
-    assert "holds 2 seeds of" in verified(product)[product.name].problems[0]
+    assert code == 2 and f"{product.stem}.predictions" in errors
+    says = "of the row and the test part (3, 300, 2); got (2, 300, 2)."
+    assert says in errors
+    assert says in verified(product)[product.name].problems[0]
 
 
 def test_an_unknown_row_is_named_with_its_nearest_and_one_of_many_is_asked_for(
