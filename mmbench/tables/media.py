@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from mmbench.errors import first_line
 from mmbench.tables.endings import AS_FRAMES, FILMS, PICTURES
+from mmbench.tables.no_picture import no_picture
 
 Media = Literal["image", "audio", "video", "series"]
 Array = NDArray[Any]
@@ -28,15 +29,6 @@ NO_RANGE = frozenset({"I", "F"})
 STRETCHED, ANIMATED = "stretched", "animated"
 ABSENT = "it does not exist"
 """Why a file is broken that is not there."""
-NO_PICTURES: Mapping[bytes, str] = {
-    b"version https://git-lfs": "a pointer of Git LFS; fetch the file itself: git lfs pull",
-    b"<!doctype html": "a page of the web, no picture",
-    b"<html": "a page of the web, no picture",
-    b"<?xml": "a drawing (SVG); write it as PNG",
-    b"<svg": "a drawing (SVG); write it as PNG",
-}
-"""What a file is whose content begins so."""
-HEIC = frozenset({b"ftypheic", b"ftypheix", b"ftypmif1", b"ftypmsf1", b"ftyphevc"})
 
 
 class Broken(Exception):
@@ -116,23 +108,12 @@ def _opened(content: bytes, size: int) -> Any:
     try:
         image = Image.open(io.BytesIO(content))
     except UnidentifiedImageError:
-        raise Broken(_no_picture(content)) from None
+        raise Broken(no_picture(content)) from None
     except Image.DecompressionBombError:
         most = 2 * (Image.MAX_IMAGE_PIXELS or 0)
         raise Broken(f"it has more than {most:,} pixels; write it smaller") from None
     image.draft("RGB", (size, size))  # JPEG: decode no more pixels than are kept
     return image
-
-
-def _no_picture(content: bytes) -> str:
-    """Why Pillow knows no picture in it."""
-    if not content:
-        return "the file has 0 bytes"
-    if content[4:12] in HEIC:
-        return "a picture as HEIC; write it as JPEG"
-    start = content[:64].lstrip().lower()
-    told = (says for begins, says in NO_PICTURES.items() if start.startswith(begins))
-    return next(told, "no image that Pillow can read")
 
 
 def shrunk(image: Any, size: int) -> Array:
