@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram, export
 
 from mmbench.contracts import Encoder, Fusion
-from mmbench.exporting.graph import NotTraced, some_inputs
+from mmbench.exporting.inputs import NotTraced, some_inputs
 from mmbench.exporting.onnx_graph import answer, as_onnx
 from mmbench.plugins import load_plugins
 from mmbench.testing.columns import example_column
@@ -110,6 +110,8 @@ def test_a_graph_is_tried_with_requests_that_miss_nothing():
     inputs = some_inputs(saved)
     assert inputs["a"].tolist() == torch.eye(4)[1:3].tolist()
     assert inputs["b"].tolist() == torch.eye(2).tolist()
+    saved.requests = requests.rows(torch.tensor([0, 1]))
+    assert len(some_inputs(saved)["a"]) == 2  # of a single row a graph would take no more
     saved.requests = requests.rows(torch.tensor([0, 3]))
     with pytest.raises(NotTraced, match="every request kept with the model misses a modality"):
         some_inputs(saved)

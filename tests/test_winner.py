@@ -15,6 +15,7 @@ from command_line import mmbench
 from PIL import Image
 from safetensors.torch import load_file
 from small_finals import BOARDS
+from torch.nn.functional import pad
 
 from mmbench import load_model
 from mmbench.compression import Compression
@@ -63,14 +64,14 @@ def table(folder: Path, n: int = 60) -> Path:
     return folder / "data.csv"
 
 
-def trained(task: Component, fusion: str = "concat") -> Trained:
+def trained(task: Component, fusion: str = "concat", **other: str) -> Trained:
     plugins = load_plugins()
     from mmbench.resolve import resolve_dataset
 
     modalities = resolve_dataset(task, plugins)[1].task.modalities
     spec = TrialSpec(
         task=task,
-        encoders={m: Component(ENCODERS[kind]) for m, kind in modalities.items()},
+        encoders={m: Component((ENCODERS | other)[kind]) for m, kind in modalities.items()},
         fusion=Component(fusion), head=Component("mlp"), train=TrainSpec(max_epochs=1),
     )  # fmt: skip
     return train_trial(spec, plugins, Workbench(CPU))
@@ -429,6 +430,26 @@ def test_without_its_data_a_model_is_timed_only(home, tmp_path, timed, monkeypat
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("encoder", ["bag-of-words", "gru"])
+def test_a_graph_reads_texts_that_are_longer_than_its_requests(encoder, home, tmp_path):
+    """``gru`` is traced for one length, the longest: what is shorter is filled up."""
+    task = load_saved(home / "saved", load_plugins(), CPU).spec.task
+    found = trained(task, text=encoder)
+    save_model(tmp_path, found.resolved, found.model, found.requests)
+    saved = load_saved(tmp_path, load_plugins(), CPU)
+    graph = write_graph(saved, tmp_path)
+    length = {"bag-of-words": "words", "gru": "64"}[encoder]
+    assert graph.difference is not None, graph.reason
+    assert graph.reads["walk"] == f"int64 (rows, {length})"
+    assert "`walk` int64 (rows, " in card(saved, None, graph, None, (), "")
+    sample = samples(home)[1] | {"walk": "3 1 4 " * 20}
+    model = Predictor(saved)
+    inputs = {m: c.values for m, c in model._ready(model._raw([sample], home)).columns.items()}
+    inputs["walk"] = pad(inputs["walk"], (0, 64 - inputs["walk"].shape[1]))
+    said = torch.export.load(tmp_path / "model.pt2").module()(inputs)
+    assert torch.allclose(said, model.scores([sample], home), atol=1e-4)
+
+
 @pytest.mark.parametrize("how", [Compression(), Compression(int8=True)], ids=str)
 def test_onnx_answers_as_the_model(small, tmp_path, how):
     onnxruntime = pytest.importorskip("onnxruntime")

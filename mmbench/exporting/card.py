@@ -27,9 +27,9 @@ def card(
     if figures:
         sections.append(smaller(figures, saved.task.metric, row, reason))
     graphs = {GRAPH: graph} | ({} if onnx is None else {ONNX: onnx})
-    there = any(parity.difference is not None for parity in graphs.values())
+    made = [parity for parity in graphs.values() if parity.difference is not None]
     agreeing = [said(file, parity) for file, parity in graphs.items()]
-    sections.append([*agreeing, *(_answers(saved) if there else [])])
+    sections.append([*agreeing, *([_reads(made[0]), *_answers(saved)] if made else [])])
     sections.append(
         ["```python", "from mmbench import load_model", "",
          'model = load_model(".")', "model.inputs", "model.predict({…})", "```"]
@@ -44,6 +44,12 @@ def said(file: str, parity: Parity) -> str:
         return f"There is no `{file}`: {parity.reason}."
     reader = "ONNX Runtime" if file == ONNX else "`torch.export.load`"
     return f"`{file}` is the same model for {reader}, within {parity.difference:.1g}."
+
+
+def _reads(graph: Parity) -> str:
+    """What a graph takes, where ``predict`` takes raw values and does without some."""
+    taken = ", ".join(f"`{modality}` {kind}" for modality, kind in graph.reads.items())
+    return f"A graph reads what `requests.safetensors` has rows of, none missing: {taken}."
 
 
 def _answers(saved: SavedModel) -> list[str]:

@@ -1,8 +1,8 @@
 """A model as one graph of tensor operations, for ``torch.export.load`` and what reads that."""
 
 import warnings
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.export import ExportedProgram
 
 from mmbench.errors import brief
+from mmbench.exporting.inputs import Inputs, NotTraced, asks, long_inputs, reads
 from mmbench.model import FusionModel
 from mmbench.saved import SavedModel
 from mmbench.types import Column, Split
@@ -17,10 +18,6 @@ from mmbench.types import Column, Split
 GRAPH = "model.pt2"
 TOLERANCE = 1e-4
 """Largest difference of a score between a graph and the model."""
-TRIED = 8
-"""Requests that both are asked."""
-
-Inputs = dict[str, Tensor]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +28,8 @@ class Parity:
     """The largest difference of a score; None where there is no graph."""
     reason: str = ""
     """Why there is no graph."""
+    reads: Mapping[str, str] = field(default_factory=dict)
+    """By modality: of what type and sizes its inputs are."""
 
 
 class Graph(nn.Module):
@@ -45,16 +44,12 @@ class Graph(nn.Module):
         return scores
 
 
-class NotTraced(Exception):
-    """A model is no graph; the message says which part of it, and why."""
-
-
 def write_graph(saved: SavedModel, folder: Path) -> Parity:
     """``model.pt2`` in ``folder``, unless it would differ from the model."""
     try:
-        inputs = some_inputs(saved)
+        inputs = long_inputs(saved)
         program = traced(saved.model, inputs)
-        difference = differs(saved.model, inputs, program.module())
+        difference = differs(saved.model, asks(program, inputs), program.module())
     except NotTraced as reason:
         return Parity(None, str(reason))
     if not difference <= TOLERANCE:
@@ -62,46 +57,41 @@ def write_graph(saved: SavedModel, folder: Path) -> Parity:
     with warnings.catch_warnings():  # of weights that do not lie row by row: they are kept so
         warnings.filterwarnings("ignore", "No complete tensor found in the group")
         torch.export.save(program, folder / GRAPH)
-    return Parity(difference)
-
-
-def some_inputs(saved: SavedModel) -> Inputs:
-    """By modality, one entry per row, of a few whole requests. ``NotTraced`` if there are none."""
-    if not saved.model.encoders_by_modality:
-        raise NotTraced("the model reads nothing")
-    columns = saved.requests.columns
-    there = torch.stack([column.present for column in columns.values()])
-    whole = there.all(0).nonzero().flatten()[:TRIED]
-    if not len(whole):
-        raise NotTraced("every request kept with the model misses a modality")
-    found: Inputs = {}
-    for modality, column in columns.items():
-        assert isinstance(column.values, Tensor)
-        found[modality] = column.values[column.value_of_row[whole]]
-    return found
+    return Parity(difference, reads=reads(program, inputs))
 
 
 def traced(model: FusionModel, inputs: Inputs) -> ExportedProgram:
-    """For any number of rows. ``NotTraced`` names the part that cannot be."""
+    """For any number of rows; of words where it can be. ``NotTraced`` names what cannot be."""
     try:
-        return _export(Graph(model).eval(), inputs)
+        return _export(Graph(model).eval(), inputs, _texts(model))
     except Exception as error:  # noqa: BLE001 - a component of any author may not be traceable
         reason = brief(error).rstrip(".")
         raise NotTraced(f"{_culprit(model, inputs)}: {reason}") from None
 
 
-def differs(model: FusionModel, inputs: Inputs, graph: Callable[[Inputs], Tensor]) -> float:
+def differs(
+    model: FusionModel, asked: Iterable[Inputs], graph: Callable[[Inputs], Tensor]
+) -> float:
     """The largest difference of a score between a graph and the model."""
+    itself = Graph(model).eval()
     with torch.no_grad():
-        return float((graph(inputs) - Graph(model).eval()(inputs)).abs().max())
+        gaps = [(graph(inputs) - itself(inputs)).abs().max() for inputs in asked]
+    return float(torch.stack(gaps).max())
 
 
-def _export(module: nn.Module, inputs: Inputs) -> ExportedProgram:
-    rows = torch.export.Dim("batch")
+def _export(module: nn.Module, inputs: Inputs, texts: Collection[str] = ()) -> ExportedProgram:
+    rows, words = torch.export.Dim("batch"), torch.export.Dim.AUTO
+    shapes = {
+        m: {0: rows, 1: words} if m in texts and x.ndim == 2 else {0: rows}
+        for m, x in inputs.items()
+    }
     with torch.no_grad(), warnings.catch_warnings():  # recurrent layers list their weights anew
         warnings.filterwarnings("ignore", "The tensor attributes .* were assigned during export")
-        shapes = {"inputs": {m: {0: rows} for m in inputs}}
-        return torch.export.export(module, (inputs,), dynamic_shapes=shapes)
+        return torch.export.export(module, (inputs,), dynamic_shapes={"inputs": shapes})
+
+
+def _texts(model: FusionModel) -> set[str]:
+    return {m for m, encoder in model.encoders_by_modality.items() if encoder.accepts == "text"}
 
 
 class _Encoder(nn.Module):

@@ -17,15 +17,8 @@ from torch import Tensor
 from torch.export import ExportedProgram
 
 from mmbench.errors import DataUnavailable, brief
-from mmbench.exporting.graph import (
-    TOLERANCE,
-    Inputs,
-    NotTraced,
-    Parity,
-    differs,
-    some_inputs,
-    traced,
-)
+from mmbench.exporting.graph import TOLERANCE, Parity, differs, traced
+from mmbench.exporting.inputs import Inputs, NotTraced, asks, long_inputs, reads
 from mmbench.saved import SavedModel
 
 ONNX = "model.onnx"
@@ -46,9 +39,11 @@ def write_onnx(saved: SavedModel, folder: Path) -> Parity:
     check_packages()
     path = folder / ONNX
     try:
-        inputs = some_inputs(saved)
-        as_onnx(traced(saved.model, inputs), list(inputs), "scores", path)
-        difference = differs(saved.model, inputs, lambda asked: answer(path, asked))
+        inputs = long_inputs(saved)
+        program = traced(saved.model, inputs)
+        as_onnx(program, list(inputs), "scores", path)
+        asked = asks(program, inputs)
+        difference = differs(saved.model, asked, lambda one: answer(path, one))
     except NotTraced as reason:
         return Parity(None, str(reason))
     except Exception as error:  # noqa: BLE001 - an operation of a component may not be in ONNX
@@ -57,7 +52,7 @@ def write_onnx(saved: SavedModel, folder: Path) -> Parity:
     if not difference <= TOLERANCE:
         path.unlink()
         return Parity(None, f"it differs from the model by {difference:.2g}")
-    return Parity(difference)
+    return Parity(difference, reads=reads(program, inputs))
 
 
 def as_onnx(program: ExportedProgram, inputs: list[str], output: str, path: Path) -> None:
