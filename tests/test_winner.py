@@ -430,15 +430,23 @@ def test_without_its_data_a_model_is_timed_only(home, tmp_path, timed, monkeypat
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("encoder", ["bag-of-words", "gru"])
-def test_a_graph_reads_texts_that_are_longer_than_its_requests(encoder, home, tmp_path):
-    """``gru`` is traced for one length, the longest: what is shorter is filled up."""
+@pytest.mark.parametrize(
+    "encoder, fusion, length",
+    [
+        ("bag-of-words", "concat", "words"),
+        ("gru", "concat", "64"),
+        pytest.param("text-transformer", "concat-early", "64", marks=pytest.mark.slow),
+    ],
+)
+def test_a_graph_reads_texts_that_are_longer_than_its_requests(
+    encoder, fusion, length, home, tmp_path
+):
+    """Some are traced for one length, the longest: what is shorter is filled up."""
     task = load_saved(home / "saved", load_plugins(), CPU).spec.task
-    found = trained(task, text=encoder)
+    found = trained(task, fusion, text=encoder)
     save_model(tmp_path, found.resolved, found.model, found.requests)
     saved = load_saved(tmp_path, load_plugins(), CPU)
     graph = write_graph(saved, tmp_path)
-    length = {"bag-of-words": "words", "gru": "64"}[encoder]
     assert graph.difference is not None, graph.reason
     assert graph.reads["walk"] == f"int64 (rows, {length})"
     assert "`walk` int64 (rows, " in card(saved, None, graph, None, (), "")

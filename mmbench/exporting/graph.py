@@ -52,6 +52,8 @@ def write_graph(saved: SavedModel, folder: Path) -> Parity:
         difference = differs(saved.model, asks(program, inputs), program.module())
     except NotTraced as reason:
         return Parity(None, str(reason))
+    except (AssertionError, RuntimeError) as error:
+        return Parity(None, f"it answers only as many rows as it was made with: {brief(error)}")
     if not difference <= TOLERANCE:
         return Parity(None, f"it differs from the model by {difference:.2g}")
     with warnings.catch_warnings():  # of weights that do not lie row by row: they are kept so
@@ -63,7 +65,7 @@ def write_graph(saved: SavedModel, folder: Path) -> Parity:
 def traced(model: FusionModel, inputs: Inputs) -> ExportedProgram:
     """For any number of rows; of words where it can be. ``NotTraced`` names what cannot be."""
     try:
-        return _export(Graph(model).eval(), inputs, _texts(model))
+        return _as_open_as_can_be(model, inputs)
     except Exception as error:  # noqa: BLE001 - a component of any author may not be traceable
         reason = brief(error).rstrip(".")
         raise NotTraced(f"{_culprit(model, inputs)}: {reason}") from None
@@ -88,6 +90,24 @@ def _export(module: nn.Module, inputs: Inputs, texts: Collection[str] = ()) -> E
     with torch.no_grad(), warnings.catch_warnings():  # recurrent layers list their weights anew
         warnings.filterwarnings("ignore", "The tensor attributes .* were assigned during export")
         return torch.export.export(module, (inputs,), dynamic_shapes={"inputs": shapes})
+
+
+def _as_open_as_can_be(model: FusionModel, inputs: Inputs) -> ExportedProgram:
+    program = _export(Graph(model).eval(), inputs, _texts(model))
+    if _takes(program, asks(program, inputs)):
+        return program
+    return _export(Graph(model).eval(), inputs)
+
+
+def _takes(program: ExportedProgram, asked: Iterable[Inputs]) -> bool:
+    """Whether a graph is for all of these: some sizes that it leaves open are bound by others."""
+    module = program.module()
+    try:
+        for inputs in asked:
+            module(inputs)
+    except (AssertionError, RuntimeError):
+        return False
+    return True
 
 
 def _texts(model: FusionModel) -> set[str]:
