@@ -473,6 +473,31 @@ def test_onnx_answers_as_the_model(small, tmp_path, how):
     assert torch.allclose(torch.from_numpy(answer), scores, atol=1e-4)
 
 
+def test_a_row_without_finite_scores_is_said_and_left_empty(home, monkeypatch):
+    """A fusion that multiplies makes NaN of a number of 1e30: it is no answer."""
+    answer = Predictor._answer
+
+    def beyond(self, ready):
+        scores = answer(self, ready)
+        scores[-1] = torch.nan
+        return scores
+
+    monkeypatch.setattr(Predictor, "_answer", beyond)
+    model = load_model(home / "saved")
+    with pytest.raises(UnusableData, match="Row 1: the model gives no finite scores"):
+        model.predict({"size": 1e30})
+    with pytest.raises(UnusableData, match="Row 3: the model gives no finite scores"):
+        model.predict_all([{"size": 1}] * 3)
+    pd.DataFrame({"size": [1, 2, 1e30]}).to_csv(home / "far.csv", index=False)
+    done = mmbench(home, "predict", "saved", "--input", "far.csv")
+    assert done.returncode == 0, done.stderr
+    assert "1 row with a number too far from those trained on, not predicted: row 3" in done.stderr
+    assert done.stdout.splitlines()[-1] == "3,"
+    pd.DataFrame({"size": [1e30]}).to_csv(home / "far.csv", index=False)
+    done = mmbench(home, "predict", "saved", "--input", "far.csv")
+    assert done.returncode == 2 and "can be predicted" in done.stderr
+
+
 def test_predict_and_export_on_the_command_line(home, tmp_path, monkeypatch, capsys):
     from mmbench.cli import main as cli
 

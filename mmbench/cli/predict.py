@@ -41,12 +41,12 @@ def predict(
 
     predictor, folder = load_model(model, device_named(device).type), root or input_.parent
     samples = _samples(input_, predictor)
-    broken = Unreadable()
+    broken, beyond = Unreadable(), list[int]()
     with redirect_stdout(sys.stderr):  # stdout is for predictions, whatever a plugin prints
-        found = predictor.predict_all(samples, folder, broken.add)
+        found = predictor.predict_all(samples, folder, broken.add, beyond.append)
     for finding in broken.findings():
         typer.echo("\n  ".join([f"{finding.where}: {finding.says}", *finding.items]), err=True)
-    _say_empty(input_, found, broken, predictor)
+    _say_empty(input_, found, broken, beyond, predictor)
     if timed:
         whole = set(range(len(samples))) - broken.rows
         readable = [samples[row] for row in sorted(whole) if found[row] != EMPTY]
@@ -83,7 +83,11 @@ def _samples(input_: Path, predictor: "Predictor") -> "list[Sample]":
 
 
 def _say_empty(
-    input_: Path, found: "Sequence[Prediction]", broken: "Unreadable", predictor: "Predictor"
+    input_: Path,
+    found: "Sequence[Prediction]",
+    broken: "Unreadable",
+    beyond: Sequence[int],
+    predictor: "Predictor",
 ) -> None:
     """Which rows are left empty; ``UnusableData`` if all are."""
     from mmbench.errors import UnusableData
@@ -91,14 +95,18 @@ def _say_empty(
     from mmbench.tables.findings import counted, rows_named
 
     left = {row for row, one in enumerate(found) if one == EMPTY}
-    empty = sorted(left - broken.rows)
+    empty = sorted(left - broken.rows - set(beyond))
+    if beyond:
+        says = f"{counted(len(beyond), 'row')} with a number too far from those trained on"
+        typer.echo(f"{input_}: {says}, not predicted: {rows_named(beyond)}", err=True)
     if len(empty) == len(found):
         raise UnusableData(
             f"{input_} has no value that the model reads in any row: there is nothing to predict "
             f"from. It reads: {', '.join(predictor.inputs)}."
         )
     if len(left) == len(found):
-        raise UnusableData(f"Nothing in {input_} can be read: there is nothing to predict from.")
+        why = "predicted" if beyond else "read"
+        raise UnusableData(f"Nothing in {input_} can be {why}: there is nothing to predict from.")
     if empty:
         says = f"{counted(len(empty), 'row')} without a value that the model reads"
         typer.echo(f"{input_}: {says}, not predicted: {rows_named(empty)}", err=True)

@@ -1,10 +1,11 @@
 """What a model says of one sample, in words and numbers instead of scores."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from torch import Tensor
 
+from mmbench.errors import UnusableData
 from mmbench.sequences import END, said
 from mmbench.types import Task
 
@@ -24,7 +25,17 @@ class Prediction:
 
 
 EMPTY = Prediction(None, {})
-"""Of a sample without a value."""
+"""Of a sample without a value, or of which the model gives no finite scores."""
+
+OnBeyond = Callable[[int], None]
+"""Is told the row of which the model gives no finite scores."""
+
+
+def refuse_beyond(row: int) -> None:
+    raise UnusableData(
+        f"Row {row + 1}: the model gives no finite scores. A number in it is too far from those "
+        "that the model was trained on; mend it, or leave it empty."
+    )
 
 
 def prediction(scores: Tensor, task: Task, mean: float, std: float) -> Prediction:

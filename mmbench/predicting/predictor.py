@@ -19,7 +19,13 @@ from mmbench.errors import InvalidParameter, did_you_mean
 from mmbench.evaluation.timing import percentiles
 from mmbench.features import prepare
 from mmbench.plugins import load_plugins
-from mmbench.predicting.prediction import EMPTY, Prediction, prediction
+from mmbench.predicting.prediction import (
+    EMPTY,
+    OnBeyond,
+    Prediction,
+    prediction,
+    refuse_beyond,
+)
 from mmbench.predicting.raw_values import column_like
 from mmbench.saved import SavedModel
 from mmbench.saved import load_model as load_saved
@@ -90,7 +96,7 @@ class Predictor:
         raw = self._raw([sample], Path(folder))
         if self.recipe is not None:
             _refuse_words(sample, self.recipe, raw)
-        (found,) = self._of(raw)
+        (found,) = self._of(raw, refuse_beyond)
         if found == EMPTY:
             raise InvalidParameter(
                 "The sample has no value that the model reads. Give at least one of: "
@@ -103,36 +109,47 @@ class Predictor:
         samples: Sequence[Sample],
         folder: str | Path = ".",
         on_broken: OnBroken = refuse,
+        on_beyond: OnBeyond = refuse_beyond,
     ) -> list[Prediction]:
         """Many samples, in batches; ``EMPTY`` for those without a value.
 
         A file that cannot be read raises ``UnusableData``, unless ``on_broken`` is told of it
-        instead: then it is a missing value.
+        instead: then it is a missing value. So do scores that are not finite, unless ``on_beyond``
+        is told: then the sample is ``EMPTY``.
         """
         for sample in samples:
             self._check(sample)
         found: list[Prediction] = []
         for first in range(0, len(samples), BATCH):
             batch = samples[first : first + BATCH]
-            found += self._predict_batch(batch, first, Path(folder), on_broken)
+            found += self._predict_batch(batch, first, Path(folder), on_broken, on_beyond)
         return found
 
     @torch.inference_mode()
     def _predict_batch(
-        self, samples: Sequence[Sample], first: int, folder: Path, on_broken: OnBroken
+        self,
+        samples: Sequence[Sample],
+        first: int,
+        folder: Path,
+        on_broken: OnBroken,
+        on_beyond: OnBeyond,
     ) -> list[Prediction]:
         def told(name: str, row: int, cell: Any, why: Broken) -> None:
             on_broken(name, first + row, cell, why)
 
         raw = self._raw(samples, folder, told)
-        return self._of(raw)
+        return self._of(raw, lambda row: on_beyond(first + row))
 
-    def _of(self, raw: Split) -> list[Prediction]:
+    def _of(self, raw: Split, on_beyond: OnBeyond) -> list[Prediction]:
         there = _filled(raw)
         if not there.any():
             return [EMPTY] * len(raw)
         scores = self._answer(self._ready(raw))
-        return [self._said(own) if has else EMPTY for has, own in zip(there, scores, strict=True)]
+        finite = scores.isfinite().all(1)
+        for row in (there & ~finite).nonzero().flatten().tolist():
+            on_beyond(row)
+        said = there & finite
+        return [self._said(own) if has else EMPTY for has, own in zip(said, scores, strict=True)]
 
     def findings(self, table: pd.DataFrame) -> list[Finding]:
         """What of a table the model takes as missing, or as a category that it does not know."""
